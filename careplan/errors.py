@@ -1,0 +1,129 @@
+"""Every error the service raises on purpose.
+
+CareplanError                   status, R4 issue type
+    BadRequest                  400  structure
+        NotSupported            400  not-supported
+        TooLarge                413  too-long
+        NotAcceptable           406  not-supported
+        UnsupportedMediaType    415  not-supported
+    NotFound                    404  not-found
+    Conflict                    409  conflict
+    Refused                     422  business-rule   no plan, and why
+    UpstreamError               502  transient       the FHIR server answered with something unusable
+        UpstreamRejected        502  processing      it said no; its OperationOutcome is carried along
+        UpstreamTimeout         504  timeout
+    ClinicalDataError           500  exception       a file under profiles/ is wrong
+
+Raise what ends the request; return a `DetectedIssue` for what a clinician should weigh. Views never format errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from careplan.taper.issue import DetectedIssue
+
+
+class CareplanError(Exception):
+    """Base of all errors meant for a caller. *expression* is a FHIRPath, where one element is to blame.
+
+    The message says what was found, where, and what would help. It never holds patient data.
+    """
+
+    status = 500
+    issue_type = "exception"
+
+    def __init__(self, message: str, *, expression: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.expression = expression
+
+
+class BadRequest(CareplanError):
+    """The request is not what the operation takes."""
+
+    status = 400
+    issue_type = "structure"
+
+
+class NotSupported(BadRequest):
+    """Well-formed, but asks for something this service does not do."""
+
+    issue_type = "not-supported"
+
+
+class TooLarge(BadRequest):
+    """More bytes, entries or nesting than the service accepts."""
+
+    status = 413
+    issue_type = "too-long"
+
+
+class NotAcceptable(BadRequest):
+    """The client wants a format or FHIR version that is not served."""
+
+    status = 406
+    issue_type = "not-supported"
+
+
+class UnsupportedMediaType(BadRequest):
+    """The body is not FHIR R4 JSON."""
+
+    status = 415
+    issue_type = "not-supported"
+
+
+class NotFound(CareplanError):
+    """No such resource, here or on the FHIR server."""
+
+    status = 404
+    issue_type = "not-found"
+
+
+class Conflict(CareplanError):
+    """The state of the server does not allow it."""
+
+    status = 409
+    issue_type = "conflict"
+
+
+class Refused(CareplanError):
+    """No plan may be made. *issues* say why, each with a code, the element and what would settle it."""
+
+    status = 422
+    issue_type = "business-rule"
+
+    def __init__(self, issues: Sequence[DetectedIssue]) -> None:
+        super().__init__("; ".join(issue.text for issue in issues if issue.blocks) or "refused")
+        self.issues = tuple(issues)
+
+
+class UpstreamError(CareplanError):
+    """The FHIR server is down, or answered with something that is not FHIR."""
+
+    status = 502
+    issue_type = "transient"
+
+
+class UpstreamRejected(UpstreamError):
+    """The FHIR server said no. *outcome* is its own OperationOutcome, if it sent one; *upstream_status* its status."""
+
+    issue_type = "processing"
+
+    def __init__(self, message: str, *, upstream_status: int, outcome: dict[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.upstream_status = upstream_status
+        self.outcome = outcome
+
+
+class UpstreamTimeout(UpstreamError):
+    """The FHIR server did not answer in time."""
+
+    status = 504
+    issue_type = "timeout"
+
+
+class ClinicalDataError(CareplanError):
+    """A file under `profiles/` is incomplete or contradicts itself."""

@@ -1,0 +1,1 @@
+"""Taper arithmetic and rules. Standard library and `careplan.errors` only: no input, no output, no clock."""
