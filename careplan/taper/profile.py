@@ -1,0 +1,175 @@
+"""What is known about tapering one drug: rules, products, precautions. Read from `profiles/`, never written in code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Literal
+
+from careplan.taper.dose import Dose
+from careplan.taper.issue import IssueCode
+
+DrugClass = Literal["benzodiazepine", "baclofen"]
+Effect = Literal["refuse", "slow", "caution"]
+
+
+@dataclass(frozen=True)
+class Coding:
+    """A code of a terminology, as in FHIR."""
+
+    system: str
+    code: str
+    display: str | None = None
+
+
+@dataclass(frozen=True)
+class Citation:
+    """Where a number comes from: *key* in profiles/sources.toml, and the *section* of that document.
+
+    *confidence*: A read in the document or two independent places, B in one secondary place, C recalled and to be
+    confirmed, D a proposal of this project.
+    """
+
+    key: str
+    section: str
+    confidence: Literal["A", "B", "C", "D"]
+
+
+@dataclass(frozen=True)
+class Product:
+    """Something a pharmacy can hand out. *strength* is that of one piece; *smallest_part* 1, or 0.5 when it may be halved."""
+
+    name: str
+    strength: Dose
+    form: str
+    coding: Coding | None
+    smallest_part: Decimal
+    citation: Citation
+
+    def __post_init__(self) -> None:
+        if not self.strength:
+            raise ValueError(f"{self.name} has no strength")
+        if self.smallest_part not in (Decimal(1), Decimal("0.5")):
+            raise ValueError(f"{self.name} cannot be divided into parts of {self.smallest_part}")
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Cut *cut_percent* of the current daily dose, or less, every *interval_days*."""
+
+    name: str
+    cut_percent: Decimal
+    interval_days: int
+    citation: Citation
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """No cut may be larger: *percent* of the current dose, or *dose* a day, in *per_days*. Holds up to *up_to* a day, if given."""
+
+    per_days: int
+    citation: Citation
+    percent: Decimal | None = None
+    dose: Dose | None = None
+    up_to: Dose | None = None
+
+
+@dataclass(frozen=True)
+class PaceRule:
+    """The first rule whose conditions all hold gives the fastest pace allowed. None of them: any value.
+
+    *max_days_of_use* and *max_diazepam_mg* are exclusive and inclusive bounds, as the tiers are published.
+    """
+
+    pace: str
+    max_days_of_use: int | None
+    max_diazepam_mg: Decimal | None
+    citation: Citation
+
+
+@dataclass(frozen=True)
+class Equivalence:
+    """Milligrams of the drug that one *source* holds equal to 10 mg of diazepam, as a range."""
+
+    drug: str
+    low_mg: Decimal
+    high_mg: Decimal
+    source: str
+
+
+@dataclass(frozen=True)
+class CodePattern:
+    """A code, or with *prefix* every code that begins with it (ICD-10 chapters)."""
+
+    system: str
+    code: str
+    prefix: bool = False
+
+    def matches(self, coding: Coding) -> bool:
+        if coding.system != self.system:
+            return False
+        return coding.code.startswith(self.code) if self.prefix else coding.code == self.code
+
+
+@dataclass(frozen=True)
+class Precaution:
+    """A finding in the record that refuses an automatic plan, slows it, or asks for care.
+
+    *codes* are looked for in conditions, observation values and medicines; *words* (lower case, whole words) only where
+    a resource has text and no code of ours. *history*: counts even when resolved.
+    """
+
+    code: IssueCode
+    effect: Effect
+    drug_classes: frozenset[DrugClass]
+    text: str
+    settle: str
+    citation: Citation
+    codes: tuple[CodePattern, ...] = ()
+    words: tuple[str, ...] = ()
+    history: bool = False
+    where: Literal["condition", "medication", "observation"] = "condition"
+
+
+@dataclass(frozen=True)
+class TaperProfile:
+    """Everything needed to taper one drug, each number with its citation. One folder of `profiles/drugs/` makes one."""
+
+    drug: str
+    title: str
+    drug_class: DrugClass
+    version: str
+    purpose: str
+    codings: tuple[Coding, ...]
+    names: tuple[str, ...]
+    products: tuple[Product, ...]
+    paces: tuple[Pace, ...]
+    pace_rules: tuple[PaceRule, ...]
+    ceilings: tuple[Ceiling, ...]
+    max_daily: Dose | None
+    max_daily_citation: Citation | None
+    minimum_days: int
+    minimum_days_citation: Citation | None
+    half_life_hours: tuple[Decimal, Decimal]
+    half_life_citation: Citation
+    questionnaire: str
+    acute_symptoms: str
+    acute_symptoms_citation: Citation
+    check_after_cut_days: tuple[int, ...]
+    author: str
+    reviewer: str | None
+    approval_date: date | None
+    last_review_date: date | None
+
+    def pace(self, name: str) -> Pace:
+        """The pace called *name*. Raises KeyError when the profile has none."""
+        for pace in self.paces:
+            if pace.name == name:
+                return pace
+        raise KeyError(name)
+
+    @property
+    def slowest(self) -> Pace:
+        """The smallest cut at the longest interval; `paces` is ordered from fast to slow."""
+        return self.paces[-1]
