@@ -46,6 +46,7 @@ class IssueCode(StrEnum):
     SOURCES_DISAGREE = "sources-disagree"
     DUPLICATE_MERGED = "duplicate-merged"
     SEVERAL_PRODUCTS_ADDED = "several-products-added"
+    STATEMENT_OLD = "statement-old"
     DURATION_UNKNOWN = "duration-unknown"
     CONFIRMED_BY_CALLER = "confirmed-by-caller"
     # the patient should not get an automatic plan, or needs care
@@ -75,6 +76,7 @@ class IssueCode(StrEnum):
     SUICIDAL_THOUGHTS = "suicidal-thoughts"
     PALLIATIVE_CARE = "palliative-care"
     FRAILTY = "frailty"
+    RECORD_INCOMPLETE = "record-incomplete"
     OTHER_TAPER_DRUG = "other-taper-drug"
     # the plan
     NOT_EXPRESSIBLE = "not-expressible"

@@ -38,7 +38,7 @@ class Citation:
 
 @dataclass(frozen=True)
 class Product:
-    """Something a pharmacy can hand out. *strength* is that of one piece; *smallest_part* 1, or 0.5 when it may be halved."""
+    """What a pharmacy can hand out. *strength* is that of one piece; *smallest_part* 1, or 0.5 if it may be halved."""
 
     name: str
     strength: Dose
@@ -66,7 +66,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Ceiling:
-    """No cut may be larger: *percent* of the current dose, or *dose* a day, in *per_days*. Holds up to *up_to* a day, if given."""
+    """No larger cut: *percent* of the current dose, or *dose* a day, in *per_days*; while the dose is at most *up_to*."""
 
     per_days: int
     citation: Citation

@@ -1,0 +1,230 @@
+"""Whether a taper may be planned without a specialist, and how fast at most.
+
+The slowest pace that any finding asks for wins; findings are never multiplied.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from careplan.taper.dose import plain
+from careplan.taper.issue import DetectedIssue, IssueCode
+from careplan.taper.profile import Citation, Pace, Precaution, TaperProfile
+from careplan.taper.regimen import Finding, PatientFacts, Regimen
+
+ADULT_FROM = 18
+OLDER_FROM = 65
+EGFR_VALID_DAYS = 365
+EGFR_REFUSE_BELOW = Decimal(30)
+EGFR_CARE_BELOW = Decimal(60)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The one limit that holds across drugs: daily dose in diazepam equivalents, the highest published figure used."""
+
+    max_diazepam_equivalent_mg: Decimal
+    citation: Citation
+
+
+@dataclass(frozen=True)
+class PaceChoice:
+    """The fastest pace the rules allow, and why in one sentence."""
+
+    pace: Pace
+    because: str
+
+
+def screen(
+    regimen: Regimen,
+    profile: TaperProfile,
+    facts: PatientFacts,
+    *,
+    precautions: Sequence[Precaution],
+    limits: Limits,
+    diazepam_mg: Decimal | None,
+    today: date,
+) -> tuple[DetectedIssue, ...]:
+    """All reasons to refuse, to go slower, or to be careful. *diazepam_mg* is the dose in diazepam, highest figure."""
+    return (
+        *_age(facts, today),
+        *_dose(regimen, profile, limits, diazepam_mg),
+        *_kidney(profile, facts, today),
+        *_findings(profile, facts, precautions),
+    )
+
+
+def choose_pace(
+    regimen: Regimen,
+    profile: TaperProfile,
+    issues: Iterable[DetectedIssue],
+    *,
+    slowing: frozenset[IssueCode],
+    diazepam_mg: Decimal | None,
+    today: date,
+) -> PaceChoice:
+    """The first pace rule of *profile* that fits dose and length of use; the slowest pace when a finding asks for it.
+
+    A length of use that is unknown fits no rule that asks for short use, and is else taken as less than a year,
+    which `DURATION_UNKNOWN` tells the reader.
+    """
+    found = [issue.code for issue in issues if issue.code in slowing]
+    if found:
+        return PaceChoice(profile.slowest, f"the slowest pace, because of: {', '.join(sorted(set(found)))}")
+    days = (today - regimen.since).days if regimen.since else None
+    for rule in profile.pace_rules:
+        if _fits(days, rule.max_days_of_use, unknown_fits=profile.pace(rule.pace) != profile.paces[0]) and (
+            rule.max_diazepam_mg is None or diazepam_mg is None or diazepam_mg <= rule.max_diazepam_mg
+        ):
+            return PaceChoice(profile.pace(rule.pace), _because(days, diazepam_mg))
+    return PaceChoice(profile.slowest, _because(days, diazepam_mg))
+
+
+def several_benzodiazepines(drugs: Iterable[str]) -> DetectedIssue:
+    """Why two or more benzodiazepines at once are not planned."""
+    names = ", ".join(sorted(drugs))
+    return DetectedIssue(
+        IssueCode.SEVERAL_BENZODIAZEPINES,
+        "error",
+        f"Several benzodiazepines are taken at once: {names}. No automatic plan is made for a combination.",
+        seen=names,
+        settle="Consolidate to one benzodiazepine with specialist advice first, or correct the record.",
+    )
+
+
+def _fits(days: int | None, bound: int | None, *, unknown_fits: bool) -> bool:
+    if bound is None:
+        return True
+    return unknown_fits if days is None else days < bound
+
+
+def _because(days: int | None, diazepam_mg: Decimal | None) -> str:
+    use = "length of use unknown" if days is None else f"{days} days of use"
+    dose = "" if diazepam_mg is None else f", {plain(diazepam_mg.normalize())} mg diazepam equivalent a day"
+    return use + dose
+
+
+def _age(facts: PatientFacts, today: date) -> Iterator[DetectedIssue]:
+    if facts.birth_date is None:
+        yield DetectedIssue(
+            IssueCode.AGE_UNKNOWN,
+            "warning",
+            "The patient's age is not known; every rule here is for adults.",
+            expression="Patient.birthDate",
+            reference=facts.reference,
+            settle="Check that the patient is an adult before signing.",
+        )
+        return
+    age = years_between(facts.birth_date, today)
+    if age < ADULT_FROM:
+        yield DetectedIssue(
+            IssueCode.AGE_UNDER_18,
+            "error",
+            f"The patient is {age} years old; the guidelines used are for adults only.",
+            expression="Patient.birthDate",
+            reference=facts.reference,
+            seen=f"{age} years",
+            settle="Ask a paediatric specialist.",
+            source="ASAM25",
+        )
+
+
+def years_between(birth: date, today: date) -> int:
+    """Completed years of age on *today*."""
+    return today.year - birth.year - ((today.month, today.day) < (birth.month, birth.day))
+
+
+def _dose(
+    regimen: Regimen, profile: TaperProfile, limits: Limits, diazepam_mg: Decimal | None
+) -> Iterator[DetectedIssue]:
+    if profile.max_daily and regimen.daily > profile.max_daily:
+        citation = profile.max_daily_citation
+        yield DetectedIssue(
+            IssueCode.BACLOFEN_ABOVE_100_MG,
+            "error",
+            f"{regimen.daily} of {profile.drug} a day is more than {profile.max_daily}, the most this service plans for.",
+            seen=str(regimen.daily),
+            settle="Check the dose for a mistake; else plan with a specialist.",
+            source=citation.key if citation else None,
+        )
+    if diazepam_mg is not None and diazepam_mg > limits.max_diazepam_equivalent_mg:
+        yield DetectedIssue(
+            IssueCode.DOSE_ABOVE_40_MG_DIAZEPAM,
+            "error",
+            f"{regimen.daily} of {profile.drug} a day is up to {plain(diazepam_mg.normalize())} mg of diazepam by the "
+            f"highest published figure, more than {plain(limits.max_diazepam_equivalent_mg)} mg.",
+            seen=str(regimen.daily),
+            settle="Plan with a specialist, possibly as an inpatient.",
+            source=limits.citation.key,
+        )
+
+
+def _kidney(profile: TaperProfile, facts: PatientFacts, today: date) -> Iterator[DetectedIssue]:
+    """Baclofen leaves the body through the kidney; toxicity and withdrawal then look alike."""
+    if profile.drug_class != "baclofen":
+        return
+    if facts.egfr is None or (today - facts.egfr[1]).days > EGFR_VALID_DAYS:
+        yield DetectedIssue(
+            IssueCode.EGFR_MISSING,
+            "warning",
+            "No eGFR of the last 12 months was found; baclofen is cleared by the kidney.",
+            settle="Measure eGFR before the first cut.",
+            source="VLAV14",
+        )
+        return
+    value = facts.egfr[0]
+    if value < EGFR_REFUSE_BELOW:
+        yield _egfr(IssueCode.EGFR_BELOW_30, "error", value, "no automatic plan", "Ask a renal specialist.")
+    elif value < EGFR_CARE_BELOW:
+        yield _egfr(IssueCode.EGFR_30_TO_59, "warning", value, "the interval is doubled", "Have the kidney reviewed.")
+
+
+def _egfr(code: IssueCode, severity: str, value: Decimal, consequence: str, settle: str) -> DetectedIssue:
+    return DetectedIssue(
+        code,
+        "error" if severity == "error" else "warning",
+        f"eGFR is {plain(value)} mL/min/1.73 m2: {consequence}, because toxicity and withdrawal look alike.",
+        expression="Observation.value",
+        seen=plain(value),
+        settle=settle,
+        source="VLAV14",
+    )
+
+
+def _findings(profile: TaperProfile, facts: PatientFacts, precautions: Sequence[Precaution]) -> Iterator[DetectedIssue]:
+    for precaution in precautions:
+        if profile.drug_class not in precaution.drug_classes:
+            continue
+        finding = next((each for each in facts.findings if _matches(precaution, each)), None)
+        if finding:
+            yield DetectedIssue(
+                precaution.code,
+                "error" if precaution.effect == "refuse" else "warning",
+                precaution.text,
+                expression=_EXPRESSIONS[finding.where],
+                reference=finding.reference,
+                seen=finding.text,
+                settle=precaution.settle,
+                source=precaution.citation.key,
+            )
+
+
+_EXPRESSIONS: Mapping[str, str] = {
+    "condition": "Condition.code",
+    "observation": "Observation.value",
+    "medication": "MedicationStatement.medication",
+    "device": "Device.type",
+}
+
+
+def _matches(precaution: Precaution, finding: Finding) -> bool:
+    if finding.where != precaution.where or not (finding.current or precaution.history):
+        return False
+    if any(pattern.matches(coding) for pattern in precaution.codes for coding in finding.codings):
+        return True
+    text = finding.text.lower()
+    return any(re.search(rf"\b{re.escape(word)}\b", text) for word in precaution.words)
