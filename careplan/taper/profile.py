@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -66,7 +67,7 @@ class Pace:
 
 @dataclass(frozen=True)
 class Ceiling:
-    """No larger cut: *percent* of the current dose, or *dose* a day, in *per_days*; while the dose is at most *up_to*."""
+    """No larger cut than *percent* of the current dose, or *dose* a day, in *per_days*; while it is at most *up_to*."""
 
     per_days: int
     citation: Citation
@@ -79,13 +80,15 @@ class Ceiling:
 class PaceRule:
     """The first rule whose conditions all hold gives the fastest pace allowed. None of them: any value.
 
-    *max_days_of_use* and *max_diazepam_mg* are exclusive and inclusive bounds, as the tiers are published.
+    *max_days_of_use* and *max_diazepam_mg* are exclusive and inclusive bounds, as the tiers are published;
+    *unknown_use* says whether the rule fits when nobody knows how long the drug has been taken.
     """
 
     pace: str
     max_days_of_use: int | None
     max_diazepam_mg: Decimal | None
     citation: Citation
+    unknown_use: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,6 +133,37 @@ class Precaution:
     words: tuple[str, ...] = ()
     history: bool = False
     where: Literal["condition", "medication", "observation"] = "condition"
+
+
+@dataclass(frozen=True)
+class Ingredient:
+    """A drug that is recognised. *words* (lower case) are its names and brands; *profiled*: a taper can be planned."""
+
+    name: str
+    drug_class: str
+    codings: tuple[Coding, ...]
+    words: tuple[str, ...]
+    profiled: bool
+
+
+@dataclass(frozen=True)
+class ClinicalDrug:
+    """A product code: its ingredient, and the strength of one piece, or of one mL when *per_ml*."""
+
+    ingredient: str
+    name: str
+    strength: Dose
+    per_ml: bool
+    form: str
+    modified_release: bool
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What is needed to tell one medicine from another. *clinical_drugs* are keyed by RxNorm SCD code."""
+
+    ingredients: tuple[Ingredient, ...]
+    clinical_drugs: Mapping[str, ClinicalDrug]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Literal
 
 from careplan.errors import Refused
@@ -265,7 +265,7 @@ def _dated(cuts: Sequence[_Cut], days: Sequence[int], start: date) -> tuple[Tape
             cut.citation,
             cut.notes,
         )
-        for number, (cut, first, after) in enumerate(zip(cuts, starts, starts[1:], strict=True), start=1)
+        for number, (cut, (first, after)) in enumerate(zip(cuts, pairwise(starts), strict=True), start=1)
     )
 
 

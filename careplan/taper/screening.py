@@ -16,19 +16,25 @@ from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Citation, Pace, Precaution, TaperProfile
 from careplan.taper.regimen import Finding, PatientFacts, Regimen
 
-ADULT_FROM = 18
-OLDER_FROM = 65
-EGFR_VALID_DAYS = 365
-EGFR_REFUSE_BELOW = Decimal(30)
-EGFR_CARE_BELOW = Decimal(60)
+
+@dataclass(frozen=True)
+class Limit:
+    """One number that holds across drugs, and where it comes from."""
+
+    value: Decimal
+    citation: Citation
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The one limit that holds across drugs: daily dose in diazepam equivalents, the highest published figure used."""
+    """Limits that hold across drugs: mg of diazepam equivalent a day, years of age, eGFR in mL/min/1.73 m2, days."""
 
-    max_diazepam_equivalent_mg: Decimal
-    citation: Citation
+    max_diazepam_equivalent_mg: Limit
+    adult_from_years: Limit
+    older_from_years: Limit
+    egfr_refuse_below: Limit
+    egfr_care_below: Limit
+    egfr_valid_days: Limit
 
 
 @dataclass(frozen=True)
@@ -51,9 +57,9 @@ def screen(
 ) -> tuple[DetectedIssue, ...]:
     """All reasons to refuse, to go slower, or to be careful. *diazepam_mg* is the dose in diazepam, highest figure."""
     return (
-        *_age(facts, today),
+        *_age(profile, facts, limits, today),
         *_dose(regimen, profile, limits, diazepam_mg),
-        *_kidney(profile, facts, today),
+        *_kidney(profile, facts, limits, today),
         *_findings(profile, facts, precautions),
     )
 
@@ -69,15 +75,15 @@ def choose_pace(
 ) -> PaceChoice:
     """The first pace rule of *profile* that fits dose and length of use; the slowest pace when a finding asks for it.
 
-    A length of use that is unknown fits no rule that asks for short use, and is else taken as less than a year,
-    which `DURATION_UNKNOWN` tells the reader.
+    *slowing* are the codes that ask for the slowest pace. A length of use that is unknown fits only the rules that
+    say so.
     """
     found = [issue.code for issue in issues if issue.code in slowing]
     if found:
         return PaceChoice(profile.slowest, f"the slowest pace, because of: {', '.join(sorted(set(found)))}")
     days = (today - regimen.since).days if regimen.since else None
     for rule in profile.pace_rules:
-        if _fits(days, rule.max_days_of_use, unknown_fits=profile.pace(rule.pace) != profile.paces[0]) and (
+        if _fits(days, rule.max_days_of_use, unknown_fits=rule.unknown_use) and (
             rule.max_diazepam_mg is None or diazepam_mg is None or diazepam_mg <= rule.max_diazepam_mg
         ):
             return PaceChoice(profile.pace(rule.pace), _because(days, diazepam_mg))
@@ -108,7 +114,7 @@ def _because(days: int | None, diazepam_mg: Decimal | None) -> str:
     return use + dose
 
 
-def _age(facts: PatientFacts, today: date) -> Iterator[DetectedIssue]:
+def _age(profile: TaperProfile, facts: PatientFacts, limits: Limits, today: date) -> Iterator[DetectedIssue]:
     if facts.birth_date is None:
         yield DetectedIssue(
             IssueCode.AGE_UNKNOWN,
@@ -120,7 +126,7 @@ def _age(facts: PatientFacts, today: date) -> Iterator[DetectedIssue]:
         )
         return
     age = years_between(facts.birth_date, today)
-    if age < ADULT_FROM:
+    if age < limits.adult_from_years.value:
         yield DetectedIssue(
             IssueCode.AGE_UNDER_18,
             "error",
@@ -129,7 +135,17 @@ def _age(facts: PatientFacts, today: date) -> Iterator[DetectedIssue]:
             reference=facts.reference,
             seen=f"{age} years",
             settle="Ask a paediatric specialist.",
-            source="ASAM25",
+            source=limits.adult_from_years.citation.key,
+        )
+    elif age >= limits.older_from_years.value and profile.drug_class == "benzodiazepine":
+        yield DetectedIssue(
+            IssueCode.AGE_65_OR_OVER,
+            "warning",
+            f"The patient is {age} years old: the smallest cuts at the longest interval are used.",
+            expression="Patient.birthDate",
+            reference=facts.reference,
+            seen=f"{age} years",
+            source=limits.older_from_years.citation.key,
         )
 
 
@@ -146,53 +162,57 @@ def _dose(
         yield DetectedIssue(
             IssueCode.BACLOFEN_ABOVE_100_MG,
             "error",
-            f"{regimen.daily} of {profile.drug} a day is more than {profile.max_daily}, the most this service plans for.",
+            f"{regimen.daily} of {profile.drug} a day is more than {profile.max_daily}, the most that is planned for.",
             seen=str(regimen.daily),
             settle="Check the dose for a mistake; else plan with a specialist.",
             source=citation.key if citation else None,
         )
-    if diazepam_mg is not None and diazepam_mg > limits.max_diazepam_equivalent_mg:
+    if diazepam_mg is not None and diazepam_mg > limits.max_diazepam_equivalent_mg.value:
         yield DetectedIssue(
             IssueCode.DOSE_ABOVE_40_MG_DIAZEPAM,
             "error",
             f"{regimen.daily} of {profile.drug} a day is up to {plain(diazepam_mg.normalize())} mg of diazepam by the "
-            f"highest published figure, more than {plain(limits.max_diazepam_equivalent_mg)} mg.",
+            f"highest published figure, more than {plain(limits.max_diazepam_equivalent_mg.value)} mg.",
             seen=str(regimen.daily),
             settle="Plan with a specialist, possibly as an inpatient.",
-            source=limits.citation.key,
+            source=limits.max_diazepam_equivalent_mg.citation.key,
         )
 
 
-def _kidney(profile: TaperProfile, facts: PatientFacts, today: date) -> Iterator[DetectedIssue]:
+def _kidney(profile: TaperProfile, facts: PatientFacts, limits: Limits, today: date) -> Iterator[DetectedIssue]:
     """Baclofen leaves the body through the kidney; toxicity and withdrawal then look alike."""
     if profile.drug_class != "baclofen":
         return
-    if facts.egfr is None or (today - facts.egfr[1]).days > EGFR_VALID_DAYS:
+    if facts.egfr is None or (today - facts.egfr[1]).days > limits.egfr_valid_days.value:
         yield DetectedIssue(
             IssueCode.EGFR_MISSING,
             "warning",
             "No eGFR of the last 12 months was found; baclofen is cleared by the kidney.",
             settle="Measure eGFR before the first cut.",
-            source="VLAV14",
+            source=limits.egfr_valid_days.citation.key,
         )
         return
     value = facts.egfr[0]
-    if value < EGFR_REFUSE_BELOW:
-        yield _egfr(IssueCode.EGFR_BELOW_30, "error", value, "no automatic plan", "Ask a renal specialist.")
-    elif value < EGFR_CARE_BELOW:
-        yield _egfr(IssueCode.EGFR_30_TO_59, "warning", value, "the interval is doubled", "Have the kidney reviewed.")
-
-
-def _egfr(code: IssueCode, severity: str, value: Decimal, consequence: str, settle: str) -> DetectedIssue:
-    return DetectedIssue(
-        code,
-        "error" if severity == "error" else "warning",
-        f"eGFR is {plain(value)} mL/min/1.73 m2: {consequence}, because toxicity and withdrawal look alike.",
-        expression="Observation.value",
-        seen=plain(value),
-        settle=settle,
-        source="VLAV14",
-    )
+    if value < limits.egfr_refuse_below.value:
+        yield DetectedIssue(
+            IssueCode.EGFR_BELOW_30,
+            "error",
+            f"eGFR is {plain(value)} mL/min/1.73 m2: toxicity and withdrawal of {profile.drug} then look alike.",
+            expression="Observation.value",
+            seen=plain(value),
+            settle="Plan with a renal specialist.",
+            source=limits.egfr_refuse_below.citation.key,
+        )
+    elif value < limits.egfr_care_below.value:
+        yield DetectedIssue(
+            IssueCode.EGFR_30_TO_59,
+            "warning",
+            f"eGFR is {plain(value)} mL/min/1.73 m2: the slowest pace is used.",
+            expression="Observation.value",
+            seen=plain(value),
+            settle="Have the kidney reviewed before the first cut.",
+            source=limits.egfr_care_below.citation.key,
+        )
 
 
 def _findings(profile: TaperProfile, facts: PatientFacts, precautions: Sequence[Precaution]) -> Iterator[DetectedIssue]:

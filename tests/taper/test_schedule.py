@@ -1,0 +1,188 @@
+from datetime import timedelta
+from decimal import Decimal
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from careplan.errors import Refused
+from careplan.taper.issue import IssueCode
+from careplan.taper.profile import Ceiling, Pace
+from careplan.taper.schedule import make_schedule
+from tests.taper.builders import CITATION, START, TABLETS, mg, product, profile, regimen
+
+STANDARD = Pace("standard", Decimal(10), 14, CITATION)
+
+
+def schedule_of(*doses, products=TABLETS, pace=STANDARD, when=None, **rules):
+    return make_schedule(regimen(*doses, when=when), profile(*products, **rules), pace=pace, start=START)
+
+
+def doses(schedule):
+    return [step.daily.value for step in schedule.steps]
+
+
+def test_a_taper_from_twenty_milligrams_takes_forty_two_weeks():
+    """10 % every 2 weeks: 18 mg, then 1 mg at a time, the last three doses held for 4 weeks (CKS: 20 to 40 weeks)."""
+    schedule = schedule_of(10, 10)
+    assert doses(schedule) == [Decimal(dose) for dose in range(18, 0, -1)]
+    assert schedule.days == 15 * 14 + 3 * 28
+
+
+def test_both_intakes_shrink_and_the_night_stays_the_larger():
+    """Counted intakes get a time of day once they differ; the smaller dose is the morning's."""
+    first, second = schedule_of(10, 10).steps[:2]
+    assert [portion.dose for portion in first.portions] == [mg(9), mg(9)]
+    assert [portion.when for portion in first.portions] == [None, None]
+    assert [(portion.dose, portion.when) for portion in second.portions] == [(mg(8), "MORN"), (mg(9), "HS")]
+
+
+def test_stated_times_are_kept():
+    """An intake keeps the time it is taken at."""
+    schedule = schedule_of(2, 10, when=("NOON", "EVE"))
+    assert {portion.when for step in schedule.steps for portion in step.portions} == {"NOON", "EVE"}
+
+
+def test_a_cut_smaller_than_the_tablets_allow_is_said():
+    """From 9 mg, 10 % would be 0.9 mg; half a 2 mg tablet is the least, and the step says so."""
+    step = next(step for step in schedule_of(10, 10).steps if step.daily == mg(8))
+    assert step.rule == "smallest-deliverable-cut"
+    assert step.notes == ("1 mg is the smallest cut the tablets allow; 10 % would be 0.9 mg.",)
+
+
+def test_a_cut_above_the_ceiling_follows_the_longest_hold():
+    """From 3 mg to 2 mg is a third, more than 25 %: only because 1 mg is the smallest piece, and after 28 days."""
+    schedule = schedule_of(5)
+    by_dose = {step.daily.value: step for step in schedule.steps}
+    assert by_dose[Decimal(3)].days == 28
+    assert by_dose[Decimal(2)].rule == "above-ceiling"
+    assert "This cut of 33.3 % is more than the ceiling" in by_dose[Decimal(2)].notes[0]
+    assert IssueCode.CUT_ABOVE_CAP in {issue.code for issue in schedule.issues}
+
+
+def test_a_dose_that_leaves_no_allowed_step_is_refused():
+    """Three intakes of 0.375 mg cannot be lowered in 0.25 mg tablets without a cut of a third."""
+    with pytest.raises(Refused, match=r"From 1\.125 mg of testazepam a day no next step can be made up"):
+        schedule_of("0.375", "0.375", "0.375", products=(product("0.25"), product("0.5")))
+
+
+def test_stopping_outright_is_not_a_plan():
+    """From the smallest piece there is no step before zero."""
+    with pytest.raises(Refused, match="stopping outright is not a taper"):
+        schedule_of(1)
+
+
+def test_a_ceiling_in_milligrams_limits_the_cut_up_to_its_dose():
+    """5 mg a week up to 60 mg a day, 10 mg above it."""
+    ceilings = (Ceiling(7, CITATION, dose=mg(5), up_to=mg(60)), Ceiling(7, CITATION, dose=mg(10)))
+    schedule = schedule_of(
+        20,
+        20,
+        40,
+        products=(product(5), product(10), product(20)),
+        ceilings=ceilings,
+        pace=Pace("x", Decimal(20), 7, CITATION),
+    )
+    cuts = {step.daily.value + step.cut.value: step.cut.value for step in schedule.steps}
+    assert cuts[Decimal(80)] == 10
+    assert cuts[Decimal(60)] == 5
+
+
+def test_a_taper_is_never_shorter_than_the_minimum():
+    """Two cuts a week apart are spread over 14 days."""
+    weekly = Pace("standard", Decimal(10), 7, CITATION)
+    ceilings = (Ceiling(7, CITATION, dose=mg(5)),)
+    schedule = schedule_of(5, 5, products=(product(5),), ceilings=ceilings, pace=weekly, minimum_days=14)
+    assert doses(schedule) == [5]
+    assert schedule.days == 14
+
+
+def test_fewer_intakes_are_said():
+    """When fewer pieces than intakes are left, the step and the plan say so."""
+    schedule = schedule_of(2, 2)
+    step = next(step for step in schedule.steps if len(step.portions) == 1)
+    assert step.daily == mg(1)
+    assert "One intake of the day ends here" in " ".join(step.notes)
+    assert IssueCode.DOSES_PER_DAY_REDUCED in {issue.code for issue in schedule.issues}
+
+
+# --- laws ---
+
+PACES = st.builds(
+    Pace,
+    st.just("any"),
+    st.sampled_from([Decimal(5), Decimal(10), Decimal(20), Decimal(25)]),
+    st.sampled_from([7, 14, 28]),
+    st.just(CITATION),
+)
+PRODUCTS = st.lists(
+    st.builds(product, st.sampled_from(["0.25", "0.5", "1", "2", "5", "10"]), halves=st.booleans()),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda each: each.strength.value,
+)
+
+
+@st.composite
+def schedules(draw):
+    products = draw(PRODUCTS)
+    unit = min(each.strength.value * each.smallest_part for each in products)
+    intakes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=3))
+    try:
+        return schedule_of(*(unit * count for count in intakes), products=products, pace=draw(PACES))
+    except Refused:
+        assume(False)
+
+
+@given(schedules())
+def test_the_dose_falls_at_every_step_and_ends_at_zero(schedule):
+    """Never a rise, no step without a cut; the last cut leaves nothing."""
+    before = schedule.regimen.daily
+    for step in schedule.steps:
+        assert step.daily < before
+        assert step.cut == before - step.daily
+        before = step.daily
+    assert schedule.stops_on > schedule.steps[-1].end
+
+
+@given(schedules())
+def test_dates_have_no_gap_and_no_overlap(schedule):
+    """Each step starts on the day after the one before, the first on the start date."""
+    assert schedule.steps[0].start == START
+    for step, following in zip(schedule.steps, schedule.steps[1:], strict=False):
+        assert following.start == step.end + timedelta(days=1)
+        assert step.days >= 1
+
+
+@given(schedules())
+def test_every_dose_is_made_of_pieces_that_exist(schedule):
+    """Pieces add up to each intake and intakes to the day; nothing is divided that must not be."""
+    for step in schedule.steps:
+        assert sum((portion.dose.value for portion in step.portions), Decimal(0)) == step.daily.value
+        for portion in step.portions:
+            assert sum((pieces.dose.value for pieces in portion.pieces), Decimal(0)) == portion.dose.value
+            assert all(pieces.count % pieces.product.smallest_part == 0 for pieces in portion.pieces)
+
+
+@given(schedules())
+def test_no_cut_passes_the_ceiling_unsaid(schedule):
+    """A cut above 25 % is the smallest piece, is marked, and follows the longest hold."""
+    smallest = min(each.strength.value * each.smallest_part for each in schedule.profile.products)
+    before_step = None
+    for step in schedule.steps:
+        if step.cut.value * 4 > step.daily.value + step.cut.value:
+            assert step.rule == "above-ceiling"
+            assert step.cut.value <= smallest
+            assert before_step is None or before_step.days >= 28
+        before_step = step
+
+
+@given(schedules())
+def test_no_intake_ever_rises(schedule):
+    """Counted by size: the intakes of a step are each at most those of the step before."""
+    before = sorted((each.dose for each in schedule.regimen.administrations), reverse=True)
+    for step in schedule.steps:
+        now = sorted((portion.dose for portion in step.portions), reverse=True)
+        assert len(now) <= len(before)
+        assert all(later <= earlier for later, earlier in zip(now, before, strict=False))
+        before = now
