@@ -1,0 +1,159 @@
+"""Print ratios measured in one run: our own time against `json.dumps`, and plan + post against a bare POST.
+
+usage: bench.py [--hapi URL]
+
+Starts the sandbox on a free loopback port. With --hapi it also measures that server, for example one started by
+`make hapi`; without, it says that HAPI was not measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from copy import deepcopy
+from datetime import date
+from typing import Any
+from uuid import uuid4
+
+import requests
+from werkzeug.serving import make_server
+
+from careplan.catalog import load_catalog
+from careplan.fhir import json as fhir_json
+from careplan.fhir.conformance import check
+from careplan.fhir.posting import post_plan
+from careplan.fhir.server import FhirServer
+from careplan.planning import TaperPlan, plan_taper
+from careplan.sandbox import Store, create_app
+
+ROUNDS = 25
+TODAY = date(2026, 1, 5)
+Resource = dict[str, Any]
+
+
+def patient() -> list[Resource]:
+    """A synthetic patient on 40 mg of diazepam a day for years: 40 steps at the slowest pace."""
+    name = f"bench-{uuid4()}"
+    return [
+        {"resourceType": "Patient", "id": name, "birthDate": "1980-01-01"},
+        {
+            "resourceType": "MedicationStatement",
+            "id": f"{name}-diazepam",
+            "status": "active",
+            "medicationCodeableConcept": {
+                "coding": [{"system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": "197589"}]
+            },
+            "subject": {"reference": f"Patient/{name}"},
+            "effectivePeriod": {"start": "2015-01-01"},
+            "dateAsserted": "2025-12-01",
+            "dosage": [
+                {
+                    "timing": {"repeat": {"frequency": 2, "period": 1, "periodUnit": "d"}},
+                    "doseAndRate": [
+                        {
+                            "doseQuantity": {
+                                "value": 20,
+                                "unit": "mg",
+                                "system": "http://unitsofmeasure.org",
+                                "code": "mg",
+                            }
+                        }
+                    ],
+                }
+            ],
+        },
+    ]
+
+
+def plan(resources: list[Resource]) -> TaperPlan:
+    return plan_taper(resources, load_catalog(), today=TODAY, pace="slow")
+
+
+def preview(resources: list[Resource]) -> str:
+    """What a preview costs: plan, check, JSON."""
+    made = plan(resources)
+    problems = [problem for problem in check(made.bundle) if problem.severity == "error"]
+    if problems:
+        raise SystemExit(f"the plan is not valid: {problems[:3]}")
+    return fhir_json.dumps(made.bundle)
+
+
+def median_ms(work: Callable[[], object], rounds: int = ROUNDS) -> float:
+    work()
+    times = []
+    for _ in range(rounds):
+        started = time.perf_counter()
+        work()
+        times.append(1000 * (time.perf_counter() - started))
+    return statistics.median(times)
+
+
+def measure_preview() -> None:
+    resources = patient()
+    made = plan(resources)
+    text = fhir_json.dumps(made.bundle)
+    plain = json.loads(text)
+    ours, dumps = median_ms(lambda: preview(resources)), median_ms(lambda: json.dumps(plain))
+    steps, entries = len(made.schedule.steps), len(made.bundle["entry"])
+    print(f"preview of {steps} steps, {entries} entries, {len(text) // 1024} KiB of JSON (median of {ROUNDS}):")
+    print(
+        f"  plan + check + JSON {ours:.1f} ms; json.dumps of the same Bundle {dumps:.1f} ms; ratio {ours / dumps:.1f}"
+    )
+    print(f"  of it: plan {median_ms(lambda: plan(resources)):.1f} ms, check {median_ms(lambda: check(made.bundle)):.1f} ms, "
+          f"JSON {median_ms(lambda: fhir_json.dumps(made.bundle)):.1f} ms")  # fmt: skip
+
+
+def measure_posting(name: str, base_url: str) -> None:
+    """Pairs of a fresh patient's plan + post and a bare POST of an equal Bundle, alternating."""
+    server, session = FhirServer(base_url), requests.Session()
+    ours, bare = [], []
+    for number in range(ROUNDS + 1):
+        resources, others = created(server), created(server)
+        started = time.perf_counter()
+        post_plan(server, plan(resources).bundle)
+        between = time.perf_counter()
+        body = fhir_json.dumps(plan(others).bundle).encode()
+        posting = time.perf_counter()
+        answer = session.post(base_url, data=body, headers={"Content-Type": "application/fhir+json"}, timeout=60)
+        answer.raise_for_status()
+        if number:  # the first pair warms the server up
+            ours.append(1000 * (between - started))
+            bare.append(1000 * (time.perf_counter() - posting))
+    middle, base = statistics.median(ours), statistics.median(bare)
+    print(f"{name}: plan + post {middle:.0f} ms; bare POST {base:.0f} ms; ratio {middle / base:.2f}")
+
+
+def created(server: FhirServer) -> list[Resource]:
+    resources = patient()
+    entries = [
+        {"resource": deepcopy(each), "request": {"method": "PUT", "url": f"{each['resourceType']}/{each['id']}"}}
+        for each in resources
+    ]
+    server.transaction({"resourceType": "Bundle", "type": "transaction", "entry": entries})
+    return resources
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hapi", metavar="URL", help="also measure this HAPI server")
+    options = parser.parse_args()
+    measure_preview()
+    sandbox = make_server("127.0.0.1", 0, create_app(Store(":memory:")), threaded=True)
+    thread = threading.Thread(target=sandbox.serve_forever, daemon=True)
+    thread.start()
+    measure_posting("sandbox", f"http://127.0.0.1:{sandbox.server_port}/fhir")
+    sandbox.shutdown()
+    thread.join()
+    sandbox.server_close()
+    if options.hapi:
+        measure_posting("HAPI", options.hapi)
+    else:
+        print("HAPI: not measured; start one with `make hapi` and pass --hapi http://127.0.0.1:8080/fhir")
+
+
+if __name__ == "__main__":
+    main()
