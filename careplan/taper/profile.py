@@ -159,6 +159,15 @@ class ClinicalDrug:
 
 
 @dataclass(frozen=True)
+class Support:
+    """Something besides tablets that helps: a sentence for the plan, its code if one is certain, and a short *name*."""
+
+    text: str
+    coding: Coding | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True)
 class Vocabulary:
     """What is needed to tell one medicine from another. *clinical_drugs* are keyed by RxNorm SCD code."""
 
