@@ -127,12 +127,12 @@ def _read(root: Path) -> Catalog:
     if not profiles:
         raise ClinicalDataError(f"{root} has no drugs/*/profile.toml; a folder with profiles is needed.")
     ingredients = (*map(profiled_ingredient, profiles.values()), *read_sedatives(root))
-    vocabulary = Vocabulary(ingredients, MappingProxyType(read_clinical_drugs(root)))
     rules = read_toml(root / "precautions.toml", root)
     limits, slowing = read_limits(rules.table("limits"))
-    precautions = tuple(each for table in rules.tables("precautions") for each in read_precautions(table, vocabulary))
     observed = rules.table("observations")
     observations = {name: read_codings(observed.table(name)) for name in observed}
+    vocabulary = Vocabulary(ingredients, MappingProxyType(read_clinical_drugs(root)), egfr=observations.get("egfr", ()))
+    precautions = tuple(each for table in rules.tables("precautions") for each in read_precautions(table, vocabulary))
     rules.done()
     return Catalog(
         root=root,

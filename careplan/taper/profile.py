@@ -169,10 +169,11 @@ class Support:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What is needed to tell one medicine from another. *clinical_drugs* are keyed by RxNorm SCD code."""
+    """What is needed to read a record. *clinical_drugs* are keyed by RxNorm SCD code, *egfr* are codes of results."""
 
     ingredients: tuple[Ingredient, ...]
     clinical_drugs: Mapping[str, ClinicalDrug]
+    egfr: tuple[Coding, ...] = ()
 
 
 @dataclass(frozen=True)

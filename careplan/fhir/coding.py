@@ -1,0 +1,255 @@
+"""Which drug a medication is, in what strength and form, from its codes, displays and text.
+
+Published data has lorazepam coded as diazepam, so every code, display and text is heard, and where two name different
+drugs there is no answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from careplan.taper.dose import Dose
+from careplan.taper.issue import IssueCode
+from careplan.taper.profile import Coding, Ingredient, Vocabulary
+
+RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
+PIECES = frozenset(
+    [
+        "",
+        "1",
+        "tablet",
+        "tab",
+        "tbl",
+        "capsule",
+        "cap",
+        "piece",
+        "odt",
+        "{tablet}",
+        "{tbl}",
+        "{tab}",
+        "{capsule}",
+        "{piece}",
+    ]
+)
+
+_MODIFIED = re.compile(
+    r"\b(24 ?hr|12 ?hr|(extended|modified|sustained|prolonged|controlled|delayed)[ -]release|retard|xr|er|sr|mr|cr)\b"
+)
+_NOT_SWALLOWED = re.compile(
+    r"\b(inject\w*|intramuscular|intravenous|infusion|ampoules?|vials?|syringes?|auto-?injector|patch\w*|rectal|gel|"
+    r"suppositor\w+|enema|nasal|spray|intranasal|topical|cream|buccal film|transdermal|sublingual)\b"
+)
+_INTRATHECAL = re.compile(r"\b(intrathecal\w*|pump|spinal)\b")
+_STRENGTH = re.compile(
+    r"(?<![\d.,/])(\d+(?:[.,]\d+)?)\s*(mg|mcg|µg|ug|g)\b(?:\s*/\s*(\d+(?:[.,]\d+)?)?\s*(ml|actuat|hr?)\b)?"
+)
+_TO_MG = {"mg": Decimal(1), "g": Decimal(1000), "mcg": Decimal("0.001"), "ug": Decimal("0.001"), "µg": Decimal("0.001")}
+
+
+@dataclass(frozen=True)
+class Strength:
+    """mg in one piece, or in one mL when *per_ml*. *certain* is False when it was only read from words."""
+
+    dose: Dose
+    per_ml: bool
+    certain: bool
+
+
+@dataclass(frozen=True)
+class Medicine:
+    """One identified drug product."""
+
+    ingredient: Ingredient
+    strength: Strength | None
+    text: str
+    codings: tuple[Coding, ...]
+
+
+@dataclass(frozen=True)
+class NotIdentified:
+    """Why a medication could not be told: *code*, a sentence, and what stood there. *expression* is within it."""
+
+    code: IssueCode
+    because: str
+    seen: str
+    settle: str
+    ingredients: tuple[Ingredient, ...] = ()
+
+
+def codings_of(concept: Any) -> tuple[Coding, ...]:
+    """The codings of a CodeableConcept that have both a system and a code; whatever else is in it is passed over."""
+    if not isinstance(concept, Mapping) or not isinstance(concept.get("coding"), list):
+        return ()
+    return tuple(
+        Coding(each["system"], each["code"], each.get("display"))
+        for each in concept["coding"]
+        if isinstance(each, Mapping) and isinstance(each.get("system"), str) and isinstance(each.get("code"), str)
+    )
+
+
+def texts_of(concept: Any) -> tuple[str, ...]:
+    """Text and displays of a CodeableConcept, also those of codings without a code."""
+    if not isinstance(concept, Mapping):
+        return ()
+    codings = concept.get("coding")
+    displays = (
+        [each.get("display") for each in codings if isinstance(each, Mapping)] if isinstance(codings, list) else []
+    )
+    return tuple(text for text in (concept.get("text"), *displays) if isinstance(text, str) and text.strip())
+
+
+def identify(
+    concept: Any, medication: Mapping[str, Any] | None, vocabulary: Vocabulary
+) -> Medicine | NotIdentified | None:
+    """Tell which of *vocabulary* a medication is; None when it is some other drug.
+
+    *concept* is the medicationCodeableConcept, *medication* the Medication resource that was referenced, contained, or
+    None. NotIdentified: two drugs are named, it is a combination, or it is no form that is swallowed.
+    """
+    concepts = [concept, *_concepts(medication)]
+    codings = tuple(coding for each in concepts for coding in codings_of(each))
+    texts = tuple(dict.fromkeys(text for each in concepts for text in texts_of(each)))
+    text = "; ".join(texts)
+    found = list(dict.fromkeys((*_by_code(codings, vocabulary), *_by_word(texts, vocabulary))))
+    if not found:
+        return None
+    if len(found) > 1:
+        names = " and ".join(ingredient.name for ingredient in found)
+        return NotIdentified(
+            IssueCode.DRUG_CONTRADICTORY,
+            f"Code, display and text name different drugs: {names}.",
+            _seen(codings, texts),
+            "Correct the code or the text, so that they name one drug.",
+            tuple(found),
+        )
+    problem = _not_a_plain_oral_form(found[0], text, medication, codings, vocabulary)
+    return problem or Medicine(found[0], _strength(medication, codings, texts, vocabulary), text, codings)
+
+
+def _concepts(medication: Mapping[str, Any] | None) -> Iterator[Any]:
+    if not isinstance(medication, Mapping):
+        return
+    yield medication.get("code")
+    for ingredient in _ingredients(medication):
+        yield ingredient.get("itemCodeableConcept")
+
+
+def _ingredients(medication: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    """Active ingredients; one marked `isActive: false` is a filler."""
+    listed = medication.get("ingredient") if isinstance(medication, Mapping) else None
+    if not isinstance(listed, list):
+        return []
+    return [each for each in listed if isinstance(each, Mapping) and each.get("isActive") is not False]
+
+
+def _by_code(codings: Iterable[Coding], vocabulary: Vocabulary) -> Iterator[Ingredient]:
+    for coding in codings:
+        drug = vocabulary.clinical_drugs.get(coding.code) if coding.system == RXNORM else None
+        for ingredient in vocabulary.ingredients:
+            known = {(each.system, each.code) for each in ingredient.codings}
+            if (drug and drug.ingredient == ingredient.name) or (coding.system, coding.code) in known:
+                yield ingredient
+
+
+def _by_word(texts: Iterable[str], vocabulary: Vocabulary) -> Iterator[Ingredient]:
+    words = {word for text in texts for word in re.findall(r"[^\W\d_]+", text.lower())}
+    for ingredient in vocabulary.ingredients:
+        if words.intersection(ingredient.words):
+            yield ingredient
+
+
+def _seen(codings: Iterable[Coding], texts: Iterable[str]) -> str:
+    return ", ".join((*(f"{coding.system}|{coding.code}" for coding in codings), *(f'"{text}"' for text in texts)))
+
+
+def _not_a_plain_oral_form(
+    ingredient: Ingredient,
+    text: str,
+    medication: Mapping[str, Any] | None,
+    codings: Iterable[Coding],
+    vocabulary: Vocabulary,
+) -> NotIdentified | None:
+    form = medication.get("form") if isinstance(medication, Mapping) else None
+    drugs = [vocabulary.clinical_drugs[each.code] for each in codings if each.code in vocabulary.clinical_drugs]
+    words = "; ".join((text, *texts_of(form), *(drug.name for drug in drugs))).lower()
+    intrathecal = _INTRATHECAL.search(words)
+    if ingredient.drug_class == "baclofen" and intrathecal:
+        return NotIdentified(
+            IssueCode.INTRATHECAL_BACLOFEN,
+            "This is intrathecal treatment; losing it suddenly is an emergency and no oral taper replaces it.",
+            words,
+            "Contact the team that runs the pump.",
+            (ingredient,),
+        )
+    swallowed = _NOT_SWALLOWED.search(words) or intrathecal
+    if swallowed:
+        return _form(ingredient, words, f"is given as {swallowed.group()!r}, which is not swallowed")
+    if _MODIFIED.search(words) or any(drug.modified_release for drug in drugs):
+        return _form(ingredient, words, "is a modified-release product, which must not be divided")
+    if len(_ingredients(medication)) > 1 or re.search(r"[a-z]{4,} ?[/+] ?[a-z]{4,}", text.lower()):
+        return _form(ingredient, words, "is a combination with another drug")
+    return None
+
+
+def _form(ingredient: Ingredient, seen: str, why: str) -> NotIdentified:
+    return NotIdentified(
+        IssueCode.FORM_NOT_SUPPORTED,
+        f"The {ingredient.name} product {why}.",
+        seen,
+        f"Only plain oral {ingredient.name} is planned: change to it first, or plan by hand.",
+        (ingredient,),
+    )
+
+
+def _strength(
+    medication: Mapping[str, Any] | None, codings: Iterable[Coding], texts: Iterable[str], vocabulary: Vocabulary
+) -> Strength | None:
+    """From the Medication's ingredient, else the product code, else words; None when two of one kind differ."""
+    for kind in (_stated(medication), _coded(codings, vocabulary), _worded(texts)):
+        strengths = set(kind)
+        if strengths:
+            return strengths.pop() if len(strengths) == 1 else None
+    return None
+
+
+def _stated(medication: Mapping[str, Any] | None) -> Iterator[Strength]:
+    for ingredient in _ingredients(medication):
+        ratio = ingredient.get("strength")
+        if not isinstance(ratio, Mapping):
+            continue
+        top, bottom = _quantity(ratio.get("numerator")), _quantity(ratio.get("denominator"))
+        if top and bottom and top[1] in _TO_MG and bottom[0]:
+            per_ml = bottom[1] == "ml"
+            if per_ml or bottom[1] in PIECES:
+                yield Strength(Dose(top[0] * _TO_MG[top[1]] / bottom[0]), per_ml, certain=True)
+
+
+def _quantity(quantity: Any) -> tuple[Decimal, str] | None:
+    """(value, lower-case unit): the UCUM code before the words; no unit at all counts pieces."""
+    if not isinstance(quantity, Mapping) or isinstance(quantity.get("value"), bool):
+        return None
+    try:
+        value = Decimal(str(quantity.get("value")))
+    except ArithmeticError:
+        return None
+    unit = quantity.get("code") or quantity.get("unit") or "1"
+    return (value, str(unit).lower()) if value.is_finite() and value > 0 else None
+
+
+def _coded(codings: Iterable[Coding], vocabulary: Vocabulary) -> Iterator[Strength]:
+    for coding in codings:
+        drug = vocabulary.clinical_drugs.get(coding.code) if coding.system == RXNORM else None
+        if drug:
+            yield Strength(drug.strength, drug.per_ml, certain=True)
+
+
+def _worded(texts: Iterable[str]) -> Iterator[Strength]:
+    for text in texts:
+        for amount, unit, volume, per in _STRENGTH.findall(text.lower()):
+            if per in ("", "ml"):
+                each = Decimal(amount.replace(",", ".")) * _TO_MG[unit] / Decimal((volume or "1").replace(",", "."))
+                yield Strength(Dose(each), per == "ml", certain=False)

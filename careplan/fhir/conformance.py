@@ -1,0 +1,451 @@
+"""What an R4 (4.0.1) server would refuse in a resource, found before it is sent.
+
+`check` reads R4's own definitions (`careplan.fhir.r4`): elements and how often they may be, formats, required
+bindings, the types that references may name, R4's invariants (`careplan.fhir.invariants`), and whether everything a
+transaction points at is in it. `r4b_problems` asks fhir.resources for a second opinion.
+
+Not checked: profiles and extensions of others, terminology beyond required bindings (so no SNOMED CT, LOINC or
+UCUM), the codes of media types, languages and currencies, whether a canonical URL leads anywhere, dom-6 (a narrative is
+recommended), answers against their Questionnaire, and the invariants of ElementDefinition and most of those of
+StructureDefinition.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Literal
+
+from careplan.fhir.bundle_rules import bundle_problems
+from careplan.fhir.r4 import KNOWN_TYPES, PRIMITIVES, RESOURCE_TYPES, Element, Shape, shape
+from careplan.fhir.xhtml import fault
+
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that R4 does not allow.
+
+    *code* is an R4 issue type, *expression* a FHIRPath from the resource given (`CarePlan.activity[0].reference`),
+    *text* a sentence: what was found, what is allowed. It quotes codes, types and the names of elements, never what
+    could tell of a patient.
+    """
+
+    severity: Literal["error", "warning"]
+    code: str
+    expression: str
+    text: str
+
+
+def check(resource: Resource) -> list[Problem]:
+    """Everything in *resource* that R4 does not allow, in the order of its elements; empty when it may be sent.
+
+    A Bundle is checked with its entries, a resource with those it contains. An invariant is looked at once the
+    structure of its element is sound. Never raises, whatever JSON it is given.
+    """
+    checker = _Checker()
+    try:
+        checker.resource(resource, None)
+    except RecursionError:
+        return [Problem("error", "too-long", "", "The resource is nested too deep to be checked.")]
+    return [Problem(*each) for each in checker.found]  # type: ignore[arg-type]
+
+
+def r4b_problems(resource: Resource) -> list[Problem]:
+    """What fhir.resources' R4B models say of *resource*, a Bundle taken entry by entry.
+
+    R4B has the same elements as R4 for all we write. It knows no bindings and no invariants, and stumbles over a
+    whole Bundle when one entry is of an unknown type. Never raises. Slow the first time: it imports the models.
+    """
+    if not isinstance(resource, dict):
+        return [Problem("error", "structure", "", "A resource is a JSON object.")]
+    kind = resource.get("resourceType")
+    entries = resource.get("entry")
+    if kind != "Bundle" or not isinstance(entries, list):
+        return list(_r4b(resource, str(kind)))
+    found: list[Problem] = []
+    shells = []
+    for number, entry in enumerate(entries):
+        inner = entry.get("resource") if isinstance(entry, dict) else None
+        if isinstance(inner, dict):
+            found += _r4b(inner, f"Bundle.entry[{number}].resource")
+            entry = {name: value for name, value in entry.items() if name != "resource"}
+        shells.append(entry)
+    return [*_r4b({**resource, "entry": shells}, "Bundle"), *found]
+
+
+def _r4b(resource: Resource, where: str) -> Iterator[Problem]:
+    from fhir.resources.R4B import get_fhir_model_class  # a second or more to import
+    from pydantic import ValidationError
+
+    kind = resource.get("resourceType")
+    try:
+        model = get_fhir_model_class(kind)
+    except (KeyError, TypeError, AttributeError, ValueError):
+        yield Problem("error", "structure", where, "fhir.resources knows no such R4B resource type.")
+        return
+    try:
+        model.model_validate(resource)
+    except ValidationError as error:
+        for each in error.errors(include_url=False, include_context=False, include_input=False):
+            yield Problem("error", "structure", _path(where, each["loc"]), f"fhir.resources: {each['type']}.")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        yield Problem("error", "structure", where, f"fhir.resources: {type(error).__name__}.")
+
+
+def _path(where: str, steps: Iterable[int | str]) -> str:
+    return where + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+
+
+# --- the checker --------------------------------------------------------------------------------------------------
+
+# A found problem while its path is being put together: severity, code, path, text.
+_Found = list[str]
+
+_REFERENCE = re.compile(
+    r"(?:(?P<base>https?://\S+?)/)?(?P<type>[A-Z][A-Za-z]+)/[A-Za-z0-9\-.]{1,64}(?:/_history/[A-Za-z0-9\-.]{1,64})?"
+)
+_OF_RULES = ("invariant", "code-invalid", "not-found")
+"""Issue types that leave the structure sound, so that rules can be looked at."""
+_MANY = 12
+
+
+class _Checker:
+    """One call of `check`. Problems are found with the path from where they are, and given the rest on the way up."""
+
+    def __init__(self) -> None:
+        self.found: list[_Found] = []
+        self.bundle: str | None = None
+        """The type of the Bundle that is being checked, if one is."""
+        self.kinds: dict[str, str | tuple[str, str, str]] = {}
+        """What a reference names: a resource type, "" for what cannot be told, or the problem with it."""
+        self.container: str = ""
+        self.contained: dict[str, str] = {}
+
+    def add(self, code: str, path: str, text: str, severity: str = "error") -> None:
+        self.found.append([severity, code, path, text])
+
+    def inside(self, size: int, step: str) -> None:
+        """Begin the paths of all problems after the first *size* with *step*."""
+        for problem in self.found[size:]:
+            path = problem[2]
+            problem[2] = f"{step}.{path}" if path else step
+
+    # --- resources ---
+
+    def resource(self, resource: Any, where: str | None, *, contained: bool = False) -> None:
+        size = len(self.found)
+        kind = resource.get("resourceType") if isinstance(resource, dict) else None
+        if not isinstance(resource, dict):
+            self.add("structure", "", f"This is {_described(resource)}; a resource is a JSON object.")
+        elif not isinstance(kind, str) or kind not in RESOURCE_TYPES:
+            self.add("structure", "", "This has no resourceType that R4 knows." + _perhaps(kind, RESOURCE_TYPES))
+        elif kind not in KNOWN_TYPES:
+            self.add("not-supported", "", f"{kind} is an R4 resource, but its content is not checked.", "warning")
+        elif contained:
+            self.element(resource, shape(kind))
+        elif kind == "Bundle":
+            self._bundle(resource)
+        else:
+            self._with_contained(resource, kind)
+        if where is None:
+            where = kind if isinstance(kind, str) and kind in RESOURCE_TYPES else ""
+        if len(self.found) != size and where:
+            self.inside(size, where)
+
+    def _with_contained(self, resource: Resource, kind: str) -> None:
+        outer = self.container, self.contained
+        self.container, self.contained = kind, {}
+        inner = resource.get("contained")
+        if inner is not None:
+            inner = [each for each in inner if isinstance(each, dict)] if isinstance(inner, list) else []
+            self.contained = {str(each.get("id")): str(each.get("resourceType")) for each in inner}
+        self.element(resource, shape(kind))
+        if inner:
+            self._contained(resource, inner)
+        self.container, self.contained = outer
+
+    def _contained(self, resource: Resource, inner: list[Resource]) -> None:
+        """dom-2 to dom-5."""
+        used = set(_local_references(resource))
+        for number, each in enumerate(inner):
+            where = f"contained[{number}]"
+            meta = each.get("meta")
+            meta = meta if isinstance(meta, dict) else {}
+            if "contained" in each:
+                self.add("invariant", where, "dom-2: a contained resource shall not contain resources.")
+            if f"#{each.get('id')}" not in used and "#" not in _local_references(each):
+                self.add(
+                    "invariant", where, "dom-3: a contained resource shall be referred to from the resource around it."
+                )
+            if "versionId" in meta or "lastUpdated" in meta:
+                self.add("invariant", where, "dom-4: a contained resource shall have no versionId and no lastUpdated.")
+            if "security" in meta:
+                self.add("invariant", where, "dom-5: a contained resource shall have no security label.")
+
+    # --- elements ---
+
+    def element(self, element: dict[str, Any], form: Shape) -> None:
+        found = self.found
+        before = len(found)
+        elements = form.elements
+        strays = False
+        for key, value in element.items():
+            spec = elements.get(key)
+            if spec is None:
+                strays = True
+                continue
+            test, inner, many, name, targets, concepts, _, _ = spec
+            if many:
+                self._list(key, value, spec, element)
+            elif test is not None:
+                if not test(value):
+                    self._primitive(value, spec, name)
+            elif not isinstance(value, dict):
+                self._not_an_object(value, spec, name)
+            else:
+                size = len(found)
+                if inner is None:
+                    self.resource(value, "", contained=name == "contained")
+                else:
+                    self.element(value, inner)
+                    if targets is not None:
+                        self._reference(value, targets)
+                    if concepts is not None:
+                        self._concept(value, concepts)
+                if len(found) != size:
+                    self.inside(size, name)
+        if strays:
+            self._strays(element, form)
+        for key in form.required:
+            if key not in element:
+                self._missing(element, key, form)
+        for name, keys, is_required in form.choices:
+            if len(keys.intersection(element)) != 1:
+                self._choice(element, name, keys, is_required)
+        if not element or (len(element) == 1 and "id" in element):
+            self.add("structure", "", f"This {form.name} is empty; leave it out, or put something in it.")
+        elif form.rules and (len(found) == before or all(each[1] in _OF_RULES for each in found[before:])):
+            for code, text, holds in form.rules:
+                if not holds(element):
+                    self.add(code, "", text)
+
+    def _list(self, key: str, values: Any, spec: Element, parent: dict[str, Any]) -> None:
+        if not isinstance(values, list):
+            self.add("structure", spec.name, f"{key} is {_described(values)}; it can be several, so it is a list.")
+            return
+        if not values:
+            self.add("structure", spec.name, f"{key} is an empty list; leave it out.")
+            return
+        test, inner, _, name, targets, concepts, _, _ = spec
+        found = self.found
+        if test is not None:
+            for number, value in enumerate(values):
+                if not test(value) and not (value is None and _has_sibling(parent, key, number)):
+                    self._primitive(value, spec, f"{name}[{number}]")
+            return
+        for number, value in enumerate(values):
+            if not isinstance(value, dict):
+                self._not_an_object(value, spec, f"{name}[{number}]")
+                continue
+            size = len(found)
+            if inner is None:
+                self.resource(value, "", contained=name == "contained")
+            else:
+                self.element(value, inner)
+                if targets is not None:
+                    self._reference(value, targets)
+                if concepts is not None:
+                    self._concept(value, concepts)
+            if len(found) != size:
+                self.inside(size, f"{name}[{number}]")
+
+    def _primitive(self, value: Any, spec: Element, where: str) -> None:
+        """Say what is wrong with a value that did not pass its test."""
+        if isinstance(value, list):
+            self.add("structure", where, f"{spec.name} is a list; it can be only one, so it is no list.")
+        elif isinstance(value, str) and spec.type == "xhtml":
+            self.add("invariant", where, str(fault(value)))
+        elif isinstance(value, str) and spec.codes is not None and PRIMITIVES["code"].test(value):
+            shown = value if len(value) <= 40 else value[:40] + "…"
+            self.add("code-invalid", where, f'"{shown}" is not a code for this element; allowed: {_some(spec.codes)}.')
+        else:
+            allowed = f"one of {_some(spec.codes)}" if spec.codes else PRIMITIVES[spec.type].allowed
+            self.add("value", where, f"This is {_described(value)}, and no {spec.type}; allowed: {allowed}.")
+
+    def _not_an_object(self, value: Any, spec: Element, where: str) -> None:
+        ending = "; it can be only one, so it is no list" if isinstance(value, list) else ""
+        self.add("structure", where, f"This is {_described(value)}, and should be a {spec.type} object{ending}.")
+
+    def _missing(self, element: dict[str, Any], key: str, form: Shape) -> None:
+        """A required primitive may be given by extensions alone, such as data-absent-reason."""
+        instead = element.get(f"_{key}")
+        if form.elements[key].test is not None and isinstance(instead, dict) and "extension" in instead:
+            return
+        self.add("required", key, f"{form.name} needs {key}.")
+
+    def _choice(self, element: dict[str, Any], name: str, keys: frozenset[str], is_required: bool) -> None:
+        given = keys.intersection(element)
+        if len(given) > 1:
+            self.add("structure", name, f"Only one of these can be given: {', '.join(sorted(given))}.")
+        elif is_required and not given and not any(key[:1] == "_" and key[1:] in keys for key in element):
+            self.add("required", name, f"One of these is needed: {_some(keys)}.")
+
+    def _strays(self, element: dict[str, Any], form: Shape) -> None:
+        """Names that are no elements: the `_name` beside a primitive, or unknown."""
+        for key, value in element.items():
+            if key in form.elements:
+                continue
+            spec = form.elements.get(key[1:]) if isinstance(key, str) and key[:1] == "_" else None
+            if spec is not None and spec.test is not None and spec.name != "resourceType":
+                self._sibling(value, spec, element.get(key[1:]), key)
+                continue
+            options = [name for name, each in form.elements.items() if each.name == key]
+            hint = f"; it is written {_some(options)}" if options else ""
+            self.add(
+                "structure",
+                str(key),
+                f"{form.name} has no element {str(key)[:64]}{hint}.{'' if hint else _perhaps(key, form.elements)}",
+            )
+
+    def _sibling(self, value: Any, spec: Element, beside: Any, key: str) -> None:
+        """The id and extensions of a primitive (https://hl7.org/fhir/R4/json.html#primitive)."""
+        size = len(self.found)
+        values = value if spec.many and isinstance(value, list) else [value]
+        if spec.many and not isinstance(value, list):
+            self.add("structure", spec.name, f"{key} is {_described(value)}; it stands beside a list, so it is one.")
+            return
+        if spec.many and isinstance(beside, list) and len(beside) != len(values):
+            self.add("structure", spec.name, f"{key} and {key[1:]} have lists of different lengths.")
+        for number, each in enumerate(values):
+            size = len(self.found)
+            if isinstance(each, dict):
+                self.element(each, shape("Element"))
+            elif each is not None or not spec.many:
+                self.add("structure", "", f"{key} is {_described(each)}, and should be an object with extensions.")
+            if len(self.found) != size:
+                self.inside(size, f"{spec.name}[{number}]" if spec.many else spec.name)
+
+    # --- references and codes ---
+
+    def _reference(self, reference: dict[str, Any], targets: frozenset[str]) -> None:
+        """The type a Reference names must be among *targets* (none: any), and what it names in here must be there."""
+        text = reference.get("reference")
+        if not isinstance(text, str):
+            kind = reference.get("type")
+            if isinstance(kind, str) and kind in RESOURCE_TYPES and targets and kind not in targets:
+                self.add("structure", "", f"This reference is to a {kind}; allowed: {_some(targets)}.")
+            return
+        named = self.kinds.get(text)
+        if named is None:
+            named = self._named(text)
+            if text[:1] != "#":
+                self.kinds[text] = named
+        if named.__class__ is tuple:
+            severity, code, problem = named
+            self.add(code, "", problem, severity)
+        elif targets and named and named not in targets:
+            self.add("structure", "", f"This reference is to a {named}; allowed: {_some(targets)}.")
+
+    def _named(self, text: str) -> str | tuple[str, str, str]:
+        if text[:1] == "#":
+            if text == "#":
+                return self.container
+            return self.contained.get(text[1:]) or (
+                "error",
+                "invariant",
+                "ref-1: SHALL have a contained resource if a local reference is provided",
+            )
+        if text.startswith("urn:"):
+            if not PRIMITIVES["uri"].test(text):
+                return "error", "value", f"This is no {PRIMITIVES['uri'].allowed}."
+            if self.bundle is None:
+                return ""
+            severity = "error" if self.bundle in ("transaction", "batch") else "warning"
+            return severity, "not-found", "No entry of this Bundle has the fullUrl that is referred to."
+        match = _REFERENCE.fullmatch(text)
+        if match is not None:
+            kind = match["type"]
+            if kind in RESOURCE_TYPES:
+                return kind
+            unknown = f"{kind} is no R4 resource type.{_perhaps(kind, RESOURCE_TYPES)}"
+            return "" if match["base"] else ("error", "value", unknown)
+        kind = text.partition("?")[0]
+        if self.bundle in ("transaction", "batch") and kind in RESOURCE_TYPES and len(text) > len(kind) + 1:
+            return kind  # a conditional reference, https://hl7.org/fhir/R4/http.html#trules
+        if re.match(r"[a-z][a-z0-9+.-]*:", text):
+            return ""
+        return "error", "value", "A reference is Type/id, a URL, a fullUrl of the Bundle, or # and a contained id."
+
+    def _concept(self, element: dict[str, Any], concepts: frozenset[str]) -> None:
+        """A required binding: one coding of a CodeableConcept must be of the value set, or the Coding itself."""
+        codings = element.get("coding", []) if "system" not in element and "code" not in element else [element]
+        if not isinstance(codings, list):
+            return
+        for coding in codings:
+            if isinstance(coding, dict) and f"{coding.get('system')}|{coding.get('code')}" in concepts:
+                return
+        systems = {each.partition("|")[0] for each in concepts}
+        codes = {each.partition("|")[2] for each in concepts}
+        self.add("code-invalid", "", f"A code is needed from {_some(systems)}: {_some(codes)}.")
+
+    # --- Bundles ---
+
+    def _bundle(self, bundle: Resource) -> None:
+        outer = self.bundle, self.kinds
+        entries = bundle.get("entry")
+        entries = entries if isinstance(entries, list) else []
+        self.bundle, self.kinds = str(bundle.get("type")), {}
+        for entry in entries:
+            if isinstance(entry, dict) and isinstance(entry.get("fullUrl"), str):
+                inner = entry.get("resource")
+                kind = inner.get("resourceType") if isinstance(inner, dict) else None
+                self.kinds[entry["fullUrl"]] = kind if isinstance(kind, str) else ""
+        self.element(bundle, shape("Bundle"))
+        for code, path, text in bundle_problems(bundle):
+            self.add(code, path, text)
+        self.bundle, self.kinds = outer
+
+
+def _has_sibling(parent: dict[str, Any], key: str, number: int) -> bool:
+    """Whether `_key` has something where the list of primitives has null."""
+    beside = parent.get(f"_{key}")
+    return isinstance(beside, list) and number < len(beside) and beside[number] is not None
+
+
+def _local_references(value: Any) -> Iterator[str]:
+    """Every text that begins with #, at any depth."""
+    if isinstance(value, dict):
+        for each in value.values():
+            yield from _local_references(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _local_references(each)
+    elif isinstance(value, str) and value[:1] == "#":
+        yield value
+
+
+def _described(value: Any) -> str:
+    """What a JSON value is, without saying what it says."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, str):
+        return f"text of {len(value)} characters" if value else "empty text"
+    if isinstance(value, list):
+        return "a list"
+    return "an object" if isinstance(value, dict) else "a number"
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:_MANY]) + (f" and {len(listed) - _MANY} more" if len(listed) > _MANY else "")
+
+
+def _perhaps(name: Any, names: Iterable[str]) -> str:
+    close = get_close_matches(name[:64], names, n=1, cutoff=0.75) if isinstance(name, str) else []
+    return f" Perhaps {close[0]}?" if close else ""

@@ -1,0 +1,272 @@
+"""The R4 (4.0.1) definitions as tables to look things up in: primitives by format, types by element.
+
+Compiled from `r4.json`, which `tools/build_r4_definitions.py` makes and describes. A type is compiled when it is
+first asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from careplan.fhir.invariants import INVARIANTS, NOT_UCUM_TEXT, Holds, has_unit_of_ucum
+from careplan.fhir.xhtml import fault
+
+_TABLE: dict[str, Any] = json.loads(files("careplan.fhir").joinpath("r4.json").read_text(encoding="utf-8"))
+
+RESOURCE_TYPES = frozenset(_TABLE["resources"])
+KNOWN_TYPES = frozenset(name for name in _TABLE["types"] if name in RESOURCE_TYPES)
+"""The resource types that the table holds the elements of."""
+
+Test = Callable[[Any], bool]
+
+
+class Primitive(NamedTuple):
+    """A format: a test of a JSON value, and its description in a message."""
+
+    test: Test
+    allowed: str
+
+
+class Element(NamedTuple):
+    """What a JSON name may hold in a type: a primitive that passes *test*, a *shape*, or any resource.
+
+    *name* is that in a FHIRPath, which for `valueString` is `value`. *targets* are the resource types that a
+    reference may name (none: all of them); None when it is no reference. *concepts* are the `system|code` of a
+    required binding.
+    """
+
+    test: Test | None
+    shape: Shape | None
+    many: bool
+    name: str
+    targets: frozenset[str] | None
+    concepts: frozenset[str] | None
+    type: str
+    codes: frozenset[str] | None
+
+
+@dataclass(slots=True)
+class Shape:
+    """A complex type, or a backbone element: its elements by JSON name, and what must hold in it.
+
+    *choices* are the JSON names of each value[x], and whether one is required; *rules* are an issue type, a text and
+    a function, R4's invariants first.
+    """
+
+    name: str
+    elements: dict[str, Element] = field(default_factory=dict)
+    required: tuple[str, ...] = ()
+    choices: tuple[tuple[str, frozenset[str], bool], ...] = ()
+    rules: tuple[tuple[str, str, Holds], ...] = ()
+
+
+def shape(name: str) -> Shape:
+    """The complex type or backbone element of that name, such as `Timing.repeat`. Raises KeyError for none such."""
+    found = _SHAPES.get(name)
+    return found or _compiled(name)
+
+
+_SHAPES: dict[str, Shape] = {}
+_SPEC = re.compile(r"(\d+)\.\.(\S+) (.+)")
+_TYPE = re.compile(r"([\w.]+)(?:\((.*)\))?")
+_CODES: dict[str, frozenset[str]] = {}
+
+
+def _compiled(name: str) -> Shape:
+    lineage = [*_bases(name), name]
+    made = _SHAPES[name] = Shape(name)  # before its elements, whose types may lead back to it
+    if "Resource" in lineage:
+        made.elements["resourceType"] = Element(_always, None, False, "resourceType", None, None, "string", None)
+    required, choices = [], []
+    for element, spec in [each for ancestor in lineage for each in _TABLE["types"][ancestor][1].items()]:
+        least, most, types = _parsed(_SPEC, spec)
+        stem = element.removesuffix("[x]")
+        names = []
+        for each in types.split("|"):
+            kind, argument = _parsed(_TYPE, each)
+            suffix = "Quantity" if kind == "SimpleQuantity" else kind[0].upper() + kind[1:]
+            names.append(stem + suffix if stem != element else element)
+            made.elements[names[-1]] = _element(stem, kind, argument, many=most != "1")
+        if stem != element:
+            choices.append((stem, frozenset(names), least != "0"))
+        elif least != "0":
+            required.append(element)
+    made.required, made.choices = tuple(required), tuple(choices)
+    made.rules = tuple(
+        ("invariant", f"{key}: {_TABLE['types'][ancestor][2][key]}", holds)
+        for ancestor in lineage
+        for key, holds in INVARIANTS.get(ancestor, {}).items()
+    )
+    if "Quantity" in lineage:
+        made.rules += (("code-invalid", NOT_UCUM_TEXT, has_unit_of_ucum),)
+    return made
+
+
+def _bases(name: str) -> list[str]:
+    """The types that a type specialises, the most general first."""
+    base = _TABLE["types"][name][0]
+    return [*_bases(base), base] if base else []
+
+
+def _parsed(pattern: re.Pattern[str], spec: str) -> tuple[Any, ...]:
+    match = pattern.fullmatch(spec)
+    if match is None:
+        raise ValueError(f"r4.json has {spec!r}")
+    return match.groups()
+
+
+def _element(name: str, kind: str, argument: str | None, *, many: bool) -> Element:
+    primitive = PRIMITIVES.get(kind)
+    if primitive is not None:
+        codes = _codes(argument) if argument else None
+        test = _member_of(codes) if codes else primitive.test
+        return Element(test, None, many, name, None, None, kind, codes)
+    targets = frozenset(argument.split(",") if argument else ()) if kind == "Reference" else None
+    concepts = _codes(argument) if argument and targets is None else None
+    made = None if kind == "Resource" else shape(kind)
+    return Element(None, made, many, name, targets, concepts, kind, None)
+
+
+def _codes(name: str) -> frozenset[str]:
+    if name not in _CODES:
+        _CODES[name] = frozenset(_TABLE["codes"][name].split(" "))
+    return _CODES[name]
+
+
+# --- primitives ---------------------------------------------------------------------------------------------------
+# The expressions are those of https://hl7.org/fhir/R4/datatypes.html#primitive; base64Binary's can take forever in
+# Python, so its own rule is written out.
+
+_DAY = r"([0-9]([0-9]([0-9][1-9]|[1-9]0)|[1-9]00)|[1-9]000)-(0[1-9]|1[0-2])-(0[1-9]|[1-2][0-9]|3[0-1])"
+_PARTIAL = r"([0-9]([0-9]([0-9][1-9]|[1-9]0)|[1-9]00)|[1-9]000)(-(0[1-9]|1[0-2]))?"
+_TIME = r"([01][0-9]|2[0-3]):[0-5][0-9]:([0-5][0-9]|60)(\.[0-9]+)?"
+_ZONE = r"(Z|(\+|-)((0[0-9]|1[0-3]):[0-5][0-9]|14:00))"
+
+_is_date = re.compile(f"{_PARTIAL}|{_DAY}").fullmatch
+_is_date_time = re.compile(f"{_PARTIAL}|{_DAY}(T{_TIME}{_ZONE})?").fullmatch
+_is_instant = re.compile(f"{_DAY}T{_TIME}{_ZONE}").fullmatch
+_is_time = re.compile(_TIME).fullmatch
+_is_code = re.compile(r"[^\s]+(\s[^\s]+)*").fullmatch
+_is_id = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch
+_is_uri = re.compile(r"\S+").fullmatch
+_is_oid = re.compile(r"urn:oid:[0-2](\.(0|[1-9][0-9]*))+").fullmatch
+_is_uuid = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
+_is_base64 = re.compile(r"[0-9a-zA-Z+/]+={0,2}").fullmatch
+_has_control = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]").search
+_BIGGEST = 2**31 - 1
+
+
+def _always(_: Any) -> bool:
+    return True
+
+
+def _member_of(codes: frozenset[str]) -> Test:
+    def is_member(value: Any) -> bool:
+        return value.__class__ is str and value in codes
+
+    return is_member
+
+
+def _string(value: Any) -> bool:
+    return value.__class__ is str and bool(value.strip()) and _has_control(value) is None
+
+
+def _matching(matches: Callable[[str], Any]) -> Test:
+    def is_match(value: Any) -> bool:
+        return value.__class__ is str and matches(value) is not None
+
+    return is_match
+
+
+def _dated(matches: Callable[[str], Any]) -> Test:
+    def is_match(value: Any) -> bool:
+        return (
+            value.__class__ is str
+            and matches(value) is not None
+            and (len(value) < 10 or value[8:10] < "29" or _exists(value[:10]))
+        )
+
+    return is_match
+
+
+def _exists(day: str) -> bool:
+    """Whether the calendar has that day: the expressions let 2026-02-30 pass."""
+    try:
+        date.fromisoformat(day)
+    except ValueError:
+        return False
+    return True
+
+
+def _uri(value: Any) -> bool:
+    if value.__class__ is not str or _is_uri(value) is None:
+        return False
+    if value[:4] != "urn:":
+        return True
+    if value.startswith("urn:uuid:"):
+        return _is_uuid(value) is not None
+    return not value.startswith("urn:oid:") or _is_oid(value) is not None
+
+
+def _base64(value: Any) -> bool:
+    if value.__class__ is not str:
+        return False
+    packed = "".join(value.split())
+    return len(packed) % 4 == 0 and _is_base64(packed) is not None
+
+
+def _xhtml(value: Any) -> bool:
+    return value.__class__ is str and fault(value) is None
+
+
+def _boolean(value: Any) -> bool:
+    return value is True or value is False
+
+
+def _decimal(value: Any) -> bool:
+    if value.__class__ is Decimal:
+        return bool(value.is_finite())
+    return value.__class__ is int or (value.__class__ is float and math.isfinite(value))
+
+
+def _integer_from(least: int) -> Test:
+    def is_integer(value: Any) -> bool:
+        return value.__class__ is int and least <= value <= _BIGGEST
+
+    return is_integer
+
+
+_TEXT = "text with something in it, and no control characters"
+_URI = "URI without white space, and after urn:uuid: or urn:oid: a UUID in lower case or an OID"
+_ZONED = "YYYY-MM-DDThh:mm:ss+zz:zz, with seconds and a time zone"
+
+PRIMITIVES = {
+    "base64Binary": Primitive(_base64, "text in base64"),
+    "boolean": Primitive(_boolean, "true or false"),
+    "canonical": Primitive(_uri, _URI),
+    "code": Primitive(_matching(_is_code), "text without white space at its ends, and no two blanks together"),
+    "date": Primitive(_dated(_is_date), "a day that exists as YYYY, YYYY-MM or YYYY-MM-DD"),
+    "dateTime": Primitive(_dated(_is_date_time), f"a day that exists as YYYY, YYYY-MM or YYYY-MM-DD, or {_ZONED}"),
+    "decimal": Primitive(_decimal, "a number"),
+    "id": Primitive(_matching(_is_id), "1 to 64 of A-Z, a-z, 0-9, - and ."),
+    "instant": Primitive(_dated(_is_instant), _ZONED),
+    "integer": Primitive(_integer_from(-_BIGGEST - 1), "a whole number of 32 bits"),
+    "markdown": Primitive(_string, _TEXT),
+    "oid": Primitive(_matching(_is_oid), "urn:oid: and an OID"),
+    "positiveInt": Primitive(_integer_from(1), "a whole number from 1"),
+    "string": Primitive(_string, _TEXT),
+    "time": Primitive(_matching(_is_time), "hh:mm:ss, without a time zone"),
+    "unsignedInt": Primitive(_integer_from(0), "a whole number from 0"),
+    "uri": Primitive(_uri, _URI),
+    "url": Primitive(_uri, _URI),
+    "uuid": Primitive(_matching(_is_uuid), "urn:uuid: and a UUID in lower case"),
+    "xhtml": Primitive(_xhtml, "a div of XHTML"),
+}

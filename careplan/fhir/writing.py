@@ -1,0 +1,559 @@
+"""A taper as one R4 transaction: CarePlan, a MedicationRequest per step and product, Goal, symptom checks, Provenance.
+
+Everything is a draft plan (`CarePlan.status` draft, `MedicationRequest.intent` plan): only a person makes orders.
+Requests are activities of the plan and so do not point back with `basedOn` (R4 CarePlan.activity.reference).
+Builders take the resource's name and give plain R4 JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import ROUND_CEILING, Decimal
+from html import escape
+from typing import Any
+from urllib.parse import quote
+from uuid import UUID, uuid5
+
+from careplan.taper.dose import Dose, plain
+from careplan.taper.issue import DetectedIssue
+from careplan.taper.products import Pieces
+from careplan.taper.profile import Coding, Product, Support
+from careplan.taper.regimen import SourceVersion
+from careplan.taper.schedule import Portion, TaperSchedule, TaperStep
+
+Resource = dict[str, Any]
+
+UCUM = "http://unitsofmeasure.org"
+SNOMED = "http://snomed.info/sct"
+NAMESPACE = UUID("8b1f6c1e-5b0e-5d0a-9c52-3a0c7a4f9d11")
+ORAL = {"coding": [{"system": SNOMED, "code": "26643006", "display": "Oral route"}], "text": "by mouth"}
+# NHS dose syntax guide lists both; they say what `doNotPerform` must never be used for.
+KEEP_TAKING = {
+    "coding": [{"system": SNOMED, "code": "419444006"}],
+    "text": "Do not stop taking this medicine except on your doctor's advice",
+}
+THEN_STOP = {"coding": [{"system": SNOMED, "code": "421484000"}], "text": "Then discontinue"}
+WORDS_FOR_WHEN = {
+    "WAKE": "on waking",
+    "MORN": "in the morning",
+    "NOON": "at noon",
+    "AFT": "in the afternoon",
+    "EVE": "in the evening",
+    "NIGHT": "at night",
+    "HS": "at bedtime",
+    "C": "with a meal",
+    "CM": "with breakfast",
+    "CD": "with lunch",
+    "CV": "with the evening meal",
+    "AC": "before a meal",
+    "ACM": "before breakfast",
+    "ACD": "before lunch",
+    "ACV": "before the evening meal",
+    "PC": "after a meal",
+    "PCM": "after breakfast",
+    "PCD": "after lunch",
+    "PCV": "after the evening meal",
+}
+
+
+@dataclass(frozen=True)
+class PlanContext:
+    """What a plan is written with, apart from its schedule.
+
+    *parameters* are those of the request, which with the inputs' versions make the plan's identity; *recorded* is
+    when it was computed. *confirmed_by* is who confirmed the dose, if anyone did.
+    """
+
+    subject: str
+    canonical_base: str
+    engine_version: str
+    created: date
+    recorded: datetime
+    parameters: Mapping[str, str]
+    questionnaire: Resource
+    supports: tuple[Support, ...]
+    issues: tuple[DetectedIssue, ...]
+    pace_because: str
+    confirmed_by: str | None = None
+
+
+def transaction(schedule: TaperSchedule, context: PlanContext) -> Resource:
+    """The whole plan as a transaction Bundle; `entry[0]` is the CarePlan. The same inputs give the same Bundle."""
+    return _Plan(schedule, context).bundle()
+
+
+def plan_identity(schedule: TaperSchedule, context: PlanContext) -> UUID:
+    """UUIDv5 over patient, drug, dose, input versions, parameters, and the versions of rules and engine."""
+    parts = [
+        context.subject,
+        schedule.profile.drug,
+        schedule.profile.version,
+        context.engine_version,
+        str(schedule.regimen.daily),
+        schedule.starts_on.isoformat(),
+        *(source.versioned for source in schedule.regimen.sources),
+        *(f"{name}={value}" for name, value in sorted(context.parameters.items())),
+    ]
+    return uuid5(NAMESPACE, "\n".join(parts))
+
+
+class _Plan:
+    """One schedule with its ids, so that resources can point at each other before a server has given them ids."""
+
+    def __init__(self, schedule: TaperSchedule, context: PlanContext) -> None:
+        self.schedule = schedule
+        self.context = context
+        self.base = context.canonical_base
+        self.drug = schedule.profile.drug
+        self.id = plan_identity(schedule, context)
+        self.requests = [
+            (step, product, self._urn(f"step {step.number} {product.name}"))
+            for step in schedule.steps
+            for product in _products(step)
+        ]
+
+    def bundle(self) -> Resource:
+        entries = [
+            self._entry("CarePlan", "plan", self.care_plan(), self._identified("taper-plan", str(self.id))),
+            *(
+                _entry(urn, self.medication_request(step, product), self._identified("taper-step", value))
+                for step, product, urn in self.requests
+                for value in [self._step_value(step, product)]
+            ),
+            self._entry("Goal", "goal", self.goal(), self._identified("taper-plan", f"{self.id}.goal")),
+            self._entry(
+                "ServiceRequest", "check", self.symptom_check(), self._identified("taper-step", f"{self.id}.check")
+            ),
+            self._entry("Questionnaire", "questionnaire", self.context.questionnaire, self._canonical_query()),
+            self._entry("Device", "device", self.device(), self._identified("device", self._device_value())),
+            self._entry("Provenance", "provenance", self.provenance(), None),
+        ]
+        return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+
+    # --- identity ---
+
+    def _urn(self, part: str) -> str:
+        return uuid5(self.id, part).urn
+
+    def _reference(self, part: str) -> Resource:
+        return {"reference": self._urn(part)}
+
+    def _identified(self, system: str, value: str) -> str:
+        return "identifier=" + quote(f"{self.base}/NamingSystem/{system}|{value}", safe="")
+
+    def _identifier(self, system: str, value: str) -> Resource:
+        return {"system": f"{self.base}/NamingSystem/{system}", "value": value}
+
+    def _step_value(self, step: TaperStep, product: Product) -> str:
+        return f"{self.id}.{self.drug}.{step.number}.{plain(product.strength.value)}"
+
+    def _device_value(self) -> str:
+        return f"careplan-{self.context.engine_version}"
+
+    def _canonical_query(self) -> str:
+        questionnaire = self.context.questionnaire
+        return f"url={quote(questionnaire['url'], safe='')}&version={quote(questionnaire['version'], safe='')}"
+
+    def _entry(self, kind: str, part: str, resource: Resource, query: str | None) -> Resource:
+        return _entry(self._urn(part), resource, query)
+
+    def _extension(self, name: str, **value: Any) -> Resource:
+        return {"url": f"{self.base}/StructureDefinition/{name}", **value}
+
+    # --- resources ---
+
+    def care_plan(self) -> Resource:
+        schedule, context = self.schedule, self.context
+        return {
+            "resourceType": "CarePlan",
+            "text": {"status": "generated", "div": narrative(schedule, context)},
+            "identifier": [self._identifier("taper-plan", str(self.id))],
+            "status": "draft",
+            "intent": "plan",
+            "category": [
+                {
+                    "coding": [
+                        {
+                            "system": "http://hl7.org/fhir/us/core/CodeSystem/careplan-category",
+                            "code": "assess-plan",
+                        }
+                    ]
+                },
+                {
+                    "coding": [
+                        {
+                            "system": f"{self.base}/CodeSystem/careplan-category",
+                            "code": "medication-taper",
+                            "display": "Medication taper",
+                        }
+                    ]
+                },
+            ],
+            "title": title(schedule),
+            "description": _summary(schedule),
+            "subject": {"reference": context.subject},
+            "period": _period(schedule.starts_on, schedule.stops_on),
+            "created": context.created.isoformat(),
+            "author": self._reference("device"),
+            "supportingInfo": [_source(source) for source in schedule.regimen.sources],
+            "goal": [self._reference("goal")],
+            "activity": [
+                *({"reference": {"reference": urn}} for _, _, urn in self.requests),
+                {"reference": self._reference("check")},
+                *(_support(support) for support in context.supports),
+            ],
+            "note": [{"text": text} for text in notes(schedule, context)],
+        }
+
+    def medication_request(self, step: TaperStep, product: Product) -> Resource:
+        return {
+            "resourceType": "MedicationRequest",
+            "extension": [
+                self._extension("step-number", valuePositiveInt=step.number),
+                self._extension("step-kind", valueCode=step.kind),
+                self._extension("step-percent", valueDecimal=_number(step.cut_percent)),
+                self._extension("step-rule", valueString=f"{step.rule}; {step.citation.key}, {step.citation.section}"),
+            ],
+            "identifier": [self._identifier("taper-step", self._step_value(step, product))],
+            "status": "draft",
+            "intent": "plan",
+            "category": [
+                {
+                    "coding": [
+                        {
+                            "system": "http://terminology.hl7.org/CodeSystem/medicationrequest-category",
+                            "code": "community",
+                        }
+                    ]
+                }
+            ],
+            "medicationCodeableConcept": _concept(product.coding, product.name),
+            "subject": {"reference": self.context.subject},
+            "authoredOn": self.context.created.isoformat(),
+            "requester": self._reference("device"),
+            "groupIdentifier": self._identifier("taper-plan", str(self.id)),
+            "courseOfTherapyType": {
+                "coding": [
+                    {
+                        "system": "http://terminology.hl7.org/CodeSystem/medicationrequest-course-of-therapy",
+                        "code": "acute",
+                    }
+                ]
+            },
+            **({"note": [{"text": note} for note in step.notes]} if step.notes else {}),
+            "dosageInstruction": list(self._dosages(step, product)),
+            "dispenseRequest": _dispense_request(step, product),
+            "substitution": {"allowedBoolean": False},
+            **self._prior(step, product),
+        }
+
+    def _prior(self, step: TaperStep, product: Product) -> Resource:
+        """The request of the step before: that of the same product, if there was one."""
+        before = [(each, urn) for earlier, each, urn in self.requests if earlier.number == step.number - 1]
+        if not before:
+            return {}
+        same = [urn for each, urn in before if each == product]
+        return {"priorPrescription": {"reference": same[0] if same else before[0][1]}}
+
+    def _dosages(self, step: TaperStep, product: Product) -> Iterator[Resource]:
+        taken = [(portion, _of(portion, product)) for portion in step.portions]
+        taken = [(portion, pieces) for portion, pieces in taken if pieces]
+        last = step is self.schedule.steps[-1]
+        counted = all(not portion.when and not portion.time for portion, _ in taken)
+        if counted and taken:
+            portion, pieces = taken[0]
+            yield _dosage(step, pieces, portion, frequency=len(taken), last=last)
+            return
+        for portion, pieces in taken:
+            yield _dosage(step, pieces, portion, frequency=1, last=last)
+
+    def goal(self) -> Resource:
+        return {
+            "resourceType": "Goal",
+            "identifier": [self._identifier("taper-plan", f"{self.id}.goal")],
+            "lifecycleStatus": "proposed",
+            "description": {"text": f"No {self.drug}, reached slowly enough to be safe"},
+            "subject": {"reference": self.context.subject},
+            "startDate": self.schedule.starts_on.isoformat(),
+            "target": [
+                {
+                    "measure": {"text": f"{self.drug} daily dose"},
+                    "detailQuantity": {"value": Decimal(0), "unit": "mg/d", "system": UCUM, "code": "mg/d"},
+                    "dueDate": self.schedule.stops_on.isoformat(),
+                }
+            ],
+        }
+
+    def symptom_check(self) -> Resource:
+        questionnaire = self.context.questionnaire
+        return {
+            "resourceType": "ServiceRequest",
+            "identifier": [self._identifier("taper-step", f"{self.id}.check")],
+            "instantiatesCanonical": [f"{questionnaire['url']}|{questionnaire['version']}"],
+            "status": "draft",
+            "intent": "plan",
+            "code": {"text": f"Symptom check: {questionnaire['title']}"},
+            "subject": {"reference": self.context.subject},
+            "occurrenceTiming": {"event": [day.isoformat() for day in check_days(self.schedule)]},
+            "authoredOn": self.context.created.isoformat(),
+            "requester": self._reference("device"),
+            "patientInstruction": self.schedule.profile.acute_symptoms,
+        }
+
+    def device(self) -> Resource:
+        version = self.context.engine_version
+        return {
+            "resourceType": "Device",
+            "identifier": [self._identifier("device", self._device_value())],
+            "status": "active",
+            "deviceName": [{"name": "careplan taper planner", "type": "user-friendly-name"}],
+            "type": {"text": "software that drafts tapers"},
+            "version": [{"value": version}],
+        }
+
+    def provenance(self) -> Resource:
+        context, schedule = self.context, self.schedule
+        targets = [self._urn("plan"), *(urn for _, _, urn in self.requests), self._urn("goal"), self._urn("check")]
+        return {
+            "resourceType": "Provenance",
+            "target": [{"reference": urn} for urn in targets],
+            "recorded": context.recorded.isoformat(timespec="seconds"),
+            "activity": {
+                "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-DataOperation", "code": "CREATE"}]
+            },
+            "agent": [
+                {"type": _participant("assembler"), "who": self._reference("device")},
+                *(
+                    [{"type": _participant("verifier"), "who": {"display": context.confirmed_by}}]
+                    if context.confirmed_by
+                    else []
+                ),
+            ],
+            "entity": [
+                *({"role": "source", "what": _source(source)} for source in schedule.regimen.sources),
+                {
+                    "role": "derivation",
+                    "what": {
+                        "identifier": self._identifier("taper-profile", f"{self.drug}|{schedule.profile.version}"),
+                        "display": f"rules for {self.drug}, version {schedule.profile.version}",
+                    },
+                },
+            ],
+        }
+
+
+# --- parts of resources -------------------------------------------------------------------------------------------
+
+
+def _entry(urn: str, resource: Resource, query: str | None) -> Resource:
+    """An entry that is created, unless *query* finds it already there.
+
+    HAPI takes a match URL only with the type and "?" (hapi-fhir#2842).
+    """
+    kind = resource["resourceType"]
+    request = {"method": "POST", "url": kind, **({"ifNoneExist": f"{kind}?{query}"} if query else {})}
+    return {"fullUrl": urn, "resource": resource, "request": request}
+
+
+def _products(step: TaperStep) -> list[Product]:
+    """The products of a step, the strongest first."""
+    products = {pieces.product for portion in step.portions for pieces in portion.pieces}
+    return sorted(products, key=lambda product: (-product.strength.value, product.name))
+
+
+def _of(portion: Portion, product: Product) -> Pieces | None:
+    return next((pieces for pieces in portion.pieces if pieces.product == product), None)
+
+
+def _dosage(step: TaperStep, pieces: Pieces, portion: Portion, *, frequency: int, last: bool) -> Resource:
+    repeat: Resource = {"boundsPeriod": _period(step.start, step.end)}
+    if portion.time:
+        repeat["timeOfDay"] = [portion.time]  # excludes frequency and period (R4 Timing.repeat.timeOfDay)
+    else:
+        repeat |= {"frequency": frequency, "period": Decimal(1), "periodUnit": "d"}
+        repeat |= {"when": [portion.when]} if portion.when else {}
+    return {
+        "sequence": 1,
+        "text": dosage_text(step, pieces, portion, frequency=frequency),
+        "additionalInstruction": [THEN_STOP if last else KEEP_TAKING],
+        "timing": {"repeat": repeat},
+        "asNeededBoolean": False,
+        "route": ORAL,
+        "doseAndRate": [
+            {
+                "type": {
+                    "coding": [{"system": "http://terminology.hl7.org/CodeSystem/dose-rate-type", "code": "ordered"}]
+                },
+                "doseQuantity": _mg(pieces.dose),
+            }
+        ],
+    }
+
+
+def _dispense_request(step: TaperStep, product: Product) -> Resource:
+    a_day = sum((pieces.count for portion in step.portions if (pieces := _of(portion, product))), Decimal(0))
+    return {
+        "validityPeriod": _period(step.start, step.end),
+        "numberOfRepeatsAllowed": 0,
+        "quantity": {
+            "value": (a_day * step.days).to_integral_value(ROUND_CEILING),
+            "unit": "tablet",
+            "system": UCUM,
+            "code": "{tbl}",
+        },
+        "expectedSupplyDuration": {"value": Decimal(step.days), "unit": "d", "system": UCUM, "code": "d"},
+    }
+
+
+def _support(support: Support) -> Resource:
+    return {
+        "detail": {
+            "kind": "ServiceRequest",
+            "code": _concept(support.coding, support.text),
+            "status": "not-started",
+            "description": support.text,
+        }
+    }
+
+
+def _concept(coding: Coding | None, text: str) -> Resource:
+    if coding is None:
+        return {"text": text}
+    display = {"display": coding.display} if coding.display else {}
+    return {"coding": [{"system": coding.system, "code": coding.code, **display}], "text": text}
+
+
+def _participant(code: str) -> Resource:
+    return {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/provenance-participant-type", "code": code}]}
+
+
+def _source(source: SourceVersion) -> Resource:
+    return (
+        {"reference": source.versioned} if "/" in source.reference else {"display": f"{source.reference} without an id"}
+    )
+
+
+def _period(first: date, last: date) -> Resource:
+    return {"start": first.isoformat(), "end": last.isoformat()}
+
+
+def _mg(dose: Dose) -> Resource:
+    return {"value": _number(dose.value), "unit": dose.unit, "system": UCUM, "code": dose.unit}
+
+
+def _number(value: Decimal) -> Decimal:
+    """The same value in as many digits as it needs, never as an exponent."""
+    return Decimal(plain(value))
+
+
+# --- words --------------------------------------------------------------------------------------------------------
+
+
+def title(schedule: TaperSchedule) -> str:
+    return f"{schedule.profile.drug.capitalize()} taper from {schedule.regimen.daily} a day to none"
+
+
+def _summary(schedule: TaperSchedule) -> str:
+    return (
+        f"{len(schedule.steps)} steps over {schedule.days} days, from {schedule.starts_on} to the last dose on "
+        f"{schedule.steps[-1].end}; none from {schedule.stops_on}."
+    )
+
+
+def check_days(schedule: TaperSchedule) -> list[date]:
+    """When symptoms are asked for: the profile's days after every cut, within the step, and after the last dose."""
+    days = set()
+    for first, last in [*((step.start, step.end) for step in schedule.steps), (schedule.stops_on, date.max)]:
+        for after in schedule.profile.check_after_cut_days:
+            day = first + timedelta(days=after)
+            if day <= last:
+                days.add(day)
+    return sorted(days)
+
+
+def notes(schedule: TaperSchedule, context: PlanContext) -> list[str]:
+    """What a reader must know, most urgent first."""
+    pace = schedule.pace
+    return [
+        schedule.profile.acute_symptoms,
+        f"Pace: {pace.name}, at most {plain(pace.cut_percent)} % of the current dose every {pace.interval_days} days "
+        f"({pace.citation.key}, {pace.citation.section}); {context.pace_because}.",
+        *(f"{issue.text}{f' {issue.settle}' if issue.settle else ''}" for issue in context.issues),
+        "This is a draft made by software. Its rules have not been reviewed by a clinician. Nothing in it is an order "
+        "until a prescriber has checked and signed it.",
+    ]
+
+
+def pieces_text(pieces: Pieces) -> str:
+    """2.5 pieces of a 2 mg tablet: "2½ x 2 mg"."""
+    whole, half = divmod(pieces.count, 1)
+    count = (plain(whole) if whole else "") + ("½" if half else "")
+    return f"{count} x {pieces.product.strength}"
+
+
+def portion_text(portion: Portion) -> str:
+    """One intake in words: its dose, the pieces, and when it is taken."""
+    made_of = " + ".join(pieces_text(pieces) for pieces in portion.pieces)
+    return " ".join(filter(None, (f"{portion.dose} ({made_of})", _when(portion))))
+
+
+def step_text(step: TaperStep) -> str:
+    """The intakes of a day; those that are alike are counted."""
+    words: dict[str, int] = {}
+    for portion in step.portions:
+        words[portion_text(portion)] = words.get(portion_text(portion), 0) + 1
+    return "; ".join(
+        f"{text}{_TIMES[count]}" if count < len(_TIMES) else f"{text} {count} times a day"
+        for text, count in words.items()
+    )
+
+
+_TIMES = ("", "", " twice a day", " three times a day", " four times a day")
+
+
+def _when(portion: Portion) -> str:
+    if portion.time:
+        return f"at {portion.time[:5]}"
+    return WORDS_FOR_WHEN.get(portion.when, f"({portion.when})") if portion.when else ""
+
+
+def dosage_text(step: TaperStep, pieces: Pieces, portion: Portion, *, frequency: int) -> str:
+    """One line of directions: "1½ tablets of 2 mg (3 mg) by mouth at bedtime, 2026-12-01 to 2026-12-14"."""
+    whole, half = divmod(pieces.count, 1)
+    count = (plain(whole) if whole else "") + ("½" if half else "")
+    tablets = "tablet" if pieces.count <= 1 else "tablets"
+    often = (
+        _when(portion)
+        or ("once a day", "twice a day", "three times a day", "four times a day")[frequency - 1 : frequency]
+    )
+    how_often = often if isinstance(often, str) else (often[0] if often else f"{frequency} times a day")
+    return (
+        f"{count} {tablets} of {pieces.product.strength} ({pieces.dose}) by mouth {how_often}, "
+        f"{step.start} to {step.end}"
+    )
+
+
+def narrative(schedule: TaperSchedule, context: PlanContext) -> str:
+    """The whole schedule as XHTML, because some servers keep nothing else of a CarePlan."""
+    rows = "".join(
+        f"<tr><td>{step.number}</td><td>{step.start} to {step.end}</td><td>{step.daily}</td>"
+        f"<td>{plain(step.cut_percent)} %</td><td>{escape(step_text(step))}</td>"
+        f"<td>{escape(' '.join(step.notes))}</td></tr>"
+        for step in schedule.steps
+    )
+    listed = "".join(f"<li>{escape(text)}</li>" for text in notes(schedule, context))
+    supports = "".join(f"<li>{escape(support.text)}</li>" for support in context.supports)
+    return (
+        '<div xmlns="http://www.w3.org/1999/xhtml">'
+        f"<p><b>{escape(title(schedule))}</b> (draft)</p><p>{escape(_summary(schedule))}</p>"
+        "<table><thead><tr><th>Step</th><th>Dates</th><th>A day</th><th>Cut</th><th>Take</th><th>Note</th></tr>"
+        f"</thead><tbody>{rows}<tr><td></td><td>from {schedule.stops_on}</td><td>0 mg</td><td></td><td>nothing</td>"
+        f"<td></td></tr></tbody></table><ul>{listed}</ul><p>Besides the tablets:</p><ul>{supports}</ul></div>"
+    )
+
+
+def each_step(schedule: TaperSchedule) -> Sequence[tuple[TaperStep, str]]:
+    """Every step with its directions, for tables on screen."""
+    return [(step, step_text(step)) for step in schedule.steps]
