@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import ROUND_CEILING, Decimal
+from functools import lru_cache
 from html import escape
 from typing import Any
 from urllib.parse import quote
@@ -108,11 +109,15 @@ class _Plan:
         self.base = context.canonical_base
         self.drug = schedule.profile.drug
         self.id = plan_identity(schedule, context)
+        self.device_reference = self._reference("device")
         self.requests = [
             (step, product, self._urn(f"step {step.number} {product.name}"))
             for step in schedule.steps
             for product in _products(step)
         ]
+        self.by_step: dict[int, list[tuple[Product, str]]] = {}
+        for step, product, urn in self.requests:
+            self.by_step.setdefault(step.number, []).append((product, urn))
 
     def bundle(self) -> Resource:
         entries = [
@@ -141,7 +146,7 @@ class _Plan:
         return {"reference": self._urn(part)}
 
     def _identified(self, system: str, value: str) -> str:
-        return "identifier=" + quote(f"{self.base}/NamingSystem/{system}|{value}", safe="")
+        return f"identifier={_quoted(f'{self.base}/NamingSystem/{system}|')}{quote(value, safe='')}"
 
     def _identifier(self, system: str, value: str) -> Resource:
         return {"system": f"{self.base}/NamingSystem/{system}", "value": value}
@@ -196,7 +201,7 @@ class _Plan:
             "subject": {"reference": context.subject},
             "period": _period(schedule.starts_on, schedule.stops_on),
             "created": context.created.isoformat(),
-            "author": self._reference("device"),
+            "author": self.device_reference,
             "supportingInfo": [_source(source) for source in schedule.regimen.sources],
             "goal": [self._reference("goal")],
             "activity": [
@@ -232,7 +237,7 @@ class _Plan:
             "medicationCodeableConcept": _concept(product.coding, product.name),
             "subject": {"reference": self.context.subject},
             "authoredOn": self.context.created.isoformat(),
-            "requester": self._reference("device"),
+            "requester": self.device_reference,
             "groupIdentifier": self._identifier("taper-plan", str(self.id)),
             "courseOfTherapyType": {
                 "coding": [
@@ -251,7 +256,7 @@ class _Plan:
 
     def _prior(self, step: TaperStep, product: Product) -> Resource:
         """The request of the step before: that of the same product, if there was one."""
-        before = [(each, urn) for earlier, each, urn in self.requests if earlier.number == step.number - 1]
+        before = self.by_step.get(step.number - 1)
         if not before:
             return {}
         same = [urn for each, urn in before if each == product]
@@ -298,7 +303,7 @@ class _Plan:
             "subject": {"reference": self.context.subject},
             "occurrenceTiming": {"event": [day.isoformat() for day in check_days(self.schedule)]},
             "authoredOn": self.context.created.isoformat(),
-            "requester": self._reference("device"),
+            "requester": self.device_reference,
             "patientInstruction": self.schedule.profile.acute_symptoms,
         }
 
@@ -324,7 +329,7 @@ class _Plan:
                 "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-DataOperation", "code": "CREATE"}]
             },
             "agent": [
-                {"type": _participant("assembler"), "who": self._reference("device")},
+                {"type": _participant("assembler"), "who": self.device_reference},
                 *(
                     [{"type": _participant("verifier"), "who": {"display": context.confirmed_by}}]
                     if context.confirmed_by
@@ -345,6 +350,11 @@ class _Plan:
 
 
 # --- parts of resources -------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=16)
+def _quoted(system: str) -> str:
+    return quote(system, safe="")
 
 
 def _entry(urn: str, resource: Resource, query: str | None) -> Resource:

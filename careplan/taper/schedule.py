@@ -7,6 +7,7 @@ guideline, it is taken only if it is the smallest piece there is, after the long
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -136,10 +137,10 @@ def _next(
     daily = sum(before, Decimal(0))
     wanted = daily * pace.cut_percent / 100
     limit, ceiling = _limit(daily, profile.ceilings)
-    choices = _choices(before, amounts, largest_cut=max(wanted, limit, smallest))
-    within = [cut for cut in choices if cut <= min(wanted, limit)]
+    within = _choices(before, amounts, largest_cut=min(wanted, limit))
     if within:
-        return choices[max(within)], "percent-of-current", pace.citation
+        return within[max(within)], "percent-of-current", pace.citation
+    choices = _choices(before, amounts, largest_cut=max(limit, smallest))
     if not choices:
         raise Refused([_not_expressible(daily, profile)])
     cut = min(choices)
@@ -169,10 +170,11 @@ def _choices(
 ) -> dict[Decimal, tuple[Decimal, ...]]:
     """For each possible size of the next cut, the best way to spread it over the intakes; no intake ever rises."""
     best: dict[Decimal, tuple[tuple[int, Decimal, int, tuple[Decimal, ...]], tuple[Decimal, ...]]] = {}
-    for taken in _lower(before, amounts, largest_cut):
-        cut = sum(before, Decimal(0)) - sum(taken, Decimal(0))
-        if cut and (cut not in best or _preference(taken, amounts) < best[cut][0]):
-            best[cut] = (_preference(taken, amounts), taken)
+    daily = sum(before, Decimal(0))
+    for taken in _lower(before, list(amounts), largest_cut):
+        cut, preference = daily - sum(taken, Decimal(0)), _preference(taken, amounts)
+        if cut and (cut not in best or preference < best[cut][0]):
+            best[cut] = (preference, taken)
     return {cut: taken for cut, (_, taken) in best.items()}
 
 
@@ -182,16 +184,17 @@ def _preference(taken: tuple[Decimal, ...], amounts: Amounts) -> tuple[int, Deci
     return taken.count(Decimal(0)), max(taken) - min(taken), pieces, taken
 
 
-def _lower(before: tuple[Decimal, ...], amounts: Amounts, largest_cut: Decimal) -> Iterator[tuple[Decimal, ...]]:
-    """All ways to take at most *largest_cut* off *before* in deliverable amounts."""
+def _lower(
+    before: tuple[Decimal, ...], amounts: Sequence[Decimal], largest_cut: Decimal
+) -> Iterator[tuple[Decimal, ...]]:
+    """All ways to take at most *largest_cut* off *before* in deliverable *amounts*, which ascend."""
     if not before:
         yield ()
         return
-    for amount in amounts:
-        cut = before[0] - amount
-        if 0 <= cut <= largest_cut:
-            for rest in _lower(before[1:], amounts, largest_cut - cut):
-                yield (amount, *rest)
+    first = bisect_left(amounts, before[0] - largest_cut)
+    for amount in amounts[first : bisect_right(amounts, before[0])]:
+        for rest in _lower(before[1:], amounts, largest_cut - (before[0] - amount)):
+            yield (amount, *rest)
 
 
 def _make_cut(
