@@ -105,6 +105,9 @@ def _check_request(strategy: str, start: date, today: date) -> None:
 
 def _the_drug(reading: Reading, catalog: Catalog, medications: Sequence[str]) -> DrugReading:
     """The drug to taper. Raises Refused when there is none, or when it is not clear which."""
+    contradictions = [issue for drug in reading.drugs for issue in drug.issues if _names_two_drugs(issue)]
+    if contradictions:
+        raise Refused(tuple(dict.fromkeys(contradictions)))
     taken = [drug for drug in reading.drugs if _is_taken(drug)]
     benzodiazepines = {drug.ingredient.name for drug in taken if drug.ingredient.drug_class == "benzodiazepine"}
     if len(benzodiazepines) > 1:
@@ -130,6 +133,11 @@ def _the_drug(reading: Reading, catalog: Catalog, medications: Sequence[str]) ->
 def _is_taken(drug: DrugReading) -> bool:
     """Taken now, or unclear: only what is surely over does not count."""
     return drug.regimen is not None or issues_block(drug.issues)
+
+
+def _names_two_drugs(issue: DetectedIssue) -> bool:
+    """Then nothing else can be said: it may be either, so it is neither a second drug nor the only one."""
+    return issue.blocks and issue.code is IssueCode.DRUG_CONTRADICTORY
 
 
 def _wanted(drug: DrugReading, medications: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ The table:
 
     resources   the names of all R4 resource types
     codes       value set -> its codes, one string; those bound to a concept as `system|code`
+    systems     code system -> its codes, one string: those of R4's own that a concept in the types may come from
     types       type or backbone element -> [base, {element: what it may be}, {invariant: its text}]
 
 An element is "min..max type|type", and a type has what it is bound to in brackets: the value set of a required
@@ -36,6 +37,16 @@ COMPILED = """
     RiskAssessment SearchParameter ServiceRequest StructureDefinition Subscription Substance Task ValueSet
 """
 ADDED_TO_META = {"project", "author", "onBehalfOf", "account", "accounts", "compartment"}
+# What else Medplum changes, found by comparing with HL7's own profiles-resources.xml: as R4 has it, None for nothing.
+AS_IN_R4 = {
+    "AuditEvent.source.observer": (
+        "1..1 Reference(Device,Organization,Patient,Practitioner,PractitionerRole,RelatedPerson)"
+    ),
+    "Binary.url": None,
+    "Bundle.entry.response.outcome": "0..1 Resource",
+    "DetectedIssue.status": "1..1 code(observation-status)",
+    "Resource.id": "0..1 id",  # R4's StructureDefinition says string; its text says id, as do R4B's and R5's
+}
 ADDED_RESOURCES = {"SubscriptionStatus"}  # of R4B
 ABSTRACT = {"Resource", "DomainResource"}
 # Everywhere, or checked for what they are rather than by their FHIRPath.
@@ -43,6 +54,7 @@ COMMON_INVARIANTS = {"ele-1", "ext-1", "dom-2", "dom-3", "dom-4", "dom-5", "dom-
 # Whole registries, which HL7's files name but do not list.
 NOT_LISTED = {"urn:ietf:bcp:13", "urn:ietf:bcp:47", "urn:iso:std:iso:4217"}
 FHIR_TYPE = "http://hl7.org/fhir/StructureDefinition/structuredefinition-fhir-type"
+LARGE = 200
 SIMPLE_QUANTITY = "http://hl7.org/fhir/StructureDefinition/SimpleQuantity"
 
 Definition = dict[str, Any]
@@ -87,6 +99,7 @@ def compile_table(structures: Iterable[Definition], terminology: Iterable[Defini
         "source": "HL7 FHIR 4.0.1, CC0; made by tools/build_r4_definitions.py",
         "resources": sorted(names),
         "codes": dict(sorted(value_sets.used.items())),
+        "systems": dict(sorted(value_sets.systems.items())),
         "types": dict(sorted(types.items())),
     }
 
@@ -103,11 +116,13 @@ def _types_of(definition: Definition, value_sets: ValueSets) -> dict[str, list[A
         if not parent:
             base = definition.get("baseDefinition", "").rpartition("/")[2]
             types[path] = [base, {}, {}]
-        elif path.startswith("Meta.") and name in ADDED_TO_META:
+        elif parent == "Meta" and name in ADDED_TO_META:
             continue
         else:
-            # R4's StructureDefinition says string; the text says id, and so do R4B's and R5's.
-            types[parent][1][name] = "0..1 id" if path == "Resource.id" else _content(element, value_sets)
+            content = AS_IN_R4[path] if path in AS_IN_R4 else _content(element, value_sets)
+            if content is None:
+                continue
+            types[parent][1][name] = content
             if _is_backbone(element):
                 types[path] = [element["type"][0]["code"], {}, {}]
         types[path if path in types else parent][2].update(_invariants([element]))
@@ -132,6 +147,8 @@ def _content(element: Definition, value_sets: ValueSets) -> str:
     if _is_backbone(element):
         return f"{limits} {element['path']}"
     binding = element.get("binding", {})
+    if "valueSet" in binding and any(each["code"] in ("Coding", "CodeableConcept") for each in element["type"]):
+        value_sets.note_systems(binding["valueSet"])
     codes = binding.get("valueSet") if binding.get("strength") == "required" else None
     return f"{limits} {'|'.join(_type(each, codes, value_sets) for each in element['type'])}"
 
@@ -167,6 +184,7 @@ class ValueSets:
 
     def __init__(self, terminology: Iterable[Definition]) -> None:
         self.used: dict[str, str] = {}
+        self.systems: dict[str, str] = {}
         self._value_sets: dict[str, Definition] = {}
         self._code_systems: dict[str, Definition] = {}
         for each in terminology:
@@ -184,6 +202,19 @@ class ValueSets:
             codes = {f"{system}|{code}" if with_system else str(code) for system, code in found}
             self.used[name] = " ".join(sorted(codes))
         return name
+
+    def note_systems(self, url: str) -> None:
+        """Keep the code systems that the value set draws on, where they are complete and not large."""
+        definition = self._value_sets.get(url.partition("|")[0], {})
+        for include in definition.get("compose", {}).get("include", ()):
+            for other in include.get("valueSet", ()):
+                self.note_systems(other)
+            system = self._code_systems.get(include.get("system"), {})
+            # HL7 v2 tables differ from version to version.
+            if system.get("content") == "complete" and "valueSet" not in include and "/v2-" not in system["url"]:
+                codes = sorted(set(_all_codes(system.get("concept", ()))))
+                if codes and len(codes) <= LARGE and not any(" " in code for code in codes):
+                    self.systems[system["url"]] = " ".join(codes)
 
     def _codes(self, url: str) -> Iterator[tuple[str, str | None]]:
         definition = self._value_sets.get(url)

@@ -1,13 +1,14 @@
 """What an R4 (4.0.1) server would refuse in a resource, found before it is sent.
 
 `check` reads R4's own definitions (`careplan.fhir.r4`): elements and how often they may be, formats, required
-bindings, the types that references may name, R4's invariants (`careplan.fhir.invariants`), and whether everything a
-transaction points at is in it. `r4b_problems` asks fhir.resources for a second opinion.
+bindings, the types that references may name, R4's invariants (`careplan.fhir.invariants`), narratives
+(`careplan.fhir.xhtml`), Bundles and their requests (`careplan.fhir.bundle_rules`), and whether everything a transaction
+points at is in it. `r4b_problems` asks fhir.resources for a second opinion.
 
-Not checked: profiles and extensions of others, terminology beyond required bindings (so no SNOMED CT, LOINC or
-UCUM), the codes of media types, languages and currencies, whether a canonical URL leads anywhere, dom-6 (a narrative is
-recommended), answers against their Questionnaire, and the invariants of ElementDefinition and most of those of
-StructureDefinition.
+Not checked: profiles, and whether extensions are known; terminology beyond required bindings, the usual mistakes in
+UCUM units, and (as warnings) R4's own smaller code systems; the codes of media types, languages and currencies;
+whether a canonical URL or a reference to another server leads anywhere; answers against their Questionnaire; dom-6 and
+other best practice; the invariants of ElementDefinition, and most of those of StructureDefinition.
 """
 
 from __future__ import annotations
@@ -171,6 +172,8 @@ class _Checker:
     def _contained(self, resource: Resource, inner: list[Resource]) -> None:
         """dom-2 to dom-5."""
         used = set(_local_references(resource))
+        if len(self.contained) < len(inner):
+            self.add("duplicate", "contained", "Two contained resources have the same id, or none.")
         for number, each in enumerate(inner):
             where = f"contained[{number}]"
             meta = each.get("meta")
@@ -191,19 +194,21 @@ class _Checker:
     def element(self, element: dict[str, Any], form: Shape) -> None:
         found = self.found
         before = len(found)
-        elements = form.elements
+        elements, single = form.elements, form.single
         strays = False
         for key, value in element.items():
+            test = single.get(key)
+            if test is not None:
+                if not test(value):
+                    self._primitive(value, elements[key], elements[key].name)
+                continue
             spec = elements.get(key)
             if spec is None:
                 strays = True
                 continue
-            test, inner, many, name, targets, concepts, _, _ = spec
+            _, inner, many, name, targets, concepts, _, _ = spec
             if many:
                 self._list(key, value, spec, element)
-            elif test is not None:
-                if not test(value):
-                    self._primitive(value, spec, name)
             elif not isinstance(value, dict):
                 self._not_an_object(value, spec, name)
             else:
@@ -229,9 +234,9 @@ class _Checker:
         if not element or (len(element) == 1 and "id" in element):
             self.add("structure", "", f"This {form.name} is empty; leave it out, or put something in it.")
         elif form.rules and (len(found) == before or all(each[1] in _OF_RULES for each in found[before:])):
-            for code, text, holds in form.rules:
+            for severity, code, text, holds in form.rules:
                 if not holds(element):
-                    self.add(code, "", text)
+                    self.add(code, "", text, severity)
 
     def _list(self, key: str, values: Any, spec: Element, parent: dict[str, Any]) -> None:
         if not isinstance(values, list):
@@ -313,17 +318,16 @@ class _Checker:
 
     def _sibling(self, value: Any, spec: Element, beside: Any, key: str) -> None:
         """The id and extensions of a primitive (https://hl7.org/fhir/R4/json.html#primitive)."""
-        size = len(self.found)
-        values = value if spec.many and isinstance(value, list) else [value]
         if spec.many and not isinstance(value, list):
             self.add("structure", spec.name, f"{key} is {_described(value)}; it stands beside a list, so it is one.")
             return
-        if spec.many and isinstance(beside, list) and len(beside) != len(values):
-            self.add("structure", spec.name, f"{key} and {key[1:]} have lists of different lengths.")
-        for number, each in enumerate(values):
+        primitives = beside if spec.many and isinstance(beside, list) else [beside]
+        for number, each in enumerate(value if spec.many else [value]):
             size = len(self.found)
+            has_value = number < len(primitives) and primitives[number] is not None
             if isinstance(each, dict):
-                self.element(each, shape("Element"))
+                if not (has_value and each.keys() == {"id"} and PRIMITIVES["string"].test(each["id"])):
+                    self.element(each, shape("Element"))
             elif each is not None or not spec.many:
                 self.add("structure", "", f"{key} is {_described(each)}, and should be an object with extensions.")
             if len(self.found) != size:
@@ -361,7 +365,7 @@ class _Checker:
             )
         if text.startswith("urn:"):
             if not PRIMITIVES["uri"].test(text):
-                return "error", "value", f"This is no {PRIMITIVES['uri'].allowed}."
+                return "error", "value", f"This is not {PRIMITIVES['uri'].allowed}."
             if self.bundle is None:
                 return ""
             severity = "error" if self.bundle in ("transaction", "batch") else "warning"

@@ -18,6 +18,9 @@ Holds = Callable[[dict[str, Any]], bool]
 INVARIANTS: dict[str, dict[str, Holds]] = {}
 """Type or backbone element -> key -> function."""
 
+OTHER_RULES: dict[str, tuple[tuple[str, str, Holds], ...]] = {}
+"""Type -> what R4 says in words only: issue type, text, function."""
+
 _UCUM = "http://unitsofmeasure.org"
 _CODES = "http://terminology.hl7.org/CodeSystem/"
 
@@ -83,7 +86,10 @@ def _says(concept: Any, system: str, *codes: str) -> bool:
 
 @_of("Extension")
 def ext_1(extension: dict[str, Any]) -> bool:
-    return ("extension" in extension) != has(extension, "value")
+    for name in extension:
+        if name not in ("url", "id", "extension", "_url"):  # so it is value[x]; there are many extensions, so quick
+            return "extension" not in extension
+    return "extension" in extension
 
 
 @_of("Quantity")
@@ -97,7 +103,6 @@ _NOT_UCUM = {
     *("hr", "hrs", "hour", "hours", "sec", "day", "days", "week", "weeks", "month", "months", "year", "years", "yr"),
 }
 _UNIT_PARTS = re.compile(r"\{[^{}]*\}|[./()]")
-NOT_UCUM_TEXT = "The code is not a UCUM unit; write mg, ug, mL, h, d, wk, mo, a, 1, and pieces as {tbl}."
 
 
 @lru_cache(maxsize=256)
@@ -108,9 +113,13 @@ def is_ucum(code: str) -> bool:
     return not any(part in _NOT_UCUM for part in _UNIT_PARTS.split(code))
 
 
-def has_unit_of_ucum(quantity: dict[str, Any]) -> bool:
+def _has_unit_of_ucum(quantity: dict[str, Any]) -> bool:
     code = quantity.get("code")
     return code is None or quantity.get("system") != _UCUM or is_ucum(code)
+
+
+_UNIT_TEXT = "The code is not a UCUM unit; write mg, ug, mL, h, d, wk, mo, a, 1, and pieces as {tbl}."
+OTHER_RULES["Quantity"] = (("code-invalid", _UNIT_TEXT, _has_unit_of_ucum),)
 
 
 @_of("SimpleQuantity")
@@ -292,14 +301,24 @@ def inv_1(element: dict[str, Any]) -> bool:
 
 @_of("Questionnaire")
 def que_2(questionnaire: dict[str, Any]) -> bool:
-    return _distinct(_link_ids(questionnaire))
+    return _distinct(item["linkId"] for item in _items(questionnaire) if "linkId" in item)
 
 
-def _link_ids(parent: dict[str, Any]) -> Iterator[Any]:
+def _items(parent: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The items at any depth."""
     for item in parent.get("item", ()):
-        if "linkId" in item:
-            yield item["linkId"]
-        yield from _link_ids(item)
+        yield item
+        if "item" in item:
+            yield from _items(item)
+
+
+def _asks_for_items(questionnaire: dict[str, Any]) -> bool:
+    asked = {each.get("question") for item in _items(questionnaire) for each in item.get("enableWhen", ())}
+    return asked.issubset({item.get("linkId") for item in _items(questionnaire)})
+
+
+_ASKED_TEXT = "An enableWhen asks for a linkId that no item of the questionnaire has."
+OTHER_RULES["Questionnaire"] = (("not-found", _ASKED_TEXT, _asks_for_items),)
 
 
 @_of("Questionnaire.item")

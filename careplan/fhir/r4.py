@@ -9,14 +9,14 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from careplan.fhir.invariants import INVARIANTS, NOT_UCUM_TEXT, Holds, has_unit_of_ucum
+from careplan.fhir.invariants import INVARIANTS, OTHER_RULES, Holds
 from careplan.fhir.xhtml import fault
 
 _TABLE: dict[str, Any] = json.loads(files("careplan.fhir").joinpath("r4.json").read_text(encoding="utf-8"))
@@ -57,15 +57,16 @@ class Element(NamedTuple):
 class Shape:
     """A complex type, or a backbone element: its elements by JSON name, and what must hold in it.
 
-    *choices* are the JSON names of each value[x], and whether one is required; *rules* are an issue type, a text and
-    a function, R4's invariants first.
+    *single* are the tests of the elements that hold one primitive, which most do. *choices* are the JSON names of each
+    value[x], and whether one is required. *rules* are a severity, an issue type, a text and a function.
     """
 
     name: str
     elements: dict[str, Element] = field(default_factory=dict)
+    single: dict[str, Test] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     choices: tuple[tuple[str, frozenset[str], bool], ...] = ()
-    rules: tuple[tuple[str, str, Holds], ...] = ()
+    rules: tuple[tuple[str, str, str, Holds], ...] = ()
 
 
 def shape(name: str) -> Shape:
@@ -78,6 +79,9 @@ _SHAPES: dict[str, Shape] = {}
 _SPEC = re.compile(r"(\d+)\.\.(\S+) (.+)")
 _TYPE = re.compile(r"([\w.]+)(?:\((.*)\))?")
 _CODES: dict[str, frozenset[str]] = {}
+_SYSTEMS = {url: frozenset(codes.split(" ")) for url, codes in _TABLE["systems"].items()}
+# URIs that are absolute, like every canonical and the url of a resource.
+_ABSOLUTE = {("Extension", "url"), ("Coding", "system"), ("Identifier", "system"), ("Quantity", "system")}
 
 
 def _compiled(name: str) -> Shape:
@@ -86,12 +90,14 @@ def _compiled(name: str) -> Shape:
     if "Resource" in lineage:
         made.elements["resourceType"] = Element(_always, None, False, "resourceType", None, None, "string", None)
     required, choices = [], []
-    for element, spec in [each for ancestor in lineage for each in _TABLE["types"][ancestor][1].items()]:
+    for owner, element, spec in [(each, *item) for each in lineage for item in _TABLE["types"][each][1].items()]:
         least, most, types = _parsed(_SPEC, spec)
         stem = element.removesuffix("[x]")
         names = []
         for each in types.split("|"):
             kind, argument = _parsed(_TYPE, each)
+            if (owner, element) in _ABSOLUTE or (element == "url" and kind == "uri" and "Resource" in lineage):
+                kind = "canonical"
             suffix = "Quantity" if kind == "SimpleQuantity" else kind[0].upper() + kind[1:]
             names.append(stem + suffix if stem != element else element)
             made.elements[names[-1]] = _element(stem, kind, argument, many=most != "1")
@@ -99,15 +105,37 @@ def _compiled(name: str) -> Shape:
             choices.append((stem, frozenset(names), least != "0"))
         elif least != "0":
             required.append(element)
+    made.single = {key: each.test for key, each in made.elements.items() if each.test is not None and not each.many}
     made.required, made.choices = tuple(required), tuple(choices)
-    made.rules = tuple(
-        ("invariant", f"{key}: {_TABLE['types'][ancestor][2][key]}", holds)
-        for ancestor in lineage
-        for key, holds in INVARIANTS.get(ancestor, {}).items()
-    )
-    if "Quantity" in lineage:
-        made.rules += (("code-invalid", NOT_UCUM_TEXT, has_unit_of_ucum),)
+    made.rules = tuple(_rules(lineage))
+    if name == "Extension":
+        made.elements["extension"] = made.elements["extension"]._replace(shape=_nested(made))
     return made
+
+
+def _rules(lineage: list[str]) -> Iterator[tuple[str, str, str, Holds]]:
+    for name in lineage:
+        for key, holds in INVARIANTS.get(name, {}).items():
+            yield "error", "invariant", f"{key}: {_TABLE['types'][name][2][key]}", holds
+        for rule in OTHER_RULES.get(name, ()):
+            yield "error", *rule
+        if name in ("Coding", "Quantity"):
+            yield "warning", "code-invalid", "The code is not in R4's version of its code system.", _is_in_system
+
+
+def _nested(extension: Shape) -> Shape:
+    """An extension in an extension, whose url is only a name (https://hl7.org/fhir/R4/extensibility.html)."""
+    uri = PRIMITIVES["uri"].test
+    elements = extension.elements | {"url": extension.elements["url"]._replace(test=uri, type="uri")}
+    single = extension.single | {"url": uri}
+    nested = Shape("Extension", elements, single, extension.required, extension.choices, extension.rules)
+    nested.elements["extension"] = elements["extension"]._replace(shape=nested)
+    return nested
+
+
+def _is_in_system(coding: dict[str, Any]) -> bool:
+    codes = _SYSTEMS.get(coding.get("system", ""))
+    return codes is None or "code" not in coding or coding["code"] in codes
 
 
 def _bases(name: str) -> list[str]:
@@ -142,8 +170,9 @@ def _codes(name: str) -> frozenset[str]:
 
 
 # --- primitives ---------------------------------------------------------------------------------------------------
-# The expressions are those of https://hl7.org/fhir/R4/datatypes.html#primitive; base64Binary's can take forever in
-# Python, so its own rule is written out.
+# The expressions are those of https://hl7.org/fhir/R4/datatypes.html#primitive, but for three. base64Binary's can take
+# forever in Python, so its rule is written out. A code has single spaces, as the text says. And a string has no control
+# characters, which R4 only advises: XML cannot carry them, nor PostgreSQL store NUL.
 
 _DAY = r"([0-9]([0-9]([0-9][1-9]|[1-9]0)|[1-9]00)|[1-9]000)-(0[1-9]|1[0-2])-(0[1-9]|[1-2][0-9]|3[0-1])"
 _PARTIAL = r"([0-9]([0-9]([0-9][1-9]|[1-9]0)|[1-9]00)|[1-9]000)(-(0[1-9]|1[0-2]))?"
@@ -154,9 +183,10 @@ _is_date = re.compile(f"{_PARTIAL}|{_DAY}").fullmatch
 _is_date_time = re.compile(f"{_PARTIAL}|{_DAY}(T{_TIME}{_ZONE})?").fullmatch
 _is_instant = re.compile(f"{_DAY}T{_TIME}{_ZONE}").fullmatch
 _is_time = re.compile(_TIME).fullmatch
-_is_code = re.compile(r"[^\s]+(\s[^\s]+)*").fullmatch
+_is_code = re.compile(r"[^\s]+( [^\s]+)*").fullmatch
 _is_id = re.compile(r"[A-Za-z0-9\-.]{1,64}").fullmatch
 _is_uri = re.compile(r"\S+").fullmatch
+_is_absolute = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:").match
 _is_oid = re.compile(r"urn:oid:[0-2](\.(0|[1-9][0-9]*))+").fullmatch
 _is_uuid = re.compile(r"urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _is_base64 = re.compile(r"[0-9a-zA-Z+/]+={0,2}").fullmatch
@@ -176,7 +206,20 @@ def _member_of(codes: frozenset[str]) -> Test:
 
 
 def _string(value: Any) -> bool:
-    return value.__class__ is str and bool(value.strip()) and _has_control(value) is None
+    return (
+        value.__class__ is str
+        and bool(value.strip())
+        and (value.isprintable() or _has_control(value) is None)  # a shortcut
+    )
+
+
+def _is_word(value: str) -> bool:
+    """A shortcut: whether a text is of ASCII alone, without white space."""
+    return value.isascii() and value.isprintable() and " " not in value and value != ""
+
+
+def _code(value: Any) -> bool:
+    return value.__class__ is str and (_is_word(value) or _is_code(value) is not None)
 
 
 def _matching(matches: Callable[[str], Any]) -> Test:
@@ -207,13 +250,17 @@ def _exists(day: str) -> bool:
 
 
 def _uri(value: Any) -> bool:
-    if value.__class__ is not str or _is_uri(value) is None:
+    if value.__class__ is not str or not (_is_word(value) or _is_uri(value)):
         return False
     if value[:4] != "urn:":
         return True
     if value.startswith("urn:uuid:"):
         return _is_uuid(value) is not None
     return not value.startswith("urn:oid:") or _is_oid(value) is not None
+
+
+def _canonical(value: Any) -> bool:
+    return _uri(value) and (_is_absolute(value) is not None or value[:1] == "#")
 
 
 def _base64(value: Any) -> bool:
@@ -251,8 +298,8 @@ _ZONED = "YYYY-MM-DDThh:mm:ss+zz:zz, with seconds and a time zone"
 PRIMITIVES = {
     "base64Binary": Primitive(_base64, "text in base64"),
     "boolean": Primitive(_boolean, "true or false"),
-    "canonical": Primitive(_uri, _URI),
-    "code": Primitive(_matching(_is_code), "text without white space at its ends, and no two blanks together"),
+    "canonical": Primitive(_canonical, f"an absolute {_URI}"),
+    "code": Primitive(_code, "text without white space at its ends, and no two blanks together"),
     "date": Primitive(_dated(_is_date), "a day that exists as YYYY, YYYY-MM or YYYY-MM-DD"),
     "dateTime": Primitive(_dated(_is_date_time), f"a day that exists as YYYY, YYYY-MM or YYYY-MM-DD, or {_ZONED}"),
     "decimal": Primitive(_decimal, "a number"),
@@ -265,8 +312,8 @@ PRIMITIVES = {
     "string": Primitive(_string, _TEXT),
     "time": Primitive(_matching(_is_time), "hh:mm:ss, without a time zone"),
     "unsignedInt": Primitive(_integer_from(0), "a whole number from 0"),
-    "uri": Primitive(_uri, _URI),
-    "url": Primitive(_uri, _URI),
+    "uri": Primitive(_uri, f"a {_URI}"),
+    "url": Primitive(_uri, f"a {_URI}"),
     "uuid": Primitive(_matching(_is_uuid), "urn:uuid: and a UUID in lower case"),
     "xhtml": Primitive(_xhtml, "a div of XHTML"),
 }

@@ -22,7 +22,7 @@ from careplan.fhir.status import MEDICATION_TYPES, is_mistake_or_proposal, issue
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Ingredient, Vocabulary
-from careplan.taper.regimen import Administration, PatientFacts, Regimen, SourceVersion
+from careplan.taper.regimen import Administration, Basis, PatientFacts, Regimen, SourceVersion
 
 PLAN_CATEGORY = "medication-taper"
 
@@ -91,7 +91,7 @@ class _Evidence:
     current: bool
     since: date | None
     administrations: tuple[Administration, ...] | None
-    basis: str
+    basis: Basis | None
     issues: tuple[DetectedIssue, ...]
 
 
@@ -104,10 +104,14 @@ def read_record(
     """
     index = ResourceIndex(resources)
     subject = _subject(index)
-    evidence, issues = [], []
+    evidence: list[_Evidence] = []
+    issues: list[DetectedIssue] = []
     for resource in index.of_type(*MEDICATION_TYPES):
         for item in _evidence(resource, index, vocabulary, today):
-            (evidence if isinstance(item, _Evidence) else issues).append(item)
+            if isinstance(item, _Evidence):
+                evidence.append(item)
+            else:
+                issues.append(item)
     _check_confirmations(confirmations, evidence)
     by_drug: dict[str, list[_Evidence]] = {}
     for each in evidence:
@@ -174,11 +178,11 @@ def _evidence(
             settle=medicine.settle,
         )
         for ingredient in medicine.ingredients:
-            yield _Evidence(resource, label, None, ingredient, not ended, None, None, "", (issue,))
+            yield _Evidence(resource, label, None, ingredient, not ended, None, None, None, (issue,))
         return
     since = used_since(resource)
     if ended:
-        yield _Evidence(resource, label, medicine, medicine.ingredient, False, since, None, "", status_issues)
+        yield _Evidence(resource, label, medicine, medicine.ingredient, False, since, None, None, status_issues)
         return
     administrations, basis, dose_issues = _dose(resource, kind, label, medicine, today)
     issues = (*status_issues, *dose_issues)
@@ -212,7 +216,7 @@ def _unnamed(resource: Resource, label: str, display: str | None) -> DetectedIss
 
 def _dose(
     resource: Resource, kind: str, label: str, medicine: Medicine, today: date
-) -> tuple[tuple[Administration, ...] | None, str, tuple[DetectedIssue, ...]]:
+) -> tuple[tuple[Administration, ...] | None, Basis | None, tuple[DetectedIssue, ...]]:
     element = MEDICATION_TYPES[kind]
     dosages = objects_in(resource.get(element))
     if not dosages:
@@ -225,7 +229,7 @@ def _dose(
             seen=medicine.text,
             settle="Confirm the dose and how often it is taken.",
         )
-        return None, "", (issue,)
+        return None, None, (issue,)
     if len({each.get("sequence") for each in dosages}) > 1:
         issue = issue_of(
             IssueCode.ALREADY_TAPERING,
@@ -236,10 +240,10 @@ def _dose(
             seen=f"{len(dosages)} dosages in sequence",
             settle="Continue that schedule, or replace it and confirm what is taken now.",
         )
-        return None, "", (issue,)
+        return None, None, (issue,)
     route = next((issue for issue in _routes(dosages, medicine, f"{kind}.{element}", label)), None)
     if route:
-        return None, "", (route,)
+        return None, None, (route,)
     return _in_mg(read_dosages(dosages, on=today), medicine, f"{kind}.{element}", label)
 
 
@@ -284,14 +288,14 @@ def _routes(
 
 def _in_mg(
     read: DailyDose | NotRead, medicine: Medicine, expression: str, label: str
-) -> tuple[tuple[Administration, ...] | None, str, tuple[DetectedIssue, ...]]:
+) -> tuple[tuple[Administration, ...] | None, Basis | None, tuple[DetectedIssue, ...]]:
     if isinstance(read, NotRead):
         code = read.code
         if code is IssueCode.RATE_DOSE and medicine.ingredient.drug_class == "baclofen":
             code = IssueCode.INTRATHECAL_BACLOFEN
         return (
             None,
-            "",
+            None,
             (
                 issue_of(
                     code,
@@ -306,10 +310,10 @@ def _in_mg(
         )
     problem = _not_a_number(read, expression, label)
     if problem or read.administrations is None:
-        return None, "", (problem or _not_daily(read, expression, label),)
+        return None, None, (problem or _not_daily(read, expression, label),)
     factor, issues = _mg_per_unit(read.unit, medicine, expression, label)
     if factor is None:
-        return None, "", issues
+        return None, None, issues
     administrations = tuple(
         Administration(Dose(each.amount * factor), each.when, each.time) for each in read.administrations
     )
@@ -406,7 +410,7 @@ def _read_drug(
         return DrugReading(ingredient, None, issues)
     administrations = tuple(each for evidence in counted for each in evidence.administrations or ())
     sources = tuple(_version(each.resource) for each in current)
-    basis = "text" if any(each.basis == "text" for each in counted) else "structured"
+    basis: Basis = "text" if any(each.basis == "text" for each in counted) else "structured"
     regimen = Regimen(ingredient.name, _through_the_day(administrations), basis, sources, since)
     return DrugReading(ingredient, regimen, (*issues, *_duration(since, ingredient)))
 

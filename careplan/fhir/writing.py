@@ -263,8 +263,7 @@ class _Plan:
         return {"priorPrescription": {"reference": same[0] if same else before[0][1]}}
 
     def _dosages(self, step: TaperStep, product: Product) -> Iterator[Resource]:
-        taken = [(portion, _of(portion, product)) for portion in step.portions]
-        taken = [(portion, pieces) for portion, pieces in taken if pieces]
+        taken = [(portion, pieces) for portion in step.portions if (pieces := _of(portion, product))]
         last = step is self.schedule.steps[-1]
         counted = all(not portion.when and not portion.time for portion, _ in taken)
         if counted and taken:

@@ -49,6 +49,12 @@ class Regimen:
             raise ValueError(f"a regimen of {self.drug} needs at least one dose above zero")
 
     @property
+    def expression(self) -> str:
+        """Where the dose stands in the first source, as FHIRPath."""
+        kind = self.sources[0].reference.partition("/")[0] if self.sources else "MedicationStatement"
+        return f"{kind}.{'dosageInstruction' if kind == 'MedicationRequest' else 'dosage'}"
+
+    @property
     def daily(self) -> Dose:
         total = Dose(Decimal(0), self.administrations[0].dose.unit)
         for administration in self.administrations:

@@ -97,6 +97,7 @@ def several_benzodiazepines(drugs: Iterable[str]) -> DetectedIssue:
         IssueCode.SEVERAL_BENZODIAZEPINES,
         "error",
         f"Several benzodiazepines are taken at once: {names}. No automatic plan is made for a combination.",
+        expression="MedicationStatement.medication",
         seen=names,
         settle="Consolidate to one benzodiazepine with specialist advice first, or correct the record.",
     )
@@ -163,6 +164,8 @@ def _dose(
             IssueCode.BACLOFEN_ABOVE_100_MG,
             "error",
             f"{regimen.daily} of {profile.drug} a day is more than {profile.max_daily}, the most that is planned for.",
+            expression=regimen.expression,
+            reference=regimen.sources[0].reference if regimen.sources else None,
             seen=str(regimen.daily),
             settle="Check the dose for a mistake; else plan with a specialist.",
             source=citation.key if citation else None,
@@ -173,6 +176,8 @@ def _dose(
             "error",
             f"{regimen.daily} of {profile.drug} a day is up to {plain(diazepam_mg.normalize())} mg of diazepam by the "
             f"highest published figure, more than {plain(limits.max_diazepam_equivalent_mg.value)} mg.",
+            expression=regimen.expression,
+            reference=regimen.sources[0].reference if regimen.sources else None,
             seen=str(regimen.daily),
             settle="Plan with a specialist, possibly as an inpatient.",
             source=limits.max_diazepam_equivalent_mg.citation.key,

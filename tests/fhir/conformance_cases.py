@@ -562,6 +562,7 @@ MUTATIONS: list[tuple[str, str, Any, str, str]] = [
     ("Patient", "meta", {"project": "x"}, "structure", "Patient.meta.project"),
     ("Patient", "_name", {"extension": [ABSENT]}, "structure", "Patient._name"),
     ("MedicationRequest", "fhir_comments", ["x"], "structure", "MedicationRequest.fhir_comments"),
+    ("Binary", "url", "https://x.example/b", "structure", "Binary.url"),
     # what is missing
     ("CarePlan", "status", GONE, "required", "CarePlan.status"),
     ("CarePlan", "intent", GONE, "required", "CarePlan.intent"),
@@ -651,10 +652,16 @@ MUTATIONS: list[tuple[str, str, Any, str, str]] = [
     ("Bundle", f"{_ENTRY}.request.method", "SEND", "code-invalid", f"{_AT_ENTRY}.request.method"),
     ("OperationOutcome", "issue.0.code", "refused", "code-invalid", "OperationOutcome.issue[0].code"),
     ("AuditEvent", "outcome", "1", "code-invalid", "AuditEvent.outcome"),
+    ("DetectedIssue", "status", "mitigated", "code-invalid", "DetectedIssue.status"),
     # units
     ("MedicationRequest", f"{_QUANTITY}.code", "mcg", "code-invalid", _AT_QUANTITY),
     ("MedicationRequest", f"{_QUANTITY}.code", "tablet", "code-invalid", _AT_QUANTITY),
     ("MedicationRequest", f"{_QUANTITY}.code", "mg/day", "code-invalid", _AT_QUANTITY),
+    # URIs that must be absolute
+    ("CarePlan", "instantiatesCanonical", ["PlanDefinition/1"], "value", "CarePlan.instantiatesCanonical[0]"),
+    ("MedicationRequest", "extension.0.url", "step-number", "value", "MedicationRequest.extension[0].url"),
+    ("MedicationRequest", "identifier.0.system", "taper", "value", "MedicationRequest.identifier[0].system"),
+    ("ValueSet", "url", "issues", "value", "ValueSet.url"),
     # what references may name
     ("CarePlan", "goal.0.reference", "Task/t1", "structure", "CarePlan.goal[0]"),
     ("CarePlan", "activity.0.reference.reference", "Questionnaire/q", "structure", "CarePlan.activity[0].reference"),
@@ -695,6 +702,13 @@ MUTATIONS: list[tuple[str, str, Any, str, str]] = [
         {"security": [{"code": "R"}]},
         "invariant",
         "MedicationStatement.contained[0]",
+    ),
+    (
+        "MedicationStatement",
+        "contained",
+        [{"resourceType": "Medication", "id": "m", "code": {"text": text}} for text in ("a", "b")],
+        "duplicate",
+        "MedicationStatement.contained",
     ),
     # invariants of datatypes
     ("MedicationRequest", "extension.0.extension", [ABSENT], "invariant", "MedicationRequest.extension[0]"),
@@ -743,6 +757,7 @@ MUTATIONS: list[tuple[str, str, Any, str, str]] = [
     ("MedicationDispense", "whenHandedOver", "2026-01-05T08:00:00Z", "invariant", "MedicationDispense"),
     ("QuestionnaireResponse", "item.0.answer", [{"valueInteger": 1}], "invariant", "QuestionnaireResponse.item[0]"),
     ("Questionnaire", f"{_ITEM}.linkId", "2", "invariant", "Questionnaire"),
+    ("Questionnaire", "item.0.item.1.enableWhen.0.question", "9", "not-found", "Questionnaire"),
     ("Questionnaire", "item.0.item", GONE, "invariant", "Questionnaire.item[0]"),
     ("Questionnaire", "item.1.required", True, "invariant", "Questionnaire.item[1]"),
     ("Questionnaire", "item.1.code", [{"code": "x"}], "invariant", "Questionnaire.item[1]"),

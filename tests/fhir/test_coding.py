@@ -89,7 +89,8 @@ def test_the_ingredient_states_the_strength(numerator, denominator, strength, pe
 
 def test_two_strengths_are_none():
     """Codes of two products leave the strength open."""
-    concept = {"coding": [*rxnorm("197591")["coding"], *rxnorm("197590")["coding"]]}
+    system = "http://www.nlm.nih.gov/research/umls/rxnorm"
+    concept = {"coding": [{"system": system, "code": code} for code in ("197591", "197590")]}
     found = identify(concept, None, VOCABULARY)
     assert isinstance(found, Medicine)
     assert found.strength is None

@@ -70,6 +70,13 @@ def test_an_absent_status_with_its_reason_is_no_problem():
     assert check(plan) == []
 
 
+def test_an_id_beside_a_value_is_no_problem():
+    """`_created` may hold an id alone where there is a value, and not where there is none."""
+    assert check(changed("CarePlan", "_created", {"id": "a"})) == []
+    (problem,) = check(changed("CarePlan", "_title", {"id": "a"}))
+    assert (problem.code, problem.expression) == ("structure", "CarePlan.title")
+
+
 def test_all_problems_of_a_resource_are_found_at_once():
     plan = changed("CarePlan", "status", "weird")
     plan["goal"] = [{"reference": "Task/1"}]
@@ -99,6 +106,32 @@ def test_a_bundle_outside_a_transaction_may_refer_to_what_is_not_in_it():
     }
     (problem,) = check({"resourceType": "Bundle", "type": "collection", "entry": [entry]})
     assert (problem.severity, problem.code) == ("warning", "not-found")
+
+
+def test_a_code_that_r4_does_not_list_in_its_own_code_system_is_a_warning():
+    """HL7's terminology grows apart from R4, so the code may be newer."""
+    (problem,) = check(changed("MedicationRequest", "category.0.coding.0.code", "comunity"))
+    assert (problem.severity, problem.code, problem.expression) == (
+        "warning",
+        "code-invalid",
+        "MedicationRequest.category[0].coding[0]",
+    )
+
+
+def test_the_url_of_a_nested_extension_may_be_a_name():
+    inner = {"url": "period", "valuePeriod": {"start": "2026"}}
+    assert check(changed("CarePlan", "extension", [{"url": "https://x.example/e", "extension": [inner]}])) == []
+
+
+def test_dates_of_different_precision_are_compared_as_far_as_they_go():
+    """2026-01 may be before or after 2026-01-05; that is no reason to refuse it."""
+    assert check(changed("CarePlan", "period", {"start": "2026-01-05", "end": "2026-01"})) == []
+    assert check(changed("CarePlan", "period", {"start": "2026-02-05", "end": "2026-01"})) != []
+
+
+def test_moments_are_compared_across_time_zones():
+    assert check(changed("Task", "lastModified", "2026-01-05T04:00:00.5-05:00")) == []
+    assert check(changed("Task", "lastModified", "2026-01-05T04:00:00.5-04:59")) != []
 
 
 def test_every_shape_in_the_table_compiles():

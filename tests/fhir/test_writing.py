@@ -47,7 +47,8 @@ def of_type(bundle, kind):
 
 def daily_by_step(bundle):
     """Add the plan up again from the wire alone, as another program would."""
-    totals, dates = defaultdict(Decimal), {}
+    totals: dict[int, Decimal] = defaultdict(Decimal)
+    dates: dict[int, dict[str, str]] = {}
     for request in of_type(bundle, "MedicationRequest"):
         number = next(each["valuePositiveInt"] for each in request["extension"] if each["url"].endswith("step-number"))
         for dosage in request["dosageInstruction"]:
@@ -150,7 +151,7 @@ def test_the_narrative_is_the_whole_schedule_in_escaped_xhtml():
     schedule, _, bundle = make(10, 10)
     div = ET.fromstring(bundle["entry"][0]["resource"]["text"]["div"])
     assert len(div.findall(".//{*}tbody/{*}tr")) == len(schedule.steps) + 1
-    assert div.find(".//{*}li").text == "Call."
+    assert div.findall(".//{*}li")[0].text == "Call."
     assert "Talk <to> a friend" in "".join(div.itertext())
 
 

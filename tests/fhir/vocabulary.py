@@ -31,6 +31,6 @@ VOCABULARY = Vocabulary(
 )
 
 
-def rxnorm(code: str, display: str | None = None, text: str | None = None) -> dict:
+def rxnorm(code: str, display: str | None = None, text: str | None = None) -> dict[str, object]:
     coding = {"system": RXNORM, "code": code, **({"display": display} if display else {})}
     return {"coding": [coding], **({"text": text} if text else {})}

@@ -1,0 +1,427 @@
+"""The command line. Each command reads, asks `planning`, and prints; heavy modules are imported where needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
+from typing import IO, TYPE_CHECKING, Any
+
+import click
+
+from careplan import __version__
+
+if TYPE_CHECKING:
+    from careplan.catalog import Catalog
+    from careplan.fhir.reading import Confirmation, DrugReading, Reading
+    from careplan.planning import TaperPlan
+    from careplan.settings import Settings
+    from careplan.taper.issue import DetectedIssue
+
+Resource = dict[str, Any]
+
+Command = Callable[..., None]
+
+FAILED, WRONG_INPUT, REFUSED = 1, 2, 3
+
+
+class _Day(click.DateTime):
+    """A day such as 2026-01-05; click's own type gives a datetime."""
+
+    def __init__(self) -> None:
+        super().__init__(["%Y-%m-%d"])
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return super().convert(value, param, ctx).date()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="careplan %(version)s")
+def main() -> None:
+    """Read what a patient takes from FHIR R4, and draft a taper in tablets that exist.
+
+    \b
+    Start here:
+      careplan demo                 the service with synthetic patients, on this machine
+      careplan plan patient.json    a plan from a file, nothing else needed
+      careplan read patient.json    what is understood of that file, and what is not
+
+    Plans are drafts. Nobody should take them before a prescriber has checked and signed them.
+    """
+
+
+source_argument = click.argument("source", metavar="INPUT", type=click.File("rb"))
+
+
+def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator; --help lists them in this order."""
+
+    def decorate(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+confirming_options = _together(
+    click.option(
+        "--confirm",
+        "confirmed",
+        multiple=True,
+        metavar="MEDICATION=DOSAGE",
+        help="What is really taken, where the record does not say: 'diazepam=5 mg twice daily'. MEDICATION is a "
+        "name, a code or a reference; DOSAGE is text or the JSON of a Dosage. May be repeated.",
+    ),
+    click.option("--confirmed-by", metavar="NAME", help="Who says so; recorded in the plan."),
+    click.option("--today", type=_Day(), metavar="DATE", help="Work as if it were this day, for repeatable output."),
+)
+planning_options = _together(
+    click.option("--start", type=_Day(), metavar="DATE", help="Day of the first cut. Default: today."),
+    click.option("--strategy", default="percent-of-current", show_default=True, help="How cuts are sized."),
+    click.option("--pace", help="brief, standard or slow; never faster than the rules allow. Default: by rule."),
+    click.option(
+        "--medication",
+        "medications",
+        multiple=True,
+        metavar="NAME",
+        help="Which drug, when several could be tapered: a name or a reference. May be repeated.",
+    ),
+    confirming_options,
+)
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  careplan plan patient.json
+  careplan plan patient.json --start 2026-02-02 --pace slow
+  careplan plan patient.json --confirm 'lorazepam=1 mg three times a day'
+  cat patients.ndjson | careplan plan - > plans.ndjson
+
+\b
+Exit status: 0 planned; 3 refused, the reasons on standard output as an OperationOutcome (of several lines, any);
+2 wrong usage or input that cannot be read; 1 anything else."""
+)
+@source_argument
+@planning_options
+def plan(source: IO[bytes], **options: Any) -> None:
+    """Plan a taper and print it as one FHIR transaction.
+
+    INPUT is a file, or - for standard input: a Bundle, one resource, a JSON array of resources, or NDJSON with one
+    patient's Bundle per line, which gives one line of output for each, in order.
+    """
+    planner = _planner(options)
+    sys.exit(_each(source, lambda resources: planner(resources).bundle))
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  careplan read patient.json
+  careplan read patient.json | python -m json.tool"""
+)
+@source_argument
+@confirming_options
+def read(source: IO[bytes], **options: Any) -> None:
+    """Print what was understood: each drug with its dose, where that comes from, and what is unclear.
+
+    INPUT is as for `careplan plan`. Nothing is planned, so nothing is refused.
+    """
+    from careplan.fhir.reading import read_record
+
+    catalog, day = _catalog(), options["today"] or _today()
+    confirmations = _confirmations(options)
+
+    def understood(resources: Sequence[Resource]) -> Resource:
+        return _reading(read_record(resources, catalog.vocabulary, today=day, confirmations=confirmations))
+
+    sys.exit(_each(source, understood))
+
+
+@main.command(
+    epilog="""\b
+Example:
+  echo '{"id": "1", "dosage": {"text": "5 mg twice daily"}}' | careplan dosage -
+  {"id":"1","daily":{"low":10,"high":10,"unit":"mg"},"basis":"text","asNeeded":false}"""
+)
+@source_argument
+def dosage(source: IO[bytes]) -> None:
+    """Read the daily dose out of Dosages, one per line.
+
+    INPUT holds lines {"id": ..., "dosage": a FHIR Dosage}. Each gives one line: the daily dose, or "refused" and why.
+    """
+    from careplan.errors import BadRequest
+    from careplan.fhir import json
+    from careplan.fhir.dosage import dosage_line
+
+    for line in source:
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise BadRequest("A line must be a JSON object with id and dosage.")
+            answer = dosage_line(row)
+        except BadRequest as error:
+            answer = {"id": None, "refused": error.issue_type, "because": error.message}
+        click.echo(json.dumps(answer))
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  careplan post Patient/12 --fhir http://127.0.0.1:8080/fhir
+  careplan post patient.json --fhir http://127.0.0.1:8080/fhir
+
+\b
+Exit status: as for careplan plan; 1 when the server cannot be used. The same plan posted twice is there once."""
+)
+@click.argument("source", metavar="INPUT")
+@click.option("--fhir", "fhir_base", metavar="URL", help="The FHIR R4 server. Default: CAREPLAN_FHIR_BASE.")
+@planning_options
+def post(source: str, fhir_base: str | None, **options: Any) -> None:
+    """Plan a taper and write it to a FHIR server as a draft CarePlan.
+
+    INPUT is as for `careplan plan`, or Patient/ID to read that patient from the same server.
+    """
+    from careplan.fhir.posting import post_plan
+    from careplan.fhir.record import fetch_record
+    from careplan.fhir.server import FhirServer
+
+    base = fhir_base or _settings().fhir_base
+    if not base:
+        raise click.UsageError("Say which server: --fhir URL, or CAREPLAN_FHIR_BASE.")
+    server, planner = FhirServer(base), _planner(options)
+
+    def posted(resources: Sequence[Resource]) -> Resource:
+        done = post_plan(server, planner(resources).bundle)
+        return {"careplan": f"{base.rstrip('/')}/{done.careplan_reference}", "existing": done.existing}
+
+    if source.startswith("Patient/"):
+        patient_id = source.removeprefix("Patient/")
+        sys.exit(_answer(lambda: posted(fetch_record(server, patient_id, medications=options["medications"]))))
+    with click.open_file(source, "rb") as stream:
+        sys.exit(_each(stream, posted))
+
+
+@main.group()
+def profiles() -> None:
+    """The clinical rules and where they come from."""
+
+
+@profiles.command()
+def check() -> None:
+    """Verify all clinical data: complete, consistent, every number with its source."""
+    from careplan.catalog import check_profiles
+
+    problems = check_profiles()
+    for problem in problems:
+        click.echo(problem, err=True)
+    if problems:
+        sys.exit(FAILED)
+    click.echo(f"The clinical data is in order: {', '.join(sorted(_catalog().profiles))}.")
+
+
+@main.command(
+    epilog="""\b
+Settings, from the environment:
+  CAREPLAN_HOST, CAREPLAN_PORT   where to listen (127.0.0.1, 8000)
+  CAREPLAN_FHIR_BASE             the FHIR R4 server to read and write; without it only `statements` are planned
+  CAREPLAN_CANONICAL_BASE        what canonical URLs begin with
+  CAREPLAN_MAX_BODY              the largest request in bytes (8388608)
+  CAREPLAN_LOG_LEVEL             info, warning, error
+  CAREPLAN_UNPROTECTED=yes       listen on other than loopback although there is no sign-in"""
+)
+def serve() -> None:
+    """Run the service, from settings."""
+    from careplan.errors import CareplanError
+    from careplan.serving import listen, run_gunicorn
+    from careplan.web import create_app
+
+    settings = _settings()
+    if not settings.loopback_only and not settings.unprotected:
+        raise click.ClickException(
+            f"{settings.host} can be reached from other machines, and this service has no sign-in yet: anybody could "
+            "read patients through it. Use CAREPLAN_HOST=127.0.0.1, or, behind something that does the sign-in "
+            "(a container, a gateway), CAREPLAN_UNPROTECTED=yes."
+        )
+    if not settings.loopback_only:
+        click.secho(
+            f"WARNING: listening on {settings.host} without any sign-in. Whoever reaches port {settings.port} reads "
+            "patients.",
+            fg="red",
+            bold=True,
+            err=True,
+        )
+    try:
+        run_gunicorn(create_app(settings), listen(settings.host, settings.port))
+    except (OSError, CareplanError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+@main.command(
+    epilog="""\b
+Examples:
+  careplan demo
+  careplan demo --port 8001 --patient long-diazepam
+  careplan demo --fhir http://127.0.0.1:8080/fhir"""
+)
+@click.option("--fhir", "fhir_base", metavar="URL", help="Use this FHIR R4 server instead of the embedded sandbox.")
+@click.option("--load", is_flag=True, help="Write the synthetic patients to --fhir even if it is not on this machine.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Where to listen. Default: CAREPLAN_PORT, else 8000.")
+@click.option("--patient", metavar="ID", help="Which synthetic patient to plan for.")
+def demo(fhir_base: str | None, load: bool, port: int | None, patient: str | None) -> None:
+    """Try it: the service, a small FHIR server and synthetic patients, on this machine only.
+
+    Plans and posts for one patient, shows the schedule, and keeps serving until Ctrl-C.
+    """
+    from careplan.demo import run_demo
+    from careplan.errors import CareplanError
+
+    settings = _settings()
+    try:
+        run_demo(
+            settings, port=settings.port if port is None else port, fhir_base=fhir_base, load=load, patient=patient
+        )
+    except (OSError, CareplanError) as error:
+        raise click.ClickException(str(error)) from error
+
+
+# --- what the commands share --------------------------------------------------------------------------------------
+
+
+def _each(source: IO[bytes], work: Callable[[Sequence[Resource]], Resource]) -> int:
+    """Answer each document on a line of its own; the exit status. One bad line does not stop the others."""
+    from careplan.documents import read_documents, resources_in
+
+    documents = read_documents(source)
+    endings = {_answer(lambda text=text: work(resources_in(text))) for text in documents.texts}  # type: ignore[misc]
+    if FAILED in endings:
+        return FAILED
+    return REFUSED if documents.by_line and endings - {0} else max(endings, default=0)
+
+
+def _answer(work: Callable[[], Resource]) -> int:
+    """Print what *work* gives, or why it gives nothing; the exit status."""
+    from careplan.errors import BadRequest, CareplanError, Refused
+    from careplan.fhir import json
+    from careplan.fhir.outcome import outcome
+
+    try:
+        click.echo(json.dumps(work()))
+    except CareplanError as error:
+        click.echo(json.dumps(outcome(error, canonical_base=_settings().canonical_base)))
+        if isinstance(error, Refused):
+            return REFUSED
+        click.echo(f"Error: {error.message}", err=True)
+        return WRONG_INPUT if isinstance(error, BadRequest) else FAILED
+    return 0
+
+
+def _planner(options: dict[str, Any]) -> Callable[[Sequence[Resource]], TaperPlan]:
+    """`plan_taper` with everything but the resources."""
+    from careplan.planning import plan_taper
+
+    today, catalog, canonical_base = options["today"], _catalog(), _settings().canonical_base
+    confirmations = _confirmations(options)
+
+    def planned(resources: Sequence[Resource]) -> TaperPlan:
+        return plan_taper(
+            resources,
+            catalog,
+            today=today or _today(),
+            start=options["start"],
+            recorded=None if today else datetime.now(UTC),
+            medications=options["medications"],
+            strategy=options["strategy"],
+            pace=options["pace"],
+            confirmations=confirmations,
+            canonical_base=canonical_base,
+        )
+
+    return planned
+
+
+def _confirmations(options: dict[str, Any]) -> list[Confirmation]:
+    """`--confirm 'diazepam=5 mg twice daily'` as Confirmations."""
+    from careplan.errors import BadRequest
+    from careplan.fhir import json
+    from careplan.fhir.reading import Confirmation
+
+    found = []
+    for given in options["confirmed"]:
+        medication, equals, text = given.partition("=")
+        if not (medication.strip() and equals and text.strip()):
+            raise click.BadParameter(
+                "write MEDICATION=DOSAGE, such as 'diazepam=5 mg twice daily'.", param_hint="--confirm"
+            )
+        try:
+            dosage = json.loads(text) if text.lstrip().startswith("{") else {"text": text.strip()}
+        except BadRequest as error:
+            raise click.BadParameter(error.message, param_hint="--confirm") from error
+        found.append(Confirmation(medication.strip(), dosage, options["confirmed_by"]))
+    return found
+
+
+def _reading(reading: Reading) -> Resource:
+    return {
+        "patient": reading.subject,
+        "regimens": [_drug(drug) for drug in reading.drugs],
+        "issues": [_issue(issue) for issue in reading.issues],
+    }
+
+
+def _drug(drug: DrugReading) -> Resource:
+    regimen = drug.regimen
+    understood = (
+        {
+            "daily": {"value": regimen.daily.value, "unit": regimen.daily.unit},
+            "administrations": [
+                {
+                    "dose": {"value": each.dose.value, "unit": each.dose.unit},
+                    **({"when": each.when} if each.when else {}),
+                    **({"time": each.time} if each.time else {}),
+                }
+                for each in regimen.administrations
+            ],
+            "basis": regimen.basis,
+            "since": regimen.since.isoformat() if regimen.since else None,
+            "sources": [source.versioned for source in regimen.sources],
+        }
+        if regimen
+        else {"daily": None}
+    )
+    return {"drug": drug.ingredient.name, **understood, "issues": [_issue(issue) for issue in drug.issues]}
+
+
+def _issue(issue: DetectedIssue) -> Resource:
+    return {name: str(value) for name, value in vars(issue).items() if value is not None}
+
+
+def _catalog() -> Catalog:
+    from careplan.catalog import load_catalog
+    from careplan.errors import ClinicalDataError
+
+    try:
+        return load_catalog()
+    except ClinicalDataError as error:
+        raise click.ClickException(error.message) from error
+
+
+def _settings() -> Settings:
+    from careplan.settings import load_settings
+
+    try:
+        return load_settings(os.environ)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _today() -> date:
+    return datetime.now().astimezone().date()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,194 @@
+"""The service with something to look at: an embedded FHIR server, synthetic patients, and one plan made over HTTP."""
+
+from __future__ import annotations
+
+import re
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from html import unescape
+from importlib import resources
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from careplan.fhir import json
+from careplan.fhir.bundle import objects_in
+from careplan.fhir.server import FhirServer
+from careplan.fhir.writing import WORDS_FOR_WHEN
+from careplan.sandbox import Store, sandbox_blueprint
+from careplan.serving import address_of, listen, serving
+from careplan.settings import Settings, is_loopback
+from careplan.taper.dose import plain
+from careplan.web import Example, create_app
+
+Resource = dict[str, Any]
+
+SANDBOX_PATH = "/sandbox/fhir"
+FIRST_SHOWN = "long-diazepam"
+PERSIST = {"resourceType": "Parameters", "parameter": [{"name": "mode", "valueCode": "persist"}]}
+
+
+@dataclass(frozen=True)
+class SyntheticPatient:
+    """One patient as a transaction Bundle, and what they show in a sentence."""
+
+    patient_id: str
+    about: str
+    bundle: Resource
+
+
+def run_demo(settings: Settings, *, port: int, fhir_base: str | None, load: bool, patient: str | None) -> None:
+    """Serve until SIGINT or SIGTERM. Raises OSError, with a sentence, when that cannot begin."""
+    console = Console() if Console().is_terminal else Console(width=120)
+    patients = synthetic_patients()
+    shown = _chosen(patients, patient)
+    if fhir_base and not (load or is_loopback(urlsplit(fhir_base).hostname or "")):
+        raise OSError(f"{fhir_base} is not on this machine. To write the synthetic patients there, say so: --load.")
+    if not is_loopback(settings.host):
+        raise OSError("The demo has no sign-in and listens on this machine only: CAREPLAN_HOST=127.0.0.1.")
+    taken = listen(settings.host, port)
+    base = address_of(taken)
+    settings = replace(settings, fhir_base=fhir_base or base + SANDBOX_PATH, log_level="warning")
+    app = create_app(settings, examples=[Example(each.patient_id, each.about) for each in patients])
+    store = Store(":memory:")
+    app.register_blueprint(sandbox_blueprint(store), url_prefix=SANDBOX_PATH)
+    load_one = FhirServer(fhir_base).transaction if fhir_base else store.load
+    with _until_signalled() as stop:
+        for each in track(patients, "Loading synthetic patients ...", console=console):
+            load_one(each.bundle)
+        with serving(app, taken):  # from now on it answers, and is ready
+            _wait_until_ready(base)
+            _show(console, base, settings.fhir_base or "", shown)
+            while not stop.wait(1):
+                pass
+    console.print("\nStopped.")
+
+
+def synthetic_patients() -> list[SyntheticPatient]:
+    """Those that come with the sandbox, in the order of their file names."""
+    folder = resources.files("careplan.sandbox") / "patients"
+    files = sorted((each for each in folder.iterdir() if each.name.endswith(".json")), key=lambda each: each.name)
+    return [_synthetic(json.loads(each.read_bytes())) for each in files]
+
+
+def _synthetic(bundle: Resource) -> SyntheticPatient:
+    patient = next(entry["resource"] for entry in bundle["entry"] if entry["resource"]["resourceType"] == "Patient")
+    return SyntheticPatient(patient["id"], _about(patient), bundle)
+
+
+def _about(patient: Mapping[str, Any]) -> str:
+    """The narrative, which says in a sentence what the patient is there for."""
+    return unescape(re.sub(r"<[^>]+>", "", patient["text"]["div"])).removeprefix("Synthetic. ")
+
+
+def _chosen(patients: Sequence[SyntheticPatient], wanted: str | None) -> SyntheticPatient:
+    by_id = {each.patient_id: each for each in patients}
+    if wanted is None:
+        return by_id.get(FIRST_SHOWN, patients[0])
+    if wanted not in by_id:
+        raise OSError(f"There is no synthetic patient {wanted}. There are: {', '.join(by_id)}.")
+    return by_id[wanted]
+
+
+@contextmanager
+def _until_signalled() -> Iterator[threading.Event]:
+    """An Event that Ctrl-C and SIGTERM set, so that both end the demo in order."""
+    stop = threading.Event()
+    before = {each: signal.signal(each, lambda *_: stop.set()) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _wait_until_ready(base: str, *, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = requests.get(f"{base}/health/ready", timeout=seconds)
+        if answer.ok:
+            return
+        if time.monotonic() > deadline:
+            raise OSError(f"The service did not become ready: {answer.text}")
+        time.sleep(0.2)
+
+
+def _show(console: Console, base: str, fhir_base: str, patient: SyntheticPatient) -> None:
+    """Ask for a plan as a hospital system would, and print what came back."""
+    url = f"{base}/fhir/Patient/{patient.patient_id}/$taper-plan"
+    console.print(f"\nPOST {url} (mode persist)", highlight=False)
+    answer = requests.post(
+        url, data=json.dumps(PERSIST), headers={"Content-Type": "application/fhir+json"}, timeout=120
+    )
+    said = json.loads(answer.content)
+    if answer.status_code == 200:
+        parts = {parameter["name"]: parameter["resource"] for parameter in said["parameter"]}
+        console.print(schedule_table(parts["careplan"], parts["bundle"]))
+        stored = f"CarePlan, a draft     {answer.headers['Content-Location']}"
+    else:
+        for issue in objects_in(said.get("issue")):
+            console.print(f"{issue['severity']}: {issue['details']['text']} {issue.get('diagnostics', '')}")
+        stored = "No plan was written."
+    for line in (
+        stored,
+        f"The same as a page    {base}/plan/{patient.patient_id}",
+        f"All patients          {base}/",
+        f"What is served        {base}/fhir/metadata",
+        f"The FHIR server       {fhir_base}/metadata",
+    ):
+        console.print(line, highlight=False, soft_wrap=True)
+    console.print("\nServing until Ctrl-C.")
+
+
+def schedule_table(careplan: Mapping[str, Any], bundle: Mapping[str, Any]) -> Table:
+    """The steps of a plan, added up from its MedicationRequests."""
+    steps: dict[int, list[Mapping[str, Any]]] = {}
+    for entry in bundle["entry"]:
+        if entry["resource"]["resourceType"] == "MedicationRequest":
+            steps.setdefault(_extension(entry["resource"], "step-number"), []).append(entry["resource"])
+    table = Table("Step", "First day", "Last day", "A day", "Cut", "Take", title=careplan["title"])
+    for number, step in sorted(steps.items()):
+        dosages = sorted((dosage for request in step for dosage in request["dosageInstruction"]), key=_time_of_day)
+        period = dosages[0]["timing"]["repeat"]["boundsPeriod"]
+        table.add_row(
+            str(number),
+            period["start"],
+            period["end"],
+            f"{plain(sum((_daily(dosage) for dosage in dosages), Decimal(0)))} mg",
+            f"{_extension(step[0], 'step-percent')} %",
+            "; ".join(_directions(dosage) for dosage in dosages),
+        )
+    return table
+
+
+def _extension(resource: Mapping[str, Any], name: str) -> Any:
+    extension = next(each for each in resource["extension"] if each["url"].endswith(f"/{name}"))
+    return next(value for key, value in extension.items() if key.startswith("value"))
+
+
+def _time_of_day(dosage: Mapping[str, Any]) -> tuple[str, int]:
+    """By clock, else in the order of the day."""
+    repeat = dosage["timing"]["repeat"]
+    when = repeat.get("when", [""])[0]
+    return repeat.get("timeOfDay", [""])[0], [*WORDS_FOR_WHEN, when].index(when)
+
+
+def _directions(dosage: Mapping[str, Any]) -> str:
+    """The text without its dates, which stand in their own columns, and without what goes without saying."""
+    text: str = dosage["text"].rsplit(", ", 1)[0]
+    return text.replace(" by mouth", "")
+
+
+def _daily(dosage: Mapping[str, Any]) -> Decimal:
+    repeat = dosage["timing"]["repeat"]
+    times = len(repeat["timeOfDay"]) if "timeOfDay" in repeat else repeat["frequency"]
+    return Decimal(dosage["doseAndRate"][0]["doseQuantity"]["value"]) * times

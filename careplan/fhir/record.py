@@ -1,0 +1,90 @@
+"""One patient's record from a FHIR server: everything a plan is computed from, or an error. Never a part of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from careplan.errors import BadRequest, Refused, UpstreamError
+from careplan.fhir.bundle import ResourceIndex, label_of, objects_in
+from careplan.taper.issue import DetectedIssue, IssueCode
+
+if TYPE_CHECKING:  # it loads requests, which a command that only plans need not wait for
+    from careplan.fhir.server import FhirServer
+
+Resource = dict[str, Any]
+
+_MEDICATION_LISTS = ("MedicationStatement", "MedicationRequest")
+_BACKGROUND = ("Condition", "Observation", "CarePlan")
+_ID = re.compile(r"(?!\.+$)[A-Za-z0-9\-.]{1,64}")
+
+
+def fetch_record(server: FhirServer, patient_id: str, *, medications: Sequence[str] = ()) -> list[Resource]:
+    """Read the Patient, all medication with its Medication resources, conditions, observations and plans.
+
+    *medications* are references that must be part of the record. Raises NotFound for an unknown patient, BadRequest
+    for one of *medications* that is not among the patient's, and an UpstreamError as soon as anything is missing: an
+    incomplete list is no list.
+    """
+    patient_id = checked_id(patient_id)
+    record = [server.read(f"Patient/{patient_id}")]
+    for kind in _MEDICATION_LISTS:
+        record += server.search(kind, {"patient": patient_id, "_include": f"{kind}:medication"})
+    for kind in _BACKGROUND:
+        record += server.search(kind, {"patient": patient_id})
+    record = list(_once(record))
+    record += [server.read(reference) for reference in _undelivered(record)]
+    _require(medications, record)
+    return record
+
+
+def checked_id(text: str) -> str:
+    """The id, if it is one by the R4 rules; dots alone would climb in a path. Raises BadRequest."""
+    if not _ID.fullmatch(text):
+        raise BadRequest("The patient id must be 1 to 64 letters, digits, hyphens or dots.", expression="subject")
+    return text
+
+
+def require_whole(bundle: Mapping[str, Any]) -> None:
+    """Raise Refused for one page of a longer list of search results: what is on the others nobody knows."""
+    links = objects_in(bundle.get("link"))
+    if bundle.get("resourceType") == "Bundle" and any(link.get("relation") == "next" for link in links):
+        issue = DetectedIssue(
+            IssueCode.RECORD_INCOMPLETE,
+            "error",
+            "This Bundle is one page of several, so the list of medication is incomplete.",
+            expression="Bundle.link",
+            settle="Follow the link `next` to the end and send all pages as one Bundle.",
+        )
+        raise Refused([issue])
+
+
+def _once(resources: Iterable[Resource]) -> Iterator[Resource]:
+    """Each resource once: an included Medication comes with every search that needs it."""
+    seen = set()
+    for resource in resources:
+        if not resource.get("id"):
+            raise UpstreamError("The FHIR server sent a resource without an id, so the record cannot be trusted.")
+        if label_of(resource) not in seen:
+            seen.add(label_of(resource))
+            yield resource
+
+
+def _undelivered(record: Sequence[Resource]) -> list[str]:
+    """The Medications that are referred to and did not come along; `_include` is optional for servers."""
+    index = ResourceIndex(record)
+    missing: dict[str, None] = {}
+    for resource in index.of_type(*_MEDICATION_LISTS):
+        reference = resource.get("medicationReference")
+        target = reference.get("reference") if isinstance(reference, dict) else None
+        if isinstance(target, str) and not target.startswith("#") and index.resolve(reference, resource) is None:
+            missing["/".join(target.split("/_history/")[0].split("/")[-2:])] = None
+    return [target for target in missing if re.fullmatch(rf"Medication/{_ID.pattern}", target)]
+
+
+def _require(medications: Sequence[str], record: Sequence[Resource]) -> None:
+    labels = {label_of(resource) for resource in record}
+    for reference in medications:
+        if "/" in reference and reference not in labels:
+            raise BadRequest("A medication asked for is not among this patient's.", expression="medication")

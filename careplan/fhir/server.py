@@ -1,0 +1,451 @@
+"""A FHIR R4 server, from the outside. The only module that opens a socket.
+
+Nothing that arrives is trusted to be FHIR, to be complete, or to end. What goes wrong is one of the errors in
+`careplan.errors`, whose messages name host and path, never a query string or anything of a patient's record.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from email.utils import parsedate_to_datetime
+from types import TracebackType
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError as TransportError
+from urllib3.exceptions import ReadTimeoutError
+from urllib3.util import Retry
+
+from careplan.errors import BadRequest, NotFound, UpstreamError, UpstreamRejected, UpstreamTimeout
+from careplan.fhir import json
+
+Resource = dict[str, Any]
+
+FHIR_JSON = "application/fhir+json"
+MAX_BYTES = 50_000_000
+MAX_PAGES = 200
+MAX_REDIRECTS = 3
+MAX_RETRIES = 2
+MAX_WAIT = 10  # seconds; a server that asks for more is told to the caller, who may have more patience
+
+_CHUNK = 1 << 16
+_TYPE = r"[A-Z][A-Za-z]{1,63}"
+_ID = r"[A-Za-z0-9\-.]{1,64}"
+_RESOURCE_TYPE = re.compile(_TYPE)
+_REFERENCE = re.compile(f"{_TYPE}/{_ID}(/_history/{_ID})?")
+_PORTS = {"http": 80, "https": 443}
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_MAY_HAVE_BEEN_WRITTEN = " It may have been written all the same: look before sending it again."
+
+
+class FhirServer:
+    """The server at *base_url*, such as `https://ehr.example/fhir/r4`.
+
+    *timeout* (seconds) is for the connection, for each pause, and for an answer as a whole. A *session* that is given
+    is used as it is (its authentication, its adapters) and not closed; without one, GETs are tried again after 429,
+    502, 503 and 504. Nothing else is ever sent twice. Raises BadRequest for an address that cannot be one.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout: float = 30,
+        headers: Mapping[str, str] | None = None,
+        session: requests.Session | None = None,
+    ) -> None:
+        self.base_url = _checked_base(base_url)
+        self._timeout = timeout
+        self._headers = {"Accept": FHIR_JSON, **(headers or {})}
+        self._own_session = session is None
+        self._session = session or _session()
+
+    def __enter__(self) -> FhirServer:
+        return self
+
+    def __exit__(self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of idle connections. The server can still be used, and makes new ones."""
+        if self._own_session:
+            self._session.close()
+
+    def read(self, reference: str) -> Resource:
+        """The resource that *reference* names: `Patient/123`, a version of it, or the same with our base in front.
+
+        Raises NotFound when it is not there, or no longer; UpstreamError when the answer is of another type.
+        """
+        relative = reference.removeprefix(f"{self.base_url}/")
+        if not _REFERENCE.fullmatch(relative):
+            raise BadRequest("A reference to read has the form Patient/123, on the configured server.")
+        try:
+            found = self._get(f"{self.base_url}/{relative}")
+        except UpstreamRejected as error:
+            if error.upstream_status not in (404, 410):
+                raise
+            gone = "has deleted" if error.upstream_status == 410 else "has no"
+            raise NotFound(f"The FHIR server {_place(self.base_url)} {gone} {relative}.") from error
+        return self._expected(found, relative.partition("/")[0], relative)
+
+    def search(self, resource_type: str, params: Mapping[str, str | Sequence[str]]) -> list[Resource]:
+        """All matches of a search and what they include, from every page, each once.
+
+        A list of medicines with a page missing looks exactly like a shorter list, so it is all or nothing:
+        when any page fails, is not on this server, or says itself that something is missing, raises UpstreamError.
+        """
+        if not _RESOURCE_TYPE.fullmatch(resource_type):
+            raise BadRequest("A search is for one resource type, such as MedicationStatement.")
+        found: dict[tuple[str, str], Resource] = {}
+        for number, page in enumerate(self._pages(resource_type, params), start=1):
+            for resource in _resources_in(page, f"Page {number} of {resource_type}"):
+                key = (str(resource.get("resourceType")), str(resource.get("id", f"#{len(found)}")))
+                found.setdefault(key, resource)
+        return list(found.values())
+
+    def transaction(self, bundle: Resource) -> Resource:
+        """Send *bundle* to be written as a whole, and return the transaction-response.
+
+        A 409 or 412 (somebody else was faster) is an UpstreamRejected with that `upstream_status`. After an
+        UpstreamTimeout nobody knows whether it was written; the message says so.
+        """
+        if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "transaction":
+            raise BadRequest("Only a Bundle of type transaction is written as a whole.", expression="Bundle.type")
+        answer = self._expected(self._post(self.base_url, bundle, writes=True), "Bundle", "the answer")
+        entries = _objects(answer.get("entry"))
+        statuses = [str(_object(entry.get("response")).get("status", "")) for entry in entries]
+        if len(statuses) != len(bundle.get("entry", ())) or not all(status[:1] == "2" for status in statuses):
+            raise UpstreamError(
+                f"The FHIR server {_place(self.base_url)} did not confirm every entry of the transaction."
+                + _MAY_HAVE_BEEN_WRITTEN
+            )
+        return answer
+
+    def validate(self, resource: Resource) -> Resource:
+        """What the server itself thinks of *resource*: an OperationOutcome, which may well hold errors."""
+        resource_type = str(resource.get("resourceType"))
+        if not _RESOURCE_TYPE.fullmatch(resource_type):
+            raise BadRequest("What is validated has a resourceType.", expression="resourceType")
+        try:
+            return self._expected(
+                self._post(f"{self.base_url}/{resource_type}/$validate", resource), "OperationOutcome", "the answer"
+            )
+        except UpstreamRejected as error:
+            # "no" is an answer too: HAPI says 400 to what it cannot parse, others 412 or 422 to what is invalid
+            if error.upstream_status in (400, 412, 422) and error.outcome:
+                return error.outcome
+            raise
+
+    def capabilities(self) -> Resource:
+        """The server's CapabilityStatement."""
+        return self._expected(self._get(f"{self.base_url}/metadata"), "CapabilityStatement", "metadata")
+
+    def _pages(self, resource_type: str, params: Mapping[str, str | Sequence[str]]) -> Iterator[Resource]:
+        url = f"{self.base_url}/{resource_type}"
+        query: Mapping[str, str | Sequence[str]] | None = params
+        seen: set[str] = set()
+        left = MAX_BYTES
+        for number in range(1, MAX_PAGES + 1):
+            try:
+                body, page_url = self._fetch(url, query, limit=left)
+                page = self._expected(_parsed(body, page_url), "Bundle", resource_type)
+                following = self._next(page, page_url)
+            except UpstreamError as error:
+                if number == 1:  # no list has begun; the error itself says most
+                    raise
+                raise _incomplete(resource_type, f"page {number} failed: {error.message}") from error
+            yield page
+            if following is None:
+                return
+            if following in seen:
+                raise _incomplete(resource_type, "the link to the next page leads back to an earlier one")
+            seen.add(following)
+            url, query, left = following, None, left - len(body)
+        raise _incomplete(resource_type, f"it has more than {MAX_PAGES} pages")
+
+    def _next(self, page: Resource, page_url: str) -> str | None:
+        """The link to the next page, verbatim; it must stay on this server, since our credentials go with it."""
+        links = [link.get("url") for link in _objects(page.get("link")) if link.get("relation") == "next"]
+        if not links:
+            return None
+        if len(links) > 1 or not isinstance(links[0], str):
+            raise UpstreamError(f"The FHIR server {_place(page_url)} gave a link to the next page without one address.")
+        url = urljoin(page_url, links[0])
+        if not self._is_ours(url):
+            raise UpstreamError(
+                f"The link to the next page leads to {_place(url)}, outside {_place(self.base_url)}, and is not "
+                "followed. The base address that the FHIR server has of itself must be the one used here."
+            )
+        return url
+
+    def _is_ours(self, url: str) -> bool:
+        """Whether *url* is on the origin of the base and below its path."""
+        try:
+            there, here = urlsplit(url), urlsplit(self.base_url)
+            same = _origin(there) == _origin(here) and "@" not in there.netloc
+        except ValueError:
+            return False
+        path = unquote(there.path)
+        below = f"{path.rstrip('/')}/".startswith(f"{unquote(here.path)}/")
+        return same and below and ".." not in path.split("/") and "\\" not in path
+
+    def _get(self, url: str) -> Resource:
+        body, final_url = self._fetch(url, None, limit=MAX_BYTES)
+        return _parsed(body, final_url)
+
+    def _fetch(self, url: str, query: Any, *, limit: int) -> tuple[bytes, str]:
+        """GET *url*, past the server's caches, and past redirects that stay below the base."""
+        # HAPI answers a repeated search from the last minute's result unless asked not to (hapi-fhir#647)
+        headers = {**self._headers, "Cache-Control": "no-cache"}
+        for _ in range(MAX_REDIRECTS + 1):
+            response = self._send("GET", url, params=query, headers=headers)
+            with response:
+                if response.status_code not in _REDIRECTS:
+                    return self._body(response, limit), response.url
+                url, query = urljoin(response.url, response.headers.get("Location", "")), None
+            if not self._is_ours(url):
+                raise UpstreamError(
+                    f"{_place(self.base_url)} redirects to {_place(url)}, which is not followed. If that is where the "
+                    "FHIR server is, use its address."
+                )
+        raise UpstreamError(f"{_place(self.base_url)} redirects more than {MAX_REDIRECTS} times.")
+
+    def _post(self, url: str, resource: Resource, *, writes: bool = False) -> Resource:
+        headers = {**self._headers, "Content-Type": FHIR_JSON}
+        body = json.dumps(resource).encode()
+        try:
+            with self._send("POST", url, data=body, headers=headers) as response:
+                if response.status_code in _REDIRECTS:
+                    raise UpstreamError(f"{_place(url)} redirects a POST, which is not followed. Use its new address.")
+                return _parsed(self._body(response, MAX_BYTES), url)
+        except UpstreamTimeout as error:
+            if writes:
+                raise UpstreamTimeout(error.message + _MAY_HAVE_BEEN_WRITTEN) from error
+            raise
+
+    def _send(self, method: str, url: str, **options: Any) -> requests.Response:
+        try:
+            return self._session.request(
+                method, url, timeout=self._timeout, stream=True, allow_redirects=False, **options
+            )
+        except requests.Timeout as error:
+            raise self._too_slow(url) from error
+        except requests.exceptions.SSLError as error:
+            raise UpstreamError(
+                f"The certificate of {_place(url)} is not trusted, or it does not speak TLS."
+            ) from error
+        except requests.ConnectionError as error:
+            raise UpstreamError(
+                f"{_place(url)} does not answer, or hung up. Check that the FHIR server runs at this address."
+            ) from error
+        except requests.RequestException as error:
+            raise UpstreamError(f"{_place(url)} could not be asked ({type(error).__name__}).") from error
+
+    def _body(self, response: requests.Response, limit: int) -> bytes:
+        """The whole answer, if it says yes; otherwise the error that fits its status."""
+        body = self._read(response, limit)
+        if 200 <= response.status_code < 300:
+            return body
+        raise _error_of(response, body)
+
+    def _read(self, response: requests.Response, limit: int) -> bytes:
+        deadline = time.monotonic() + self._timeout
+        chunks: list[bytes] = []
+        size = 0
+        try:
+            # read1 returns what has arrived: a server that sends a byte a second meets the deadline
+            while chunk := response.raw.read1(_CHUNK, decode_content=True):
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > limit:
+                    raise UpstreamError(f"{_place(response.url)} sent more than {MAX_BYTES // 10**6} MB. Ask for less.")
+                if time.monotonic() > deadline:
+                    raise self._too_slow(response.url)
+        except ReadTimeoutError as error:
+            raise self._too_slow(response.url) from error
+        except (TransportError, OSError) as error:
+            raise UpstreamError(f"{_place(response.url)} broke off in the middle of its answer.") from error
+        _check_length(response, chunks)
+        return b"".join(chunks)
+
+    def _too_slow(self, url: str) -> UpstreamTimeout:
+        return UpstreamTimeout(f"{_place(url)} did not answer within {self._timeout:g} seconds.")
+
+    def _expected(self, resource: Resource, resource_type: str, what: str) -> Resource:
+        if resource.get("resourceType") == resource_type:
+            return resource
+        found = resource.get("resourceType")
+        name = found if isinstance(found, str) and _RESOURCE_TYPE.fullmatch(found) else "no resource"
+        raise UpstreamError(f"{_place(self.base_url)} gave {name} for {what} where a {resource_type} is due.")
+
+
+class _BoundedRetry(Retry):
+    """Waits as `Retry-After` says, but never longer than `MAX_WAIT`."""
+
+    def get_retry_after(self, response: Any) -> float | None:
+        try:
+            seconds = super().get_retry_after(response)
+        except TransportError:  # neither seconds nor a date
+            return None
+        return None if seconds is None else min(seconds, MAX_WAIT)
+
+
+def _session() -> requests.Session:
+    retry = _BoundedRetry(
+        total=MAX_RETRIES,
+        connect=0,
+        read=False,  # False, not 0: the timeout itself is raised rather than "too many retries"
+        other=0,
+        redirect=0,
+        status=MAX_RETRIES,
+        allowed_methods={"GET"},
+        status_forcelist=(429, 502, 503, 504),
+        backoff_factor=0.2,
+        backoff_max=MAX_WAIT,
+        raise_on_status=False,
+    )
+    session = requests.Session()
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=16))
+    return session
+
+
+def _checked_base(base_url: str) -> str:
+    try:
+        parts = urlsplit(base_url)
+        good = parts.scheme in _PORTS and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+    except ValueError:
+        good = False
+    if not good or parts.query or parts.fragment:
+        raise BadRequest("The address of a FHIR server has the form https://ehr.example/fhir, with no ? # or @ in it.")
+    return base_url.rstrip("/")
+
+
+def _origin(parts: Any) -> tuple[str, str, int | None]:
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme)
+
+
+def _place(url: str) -> str:
+    """Host and path of *url*: what may be said aloud."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "an address that is none"
+    return f"{parts.hostname or ''}{port}{parts.path}"
+
+
+def _parsed(body: bytes, url: str) -> Resource:
+    try:
+        value = json.loads(body)
+    except BadRequest as error:
+        raise UpstreamError(
+            f"{_place(url)} answered with {_described(body, error)} instead of FHIR JSON. Check that this is the base "
+            "address of an R4 server, and that no sign-in page or proxy stands before it."
+        ) from error
+    if not isinstance(value, dict):
+        raise UpstreamError(f"{_place(url)} answered with JSON that is not a resource.")
+    return value
+
+
+def _described(body: bytes, error: BadRequest) -> str:
+    if not body.strip():
+        return "nothing"
+    return "an HTML or XML page" if body.lstrip()[:1] == b"<" else f"something unusable ({error.message.rstrip('.')})"
+
+
+def _check_length(response: requests.Response, chunks: list[bytes]) -> None:
+    """urllib3's `read1` does not notice a body shorter than its Content-Length."""
+    promised = response.headers.get("Content-Length", "")
+    if promised.isdigit() and not response.headers.get("Content-Encoding") and sum(map(len, chunks)) < int(promised):
+        raise UpstreamError(f"{_place(response.url)} broke off in the middle of its answer.")
+
+
+def _error_of(response: requests.Response, body: bytes) -> UpstreamError:
+    status, place = response.status_code, _place(response.url)
+    if status == 429:
+        return UpstreamError(f"{place} has too much to do (429).{_when_again(response)}")
+    if status == 504:
+        return UpstreamTimeout(f"{place} waited in vain for the server behind it (504). Try again later.")
+    if status >= 500:
+        return UpstreamError(f"{place} failed ({status}).{_when_again(response)} Try again later.")
+    outcome = _outcome_in(body)
+    return UpstreamRejected(
+        f"{place} refused ({status}{_codes_of(outcome)}). {_advice(status)}", upstream_status=status, outcome=outcome
+    )
+
+
+def _advice(status: int) -> str:
+    if status == 401:
+        return "The sign-in has ended or is missing: sign in again."
+    if status == 403:
+        return "The sign-in does not cover this: ask for wider access."
+    if status in (404, 410):
+        return "It is not there: check the base address of the FHIR server, or the id."
+    if status in (409, 412):
+        return "It was changed meanwhile, or exists already: read it again and decide."
+    return "What the server itself says follows."
+
+
+def _when_again(response: requests.Response) -> str:
+    said = response.headers.get("Retry-After", "")
+    if said.isdigit():
+        return f" It asks to come back in {said} seconds."
+    try:
+        return f" It asks to come back at {parsedate_to_datetime(said).isoformat()}."
+    except ValueError:
+        return ""
+
+
+def _outcome_in(body: bytes) -> Resource | None:
+    try:
+        value = json.loads(body)
+    except BadRequest:
+        return None
+    return value if isinstance(value, dict) and value.get("resourceType") == "OperationOutcome" else None
+
+
+def _codes_of(outcome: Resource | None) -> str:
+    """The issue types only: diagnostics may quote the record."""
+    codes = [issue.get("code") for issue in _objects((outcome or {}).get("issue"))]
+    known = dict.fromkeys(code for code in codes if isinstance(code, str) and re.fullmatch(r"[a-z\-]{1,30}", code))
+    return f", {', '.join(known)}" if known else ""
+
+
+def _resources_in(page: Resource, what: str) -> Iterator[Resource]:
+    """Matches and includes of one page. Raises UpstreamError if the page itself says that something is missing."""
+    if page.get("type") != "searchset":
+        raise UpstreamError(f"{what} is not a searchset Bundle, so the list is incomplete.")
+    entries = page.get("entry", [])
+    if not isinstance(entries, list):
+        raise UpstreamError(f"{what} has an entry that is not a list, so the list is incomplete.")
+    for entry in entries:
+        resource = entry.get("resource") if isinstance(entry, dict) else None
+        if not isinstance(resource, dict):
+            raise UpstreamError(f"{what} has an entry without a resource, so the list is incomplete.")
+        mode = _object(entry.get("search")).get("mode")
+        if mode == "outcome" or resource.get("resourceType") == "OperationOutcome":
+            _check_outcome(resource, what)
+        else:
+            yield resource
+
+
+def _check_outcome(outcome: Resource, what: str) -> None:
+    if any(issue.get("severity") in ("error", "fatal") for issue in _objects(outcome.get("issue"))):
+        raise UpstreamError(f"{what} came with an error{_codes_of(outcome)}, so the list is incomplete.")
+
+
+def _incomplete(resource_type: str, why: str) -> UpstreamError:
+    return UpstreamError(f"The list of {resource_type} is incomplete: {why.rstrip('.')}.")
+
+
+def _object(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []

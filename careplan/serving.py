@@ -1,0 +1,89 @@
+"""A Flask app on a socket: with threads for the demo, with gunicorn otherwise."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flask import Flask
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the port. Raises OSError with a sentence that says what to do when that is not possible."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    taken = socket.socket(family, socket.SOCK_STREAM)
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((host, port))
+        taken.listen(128)
+    except OSError as error:
+        taken.close()
+        raise OSError(_why_not(host, port, error)) from error
+    return taken
+
+
+def address_of(taken: socket.socket) -> str:
+    """The URL of a listening socket."""
+    host, port = taken.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@contextmanager
+def serving(app: Flask, taken: socket.socket) -> Iterator[None]:
+    """Serve *app* in threads while the block runs. Logs no request line: paths hold patient ids."""
+    from werkzeug.serving import WSGIRequestHandler, make_server
+
+    class Quiet(WSGIRequestHandler):
+        def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+            pass
+
+    host, port = taken.getsockname()[:2]
+    server = make_server(host, port, app, threaded=True, request_handler=Quiet, fd=taken.fileno())
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        taken.close()
+
+
+def run_gunicorn(app: Flask, taken: socket.socket) -> None:
+    """Serve *app* until a signal ends it."""
+    from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+
+    options = {
+        "bind": [f"fd://{taken.fileno()}"],
+        "worker_class": "gthread",
+        "workers": 2,
+        "threads": 8,
+        "timeout": 120,
+        "control_socket_disable": True,  # gunicorn 25 and later; nobody asked for a socket in the home folder
+    }
+
+    class Service(BaseApplication):  # type: ignore[misc]
+        def load_config(self) -> None:
+            for name, value in options.items():
+                if name in self.cfg.settings:
+                    self.cfg.set(name, value)
+
+        def load(self) -> Flask:
+            return app
+
+    Service().run()
+
+
+def _why_not(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        other = port + 1 if port < 65535 else 8000
+        return (
+            f"Port {port} on {host} is in use. Take another one: CAREPLAN_PORT={other} make demo (or careplan serve)."
+        )
+    if error.errno == errno.EACCES:
+        return f"Port {port} needs rights this user does not have. Take one above 1023: CAREPLAN_PORT=8000."
+    return f"Cannot listen on {host}, port {port}: {error.strerror or error}. Check CAREPLAN_HOST and CAREPLAN_PORT."

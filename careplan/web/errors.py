@@ -1,0 +1,64 @@
+"""Every error as one shape: an OperationOutcome for programs, the same sentences as a page for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from flask import Flask, Response, g, make_response, render_template
+from werkzeug.exceptions import HTTPException
+
+from careplan.errors import CareplanError
+from careplan.fhir.outcome import codes_of, outcome
+from careplan.web.logs import log_crash, note_issues
+from careplan.web.negotiation import fhir_response, prefers_html
+from careplan.web.services import services
+
+Resource = dict[str, Any]
+
+# R4 issue-type and sentence for what never reaches a view.
+_HTTP: Mapping[int, tuple[str, str]] = {
+    404: ("not-found", "Nothing is served at this address; GET /fhir/metadata lists what is."),
+    405: ("not-supported", "This address is not served with this method; the header Allow lists those that are."),
+    413: ("too-long", "The body is larger than this service takes; send one patient's record."),
+    414: ("too-long", "The address is too long."),
+}
+
+
+def init_app(app: Flask) -> None:
+    """Let no error leave in another shape."""
+    app.register_error_handler(CareplanError, _ours)
+    app.register_error_handler(HTTPException, _http)
+    app.register_error_handler(Exception, _crash)
+
+
+def _ours(error: CareplanError) -> Response:
+    return _answer(outcome(error, canonical_base=services().settings.canonical_base), error.status)
+
+
+def _http(error: HTTPException) -> Response:
+    status = error.code or 500
+    code, text = _HTTP.get(status, ("processing", error.name))
+    kept = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After", "WWW-Authenticate")}
+    return _answer(_one_issue(code, text), status, kept)
+
+
+def _crash(error: Exception) -> Response:
+    """A bug. The caller gets an id to report, the log where it happened, and nobody what was sent."""
+    log_crash(error)
+    return _answer(
+        _one_issue("exception", f"This is a mistake of the service. Report it with the id {g.request_id}."), 500
+    )
+
+
+def _one_issue(code: str, text: str) -> Resource:
+    issue = {"severity": "error", "code": code, "details": {"text": text}}
+    return {"resourceType": "OperationOutcome", "issue": [issue]}
+
+
+def _answer(resource: Resource, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    note_issues(codes_of(resource))
+    if not prefers_html():
+        return fhir_response(resource, status, headers)
+    page = render_template("error.html", issues=resource["issue"], status=status, request_id=g.request_id)
+    return make_response(page, status, dict(headers or {}))

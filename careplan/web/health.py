@@ -1,0 +1,28 @@
+"""Whether the service runs, and whether a plan can be asked for."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, make_response
+
+from careplan.errors import CareplanError
+from careplan.web.services import services
+
+blueprint = Blueprint("health", __name__)
+
+
+@blueprint.get("/live")
+def live() -> Response:
+    """The process answers."""
+    return jsonify(status="live")
+
+
+@blueprint.get("/ready")
+def ready() -> Response:
+    """The clinical data is loaded, which it is since the start, and the FHIR server, if there is one, answers."""
+    if services().settings.fhir_base is None:
+        return jsonify(status="ready", server="none; send `statements`")
+    try:
+        services().server().capabilities()
+    except CareplanError as error:
+        return make_response(jsonify(status="not ready", because=error.message), 503)
+    return jsonify(status="ready")

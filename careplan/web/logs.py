@@ -1,0 +1,81 @@
+"""One JSON line per request: ids we made, codes, timings. Never a path with an id in it, never what was sent.
+
+Also the headers that every answer carries.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+from uuid import uuid4
+
+import structlog
+from flask import Flask, Response, current_app, g, request
+
+_LOG = "careplan-log"
+_REQUEST_ID = re.compile(r"[A-Za-z0-9\-._]{1,64}")
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def init_app(app: Flask, level: str) -> None:
+    """Number, time and log every request."""
+    app.extensions[_LOG] = structlog.wrap_logger(
+        structlog.PrintLogger(sys.stderr),
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.JSONRenderer(),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+    )
+    app.before_request(_begin)
+    app.after_request(_finish)
+
+
+def note_issues(codes: Sequence[str]) -> None:
+    """Remember the issue codes of the answer for its log line."""
+    g.issue_codes = list(codes)
+
+
+def log_crash(error: Exception) -> None:
+    """Log where an unexpected error was raised. Not its message, which may hold what was sent."""
+    frames = traceback.extract_tb(error.__traceback__)[-5:]
+    where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+    _log().error("crash", error=type(error).__name__, where=where)
+
+
+def _begin() -> None:
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else str(uuid4())
+    g.started = time.perf_counter()
+
+
+def _finish(response: Response) -> Response:
+    response.headers["X-Request-Id"] = g.request_id
+    response.headers.update(_HEADERS)
+    if request.endpoint != "static":
+        response.headers.setdefault("Cache-Control", "no-store")
+    _log().log(
+        logging.ERROR if response.status_code >= 500 else logging.INFO,
+        "request",
+        method=request.method,
+        route=request.url_rule.rule if request.url_rule else "unmatched",
+        status=response.status_code,
+        issues=g.get("issue_codes", []),
+        milliseconds=round(1000 * (time.perf_counter() - g.started), 1),
+    )
+    return response
+
+
+def _log() -> structlog.typing.FilteringBoundLogger:
+    return cast(Any, current_app.extensions[_LOG]).bind(request_id=g.request_id)  # type: ignore[no-any-return]

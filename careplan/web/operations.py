@@ -1,0 +1,89 @@
+"""`$taper-plan`: the one operation everything else is built on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Blueprint, Response
+
+from careplan.errors import BadRequest
+from careplan.fhir.outcome import codes_of, note, outcome
+from careplan.fhir.posting import post_plan
+from careplan.fhir.record import checked_id, fetch_record, require_whole
+from careplan.planning import TaperPlan, plan_taper
+from careplan.web.logs import note_issues
+from careplan.web.negotiation import fhir_body, fhir_response, is_lenient, require_acceptable
+from careplan.web.parameters import TaperRequest, read_parameters
+from careplan.web.services import now, services
+
+Resource = dict[str, Any]
+
+blueprint = Blueprint("operations", __name__)
+blueprint.before_request(require_acceptable)
+
+
+@blueprint.post("/$taper-plan")
+@blueprint.post("/Patient/<patient_id>/$taper-plan")
+def taper_plan(patient_id: str | None = None) -> Response:
+    """Plan a taper for one patient; with `mode` persist, also write it to the FHIR server."""
+    asked = read_parameters(fhir_body(), lenient=is_lenient())
+    server = services().server() if asked.mode == "persist" else None
+    plan = make_plan(asked, _record(asked, _patient(asked, patient_id)))
+    issues = outcome(plan.issues, canonical_base=services().settings.canonical_base)
+    note_issues(codes_of(issues))
+    if server is None:
+        return fhir_response(_answer(plan.careplan, plan, issues))
+    posted = post_plan(server, plan.bundle)
+    if posted.existing:
+        issues["issue"].append(note("The FHIR server had this plan already; nothing was written."))
+    stored = server.read(posted.careplan_reference)
+    location = f"{services().settings.fhir_base}/{posted.careplan_reference}"
+    return fhir_response(_answer(stored, plan, issues), headers={"Content-Location": location})
+
+
+def make_plan(asked: TaperRequest, resources: list[Resource]) -> TaperPlan:
+    """Plan as asked, today."""
+    return plan_taper(
+        resources,
+        services().catalog,
+        today=services().today(),
+        start=asked.start,
+        recorded=now(),
+        medications=asked.medications,
+        strategy=asked.strategy,
+        pace=asked.pace,
+        confirmations=asked.confirmations,
+        canonical_base=services().settings.canonical_base,
+    )
+
+
+def _patient(asked: TaperRequest, patient_id: str | None) -> str | None:
+    """The id of the patient, from the address or the parameter `subject`."""
+    if asked.subject is None:
+        return checked_id(patient_id) if patient_id else None
+    kind, subject_id = asked.subject.split("/")
+    if kind != "Patient" or patient_id not in (None, subject_id):
+        raise BadRequest("The subject must be a Patient, the same as in the address.", expression="subject")
+    return checked_id(subject_id)
+
+
+def _record(asked: TaperRequest, patient_id: str | None) -> list[Resource]:
+    """The Bundle that came with the call, else what the FHIR server holds of the patient."""
+    if asked.statements is None and patient_id is None:
+        raise BadRequest("Name the patient (`subject`), or send the record (`statements`).", expression="subject")
+    if asked.statements is None:
+        return fetch_record(services().server(), patient_id or "", medications=asked.medications)
+    require_whole(asked.statements)
+    named = [{"resourceType": "Patient", "id": patient_id}] if patient_id else []
+    return [asked.statements, *named]
+
+
+def _answer(careplan: Resource, plan: TaperPlan, issues: Resource) -> Resource:
+    return {
+        "resourceType": "Parameters",
+        "parameter": [
+            {"name": "careplan", "resource": careplan},
+            {"name": "bundle", "resource": plan.bundle},
+            {"name": "issues", "resource": issues},
+        ],
+    }

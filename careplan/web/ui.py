@@ -1,0 +1,64 @@
+"""Two plain pages for people: what this is, and the plan of one patient as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from flask import Blueprint, render_template, request
+
+from careplan.fhir.bundle import objects_in, text_in
+from careplan.fhir.outcome import codes_of, outcome
+from careplan.fhir.record import fetch_record
+from careplan.fhir.writing import each_step
+from careplan.web.logs import note_issues
+from careplan.web.operations import make_plan
+from careplan.web.parameters import TaperRequest
+from careplan.web.services import services
+
+Resource = dict[str, Any]
+
+blueprint = Blueprint("ui", __name__)
+
+
+@blueprint.get("/")
+def home() -> str:
+    """What the service does, and patients to try it with."""
+    return render_template(
+        "home.html",
+        examples=services().examples,
+        profiles=sorted(services().catalog.profiles.values(), key=lambda profile: profile.title),
+        fhir_base=services().settings.fhir_base,
+        here=request.host_url.rstrip("/"),
+    )
+
+
+@blueprint.get("/plan/<patient_id>")
+def plan(patient_id: str) -> str:
+    """A preview, which nobody has signed and which is stored nowhere. `?medication=` picks one of several drugs."""
+    medications = tuple(request.args.getlist("medication"))
+    record = fetch_record(services().server(), patient_id, medications=medications)
+    made = make_plan(TaperRequest(medications=medications), record)
+    issues = outcome(made.issues, canonical_base=services().settings.canonical_base)
+    note_issues(codes_of(issues))
+    return render_template(
+        "plan.html",
+        plan=made,
+        steps=each_step(made.schedule),
+        issues=issues["issue"],
+        person=_person(record),
+        patient_id=patient_id,
+    )
+
+
+def _person(record: Sequence[Resource]) -> str:
+    """Name and date of birth, so that nobody reads the wrong patient's plan."""
+    patient = next(resource for resource in record if resource.get("resourceType") == "Patient")
+    name = next(iter(objects_in(patient.get("name"))), {})
+    born = text_in(patient.get("birthDate"))
+    return f"{_name(name) or 'Name unknown'}{f', born {born}' if born else ''}"
+
+
+def _name(name: Mapping[str, Any]) -> str:
+    given = [part for part in name.get("given") or [] if isinstance(part, str)]
+    return text_in(name.get("text")) or " ".join(filter(None, (*given, text_in(name.get("family")))))

@@ -1,0 +1,257 @@
+"""The commands, as somebody at a terminal or another program uses them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+from flask import Flask
+
+from careplan.cli import main
+from careplan.fhir.server import FhirServer
+from careplan.sandbox import Store, sandbox_blueprint
+from careplan.serving import address_of, listen, serving
+from tests.web.records import bundle, diazepam, loading, patient, record
+
+TODAY = ("--today", "2026-01-05")
+
+
+def run(*arguments: str, given: Any = None, **environ: str) -> Result:
+    text = given if isinstance(given, str | bytes | None) else json.dumps(given)
+    return CliRunner().invoke(main, arguments, input=text, env={"CAREPLAN_FHIR_BASE": None, **environ})
+
+
+def lines(result: Result) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [record(), [patient(), diazepam()], diazepam(), bundle(record())],
+    ids=["Bundle", "array", "resource", "Bundle in a Bundle"],
+)
+def test_plan_prints_a_transaction(given):
+    """A Bundle, an array, or a lone statement whose subject is named."""
+    result = run("plan", "-", *TODAY, given=given)
+    assert result.exit_code == 0, result.output
+    (answer,) = lines(result)
+    assert (answer["resourceType"], answer["type"]) == ("Bundle", "transaction")
+    assert answer["entry"][0]["resource"]["resourceType"] == "CarePlan"
+
+
+def test_plan_is_repeatable():
+    """With --today the same input gives the same bytes."""
+    first, second = (run("plan", "-", *TODAY, given=record()).stdout for _ in range(2))
+    assert first == second
+
+
+def test_plan_reads_a_file_and_its_options(tmp_path):
+    """--start and --pace are followed."""
+    path = tmp_path / "patient.json"
+    path.write_text(json.dumps(record(), indent=2))
+    result = run("plan", str(path), *TODAY, "--start", "2026-02-02", "--pace", "slow")
+    assert result.exit_code == 0, result.output
+    assert lines(result)[0]["entry"][0]["resource"]["period"]["start"] == "2026-02-02"
+
+
+def test_a_refusal_ends_with_3_and_an_outcome():
+    """The reasons are on standard output, coded."""
+    result = run("plan", "-", *TODAY, given=record(dosage=None))
+    assert result.exit_code == 3
+    (answer,) = lines(result)
+    codes = {coding["code"] for issue in answer["issue"] for coding in issue["details"]["coding"]}
+    assert answer["resourceType"] == "OperationOutcome"
+    assert "no-dosage" in codes
+
+
+@pytest.mark.parametrize(
+    "confirmed",
+    ["diazepam=5 mg twice daily", "MedicationStatement/p1-diazepam=5 mg twice daily", 'diazepam={"text": "5 mg BID"}'],
+)
+def test_a_confirmed_dose_is_planned(confirmed):
+    """Text or a Dosage, by name or reference."""
+    result = run("plan", "-", *TODAY, "--confirm", confirmed, "--confirmed-by", "Dr. E", given=record(dosage=None))
+    assert result.exit_code == 0, result.output
+    assert "Dr. E" in result.stdout
+
+
+def test_each_line_in_is_a_line_out():
+    """In order; a refused or broken line is its OperationOutcome, and the others are planned."""
+    given = "\n".join([json.dumps(record()), json.dumps(record(dosage=None)), "{broken", "", json.dumps(record("p4"))])
+    result = run("plan", "-", *TODAY, given=given)
+    assert result.exit_code == 3
+    kinds = [answer["resourceType"] for answer in lines(result)]
+    assert kinds == ["Bundle", "OperationOutcome", "OperationOutcome", "Bundle"]
+    assert lines(result)[3]["entry"][0]["resource"]["subject"] == {"reference": "Patient/p4"}
+    good = run("plan", "-", *TODAY, given="\n".join([json.dumps(record()), json.dumps(record("p2"))]))
+    assert good.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ("", "The input is empty"),
+        ("not json", "This is not JSON"),
+        ('{"resourceType": "Patient", "resourceType": "Patient"}', "twice"),
+        ("[" * 10_000, "JSON"),
+        ("{}", "it has no resourceType"),
+        (json.dumps([patient("p1"), patient("p2")]), "belong to 2 patients"),
+        (b"\xff\xfe", "UTF-8"),
+    ],
+)
+def test_input_that_cannot_be_read_ends_with_2_and_a_sentence(given, sentence):
+    """The sentence on standard error, the same as an OperationOutcome on standard output; never a traceback."""
+    result = run("plan", "-", *TODAY, given=given)
+    assert result.exit_code == 2, result.output
+    assert sentence in result.stderr
+    assert lines(result)[0]["resourceType"] == "OperationOutcome"
+    assert isinstance(result.exception, SystemExit)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["plan"], "Missing argument 'INPUT'"),
+        (["plan", "nowhere.json"], "No such file"),
+        (["plan", "-", "--start", "soon"], "soon"),
+        (["plan", "-", "--confirm", "diazepam"], "write MEDICATION=DOSAGE"),
+        (["plan", "-", "--confirm", "diazepam={"], "This is not JSON"),
+        (["plan", "-", "--strategy", "none"], "The strategy must be one of"),
+        (["post", "-"], "Say which server"),
+        (["nothing"], "No such command"),
+    ],
+)
+def test_wrong_usage_ends_with_2(arguments, sentence):
+    """And says what is right."""
+    result = run(*arguments, given=record())
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+
+
+def test_a_wrong_setting_is_a_sentence():
+    """Not a traceback."""
+    result = run("plan", "-", given=record(), CAREPLAN_PORT="x")
+    assert result.exit_code == 2
+    assert "CAREPLAN_PORT: give a whole number" in result.stderr
+
+
+def test_read_tells_what_was_understood():
+    """Dose, basis, sources; and what is unclear, without refusing."""
+    result = run("read", "-", *TODAY, given=record())
+    assert result.exit_code == 0, result.output
+    (answer,) = lines(result)
+    (regimen,) = answer["regimens"]
+    assert (regimen["drug"], regimen["daily"], regimen["basis"]) == (
+        "diazepam",
+        {"value": 10, "unit": "mg"},
+        "structured",
+    )
+    unclear = run("read", "-", *TODAY, given=record(dosage=None))
+    assert unclear.exit_code == 0
+    (regimen,) = lines(unclear)[0]["regimens"]
+    assert regimen["daily"] is None
+    assert regimen["issues"][0]["code"] == "no-dosage"
+
+
+def test_dosage_answers_line_by_line():
+    """A dose, a refusal, and a line that is not JSON: three lines out."""
+    given = '{"id": "1", "dosage": {"text": "5 mg twice daily"}}\n{"id": "2", "dosage": {"text": "as directed"}}\n{x\n'
+    result = run("dosage", "-", given=given)
+    assert result.exit_code == 0, result.output
+    first, second, third = lines(result)
+    assert first["id"] == "1"
+    assert first["daily"] == {"low": 10, "high": 10, "unit": "mg"}
+    assert (second["id"], "refused" in second) == ("2", True)
+    assert third["because"].startswith("This is not JSON")
+
+
+def test_post_writes_once():
+    """From a file or from the server itself; the second time it is there already."""
+    app = Flask("sandbox")
+    app.register_blueprint(sandbox_blueprint(Store(":memory:")), url_prefix="/fhir")
+    taken = listen("127.0.0.1", 0)
+    base = f"{address_of(taken)}/fhir"
+    with serving(app, taken):
+        server = FhirServer(base)
+        server.transaction(loading(patient(), diazepam()))
+        first = run("post", "Patient/p1", "--fhir", base, *TODAY)
+        assert first.exit_code == 0, first.output
+        assert lines(first)[0]["existing"] is False
+        again = run("post", "Patient/p1", *TODAY, CAREPLAN_FHIR_BASE=base)
+        assert lines(again) == [{**lines(first)[0], "existing": True}]
+        assert len(server.search("CarePlan", {"patient": "p1"})) == 1
+        assert run("post", "-", "--fhir", base, *TODAY, given=record()).exit_code == 0
+        assert run("post", "-", "--fhir", base, *TODAY, given=record(dosage=None)).exit_code == 3
+        assert run("post", "Patient/nobody", "--fhir", base).exit_code == 1
+    down = run("post", "Patient/p1", "--fhir", base)
+    assert down.exit_code == 1
+    assert lines(down)[0]["resourceType"] == "OperationOutcome"
+
+
+def test_profiles_check_passes():
+    """The data that comes with the project is in order."""
+    result = run("profiles", "check")
+    assert result.exit_code == 0, result.output
+    assert "diazepam" in result.stdout
+
+
+def test_serve_stays_on_this_machine():
+    """There is no sign-in yet."""
+    result = run("serve", CAREPLAN_HOST="0.0.0.0")
+    assert result.exit_code == 1
+    assert "no sign-in yet" in result.stderr
+    assert "CAREPLAN_UNPROTECTED=yes" in result.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "demo"])
+def test_a_port_in_use_is_a_sentence(command):
+    """It says which to try."""
+    taken = listen("127.0.0.1", 0)
+    port = taken.getsockname()[1]
+    result = run(command, CAREPLAN_PORT=str(port))
+    taken.close()
+    assert result.exit_code == 1
+    assert f"Port {port} on 127.0.0.1 is in use. Take another one: CAREPLAN_PORT=" in result.stderr
+
+
+def test_demo_does_not_write_to_a_strangers_server_unasked():
+    """Loopback only, unless told."""
+    result = run("demo", "--fhir", "http://hapi.example/fhir")
+    assert result.exit_code == 1
+    assert "--load" in result.stderr
+
+
+def commands(group: click.Group, *path: str) -> list[tuple[str, ...]]:
+    found = [path]
+    for name, command in group.commands.items():
+        found += commands(command, *path, name) if isinstance(command, click.Group) else [(*path, name)]
+    return found
+
+
+@pytest.mark.parametrize("path", commands(main), ids=" ".join)
+def test_every_command_explains_itself(path):
+    """--help works everywhere."""
+    result = run(*path, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.stdout
+
+
+def test_it_works_as_a_program():
+    """Through a real pipe, with nothing heavy loaded for --help."""
+    done = subprocess.run(
+        [sys.executable, "-m", "careplan.cli", "plan", "-", *TODAY],
+        input=json.dumps(record()),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["type"] == "transaction"
+    code = "import sys, careplan.cli; print({'flask', 'fhir', 'rich', 'requests'} & set(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "set()"

@@ -1,0 +1,44 @@
+"""The demo from start to end, as `make demo` runs it."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+
+import requests
+
+from careplan.demo import synthetic_patients
+
+
+def test_the_demo_plans_serves_and_stops():
+    """A table, addresses that answer, and a clean end on SIGTERM."""
+    demo = subprocess.Popen(
+        [sys.executable, "-m", "careplan.cli", "demo", "--port", "0"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert demo.stdout is not None
+    shown = ""
+    for line in demo.stdout:
+        shown += line
+        if "Serving until" in line:
+            break
+    try:
+        assert "Diazepam taper" in shown
+        addresses = re.findall(r"http://127\.0\.0\.1:\d+\S*(?<!plan)$", shown, re.MULTILINE)
+        assert len(addresses) == 5, shown
+        for address in addresses:
+            assert requests.get(address, timeout=10).status_code == 200, address
+        base = addresses[2].rstrip("/")
+        for each in synthetic_patients():
+            answer = requests.get(f"{base}/plan/{each.patient_id}", timeout=10)
+            assert answer.status_code in (200, 422), (each.patient_id, answer.text)
+    finally:
+        demo.send_signal(signal.SIGTERM)
+        rest, errors = demo.communicate(timeout=20)
+    assert demo.returncode == 0, errors
+    assert "Stopped." in rest
+    assert "Traceback" not in errors

@@ -1,0 +1,128 @@
+import tomllib
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from careplan.catalog import load_catalog
+from careplan.errors import BadRequest, Refused
+from careplan.fhir import json
+from careplan.fhir.conformance import check, r4b_problems
+from careplan.planning import Confirmation, plan_taper
+from careplan.taper.dose import plain
+
+ROOT = Path(__file__).parent.parent
+PATIENTS = ROOT / "careplan" / "sandbox" / "patients"
+CASES = tomllib.loads((ROOT / "fixtures" / "patients.toml").read_text(encoding="utf-8"))
+TODAY = CASES.pop("today")
+PLANNED = {name: case for name, case in CASES.items() if "planned" in case}
+REFUSED = {name: case for name, case in CASES.items() if "refused" in case}
+
+
+def patient(name):
+    return json.loads((PATIENTS / f"{name}.json").read_bytes())
+
+
+def plan(name, **options):
+    return plan_taper([patient(name)], load_catalog(), today=TODAY, **options)
+
+
+def refusal(name, **options):
+    with pytest.raises(Refused) as caught:
+        plan(name, **options)
+    return caught.value.issues
+
+
+def test_every_synthetic_patient_has_an_expected_outcome():
+    """A patient without one would prove nothing."""
+    assert {path.stem for path in PATIENTS.glob("*.json")} == set(CASES)
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_a_patient_is_planned_as_expected(name):
+    """Doses, pace, length and warnings are those a reader can check in fixtures/patients.toml."""
+    made, case = plan(name), PLANNED[name]
+    assert [plain(step.daily.value) for step in made.schedule.steps] == case["planned"]
+    assert made.schedule.pace.name == case["pace"]
+    assert made.schedule.days == 7 * case["weeks"]
+    assert sorted(issue.code for issue in made.issues if issue.severity == "warning") == case["warnings"]
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_every_plan_is_valid_by_two_opinions(name):
+    """Neither our own checker nor fhir.resources R4B finds an error."""
+    bundle = plan(name).bundle
+    problems = [problem for problem in (*check(bundle), *r4b_problems(bundle)) if problem.severity == "error"]
+    assert problems == []
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_patient_is_refused_as_expected(name):
+    """All reasons at once; each says where, and what would settle it."""
+    issues = [issue for issue in refusal(name) if issue.blocks]
+    assert sorted({issue.code for issue in issues}) == REFUSED[name]["refused"]
+    assert all(issue.expression for issue in issues)
+    assert all(issue.settle for issue in issues)
+
+
+def test_a_confirmed_dose_makes_a_plan():
+    """Nobody stated the dose; a person does, and the plan records it."""
+    made = plan("no-dose", confirmations=[Confirmation("diazepam", {"text": "5 mg twice daily"}, by="Dr Synthetic")])
+    assert made.schedule.regimen.basis == "confirmed"
+    provenance = next(e["resource"] for e in made.bundle["entry"] if e["resource"]["resourceType"] == "Provenance")
+    assert {"display": "Dr Synthetic"} in [agent["who"] for agent in provenance["agent"]]
+    assert "no-dosage" in {issue.code for issue in made.issues}
+
+
+def test_the_same_request_is_the_same_plan():
+    """Same inputs, same ids; another start, another plan."""
+    one, again, later = plan("long-diazepam"), plan("long-diazepam"), plan("long-diazepam", start=date(2027, 1, 4))
+    assert one.bundle == again.bundle
+    assert one.careplan["identifier"] != later.careplan["identifier"]
+
+
+def test_a_slower_pace_may_be_asked_for_and_a_faster_may_not():
+    """Standard is too fast for years of use; slow is fine for a short one."""
+    assert plan("diazepam-two-products", pace="slow").schedule.pace.name == "slow"
+    issue = refusal("long-diazepam", pace="standard")[0]
+    assert issue.code == "pace-not-allowed"
+    assert "faster than the rules allow for this patient, slow" in issue.text
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "expression"),
+    [
+        ({"strategy": "hyperbolic"}, "The strategy must be one of: percent-of-current.", "strategy"),
+        ({"pace": "instantly"}, "The pace must be one of: brief, standard, slow.", "pace"),
+        ({"start": date(2026, 11, 23)}, "The first cut cannot be before today, 2026-11-24.", "start"),
+        ({"medications": ["MedicationStatement/none"]}, "is not among those that were read", "medication"),
+    ],
+)
+def test_a_wrong_request_is_told_apart_from_a_refusal(options, message, expression):
+    """What the caller asked is at fault, not the patient's record."""
+    with pytest.raises(BadRequest, match=message) as caught:
+        plan("long-diazepam", **options)
+    assert caught.value.expression == expression
+
+
+def test_two_drugs_are_tapered_one_at_a_time():
+    """With a benzodiazepine and baclofen the caller says which."""
+    both = [patient("long-diazepam"), patient("baclofen-tid")]
+    text = (
+        json.dumps(both)
+        .replace("Patient/baclofen-tid", "Patient/long-diazepam")
+        .replace('"id":"baclofen-tid"', '"id":"long-diazepam"')
+    )
+    resources = json.loads(text)
+    with pytest.raises(Refused) as caught:
+        plan_taper(resources, load_catalog(), today=TODAY)
+    assert caught.value.issues[0].code == "other-taper-drug"
+    made = plan_taper(resources, load_catalog(), today=TODAY, medications=["baclofen"])
+    assert made.schedule.regimen.daily.value == Decimal(60)
+
+
+def test_nothing_to_taper_is_a_refusal_too():
+    """A record without such a drug is never an empty plan."""
+    with pytest.raises(Refused, match="No benzodiazepine and no oral baclofen is taken now"):
+        plan_taper([{"resourceType": "Patient", "id": "p"}], load_catalog(), today=TODAY)

@@ -1,0 +1,100 @@
+"""What nobody should send: each gets a clear OperationOutcome with the right status, and nothing of it comes back."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from careplan.serving import address_of, listen, serving
+from careplan.settings import Settings
+from careplan.web import create_app
+from tests.web.records import SECRET_NAME, diazepam, parameters, patient, record, statements
+
+FHIR = "application/fhir+json"
+GOOD = json.dumps(parameters(statements(record())))
+R5_STATEMENT = diazepam(medicationCodeableConcept=None, medication={"concept": {"text": "diazepam"}})
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status", "text"),
+    [
+        ("<Parameters/>", FHIR, 400, "This is not JSON"),
+        ('{"resourceType": "Parameters", ', FHIR, 400, "This is not JSON"),
+        ('{"resourceType": "Parameters", "resourceType": "Parameters"}', FHIR, 400, "twice"),
+        ('{"resourceType": "Parameters", "parameter": [{"name": "x", "valueDecimal": NaN}]}', FHIR, 400, "NaN"),
+        ("[" * 10_000 + "]" * 10_000, FHIR, 413, "deep"),
+        ('{"a":' * 10_000 + "1" + "}" * 10_000, FHIR, 413, "deep"),
+        (b"\xff\xfe\x00", FHIR, 400, "UTF-8"),
+        ("[]", FHIR, 400, "must be a Parameters resource"),
+        ('"text"', FHIR, 400, "must be a Parameters resource"),
+        (json.dumps(record()), FHIR, 400, "goes into its parameter `statements`"),
+        (json.dumps(patient()), FHIR, 400, "must be a Parameters resource"),
+        ('{"resourceType": "Parameters", "parameter": {}}', FHIR, 400, "must be a list"),
+        ('{"resourceType": "Parameters", "parameter": [1]}', FHIR, 400, "must be a JSON object"),
+        (json.dumps(parameters({"name": "statements", "resource": patient()})), FHIR, 400, "takes a Bundle"),
+        (GOOD, "application/x-www-form-urlencoded", 415, "Content-Type: application/fhir+json"),
+        (GOOD, "application/fhir+xml", 415, "Send FHIR R4 JSON"),
+        (GOOD, f"{FHIR}; fhirVersion=3.0", 415, "Only FHIR version 4.0"),
+        (GOOD, f"{FHIR}; fhirVersion=5.0", 415, "Only FHIR version 4.0"),
+        (GOOD, f"{FHIR}; charset=utf-16", 415, "FHIR JSON is UTF-8"),
+        (json.dumps(parameters(statements(record(**R5_STATEMENT)))), FHIR, 422, "R5"),
+    ],
+)
+def test_bad_input_gets_a_clear_outcome(client, body, content_type, status, text):
+    """The status and the sentence fit; neither a stack trace nor what was sent comes back."""
+    answer = client.post("/fhir/$taper-plan", data=body, content_type=content_type)
+    assert answer.status_code == status, answer.text
+    assert answer.content_type == "application/fhir+json; charset=utf-8"
+    outcome = json.loads(answer.text)
+    assert outcome["resourceType"] == "OperationOutcome"
+    assert any(text in issue["details"]["text"] for issue in outcome["issue"]), answer.text
+    assert "Traceback" not in answer.text
+    assert SECRET_NAME not in answer.text
+
+
+def test_fifty_megabytes_are_turned_away_over_a_real_socket():
+    """The client gets to read the 413 instead of a broken connection."""
+    import requests
+
+    taken = listen("127.0.0.1", 0)
+    url = f"{address_of(taken)}/fhir/$taper-plan"
+    with serving(create_app(Settings(log_level="error")), taken):
+        answer = requests.post(url, data=b"[" + b" " * 50_000_000, headers={"Content-Type": FHIR}, timeout=60)
+    assert answer.status_code == 413
+    assert answer.json()["issue"][0]["code"] == "too-long"
+
+
+def test_what_is_not_served_is_a_404_and_a_wrong_method_says_which_are_right(client):
+    """Errors that never reach a view have the same shape."""
+    missing = client.get("/fhir/Patient/p1")
+    assert missing.status_code == 404
+    assert json.loads(missing.text)["issue"][0]["code"] == "not-found"
+    wrong = client.get("/fhir/$taper-plan")
+    assert wrong.status_code == 405
+    assert "POST" in wrong.headers["Allow"]
+    assert json.loads(wrong.text)["issue"][0]["code"] == "not-supported"
+
+
+def test_a_bug_is_a_500_without_details(capsys):
+    """The caller gets an id to report; the log says where it happened, not what was sent."""
+
+    def broken():
+        raise RuntimeError(SECRET_NAME)
+
+    client = create_app(Settings(), today=broken).test_client()
+    answer = client.post("/fhir/$taper-plan", data=GOOD, content_type=FHIR, headers={"X-Request-Id": "abc-1"})
+    assert answer.status_code == 500
+    assert json.loads(answer.text)["issue"][0]["details"]["text"].endswith("Report it with the id abc-1.")
+    log = capsys.readouterr().err
+    assert '"error": "RuntimeError"' in log
+    assert "test_bad_input.py" in log
+    assert SECRET_NAME not in log + answer.text
+
+
+def test_a_strangers_name_for_this_machine_is_not_answered(client):
+    """A web page that has its own host name point here must not read patients (DNS rebinding)."""
+    for accept in ("application/fhir+json", "text/html"):
+        answer = client.get("/plan/p1", headers={"Host": "evil.example", "Accept": accept})
+        assert answer.status_code == 400
+    assert client.get("/health/live", headers={"Host": "127.0.0.1:8000"}).status_code == 200

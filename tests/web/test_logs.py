@@ -1,0 +1,52 @@
+"""A log line tells what happened, and nothing about whom."""
+
+from __future__ import annotations
+
+import json
+
+from careplan.settings import Settings
+from careplan.web import create_app
+from tests.web.conftest import Upstream
+from tests.web.records import SECRET_NAME, parameters, record, statements
+
+
+def lines(text: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_line_has_the_route_and_the_codes(capsys):
+    """The route is the template, the issues are codes."""
+    client = create_app(Settings()).test_client()
+    body = json.dumps(parameters(statements(record(dosage=None))))
+    client.post(
+        "/fhir/Patient/p1/$taper-plan?token=s3cret",
+        data=body,
+        content_type="application/fhir+json",
+        headers={"X-Request-Id": "r1"},
+    )
+    (line,) = lines(capsys.readouterr().err)
+    assert line["route"] == "/fhir/Patient/<patient_id>/$taper-plan"
+    assert line["request_id"] == "r1"
+    assert line["method"] == "POST"
+    assert line["status"] == 422
+    assert "no-dosage" in str(line["issues"])
+    assert float(str(line["milliseconds"])) > 0
+
+
+def test_no_patient_data_is_logged(capsys, upstream: Upstream):
+    """Neither names, nor ids, nor queries, whatever goes right or wrong."""
+    client = upstream.client()
+    for path in ("p1", "p2", "nobody-by-that-id"):
+        client.post(f"/fhir/Patient/{path}/$taper-plan")
+        client.get(f"/plan/{path}?medication=diazepam")
+    client.get(f"/fhir/Patient?name={SECRET_NAME}")
+    client.post("/fhir/$taper-plan", data=f'{{"{SECRET_NAME}"', content_type="application/fhir+json")
+    log = capsys.readouterr().err
+    for secret in (SECRET_NAME, "p1-diazepam", "nobody-by-that-id", "1980-01-01", "diazepam"):
+        assert secret not in log, log
+
+
+def test_less_is_logged_when_asked_for(capsys):
+    """At `error`, what went well is not mentioned."""
+    create_app(Settings(log_level="error")).test_client().get("/health/live")
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,56 @@
+"""Which formats and versions are given."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    ("accept", "query", "status"),
+    [
+        (None, "", 200),
+        ("*/*", "", 200),
+        ("application/fhir+json", "", 200),
+        ("application/json", "", 200),
+        ("application/fhir+json;fhirVersion=4.0", "", 200),
+        ("application/fhir+json; fhirVersion=5.0, application/fhir+json; fhirVersion=4.0", "", 200),
+        ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "", 200),
+        ("application/fhir+xml", "?_format=json", 200),
+        ("application/fhir+xml", "?_format=application/fhir+json", 200),
+        ("application/fhir+xml", "?_format=application%2Ffhir%2Bjson", 200),
+        ("application/fhir+json;fhirVersion=3.0", "", 406),
+        ("application/fhir+json;fhirVersion=5.0", "", 406),
+        ("application/fhir+xml", "", 406),
+        ("application/json;q=0", "", 406),
+        ("application/fhir+json", "?_format=xml", 406),
+        ("application/fhir+json", "?_format=", 406),
+    ],
+)
+def test_only_r4_json_is_given(client, accept, query, status):
+    """Accept and `_format`, which goes first."""
+    answer = client.get(f"/fhir/metadata{query}", headers={"Accept": accept} if accept else {})
+    assert answer.status_code == status, answer.text
+    assert answer.content_type == "application/fhir+json; charset=utf-8"
+
+
+def test_people_get_a_page(client):
+    """A browser that asks for what is not there sees the same sentence as HTML."""
+    answer = client.get("/fhir/Nothing", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert answer.status_code == 404
+    assert answer.content_type == "text/html; charset=utf-8"
+    assert "Nothing is served at this address" in answer.text
+    machine = client.get("/fhir/Nothing?_format=json", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert json.loads(machine.text)["resourceType"] == "OperationOutcome"
+
+
+def test_every_answer_carries_a_request_id_and_the_security_headers(client):
+    """The caller's id is echoed if it is one; else it gets ours."""
+    answer = client.get("/health/live", headers={"X-Request-Id": "run-7.a"})
+    assert answer.headers["X-Request-Id"] == "run-7.a"
+    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert answer.headers["Referrer-Policy"] == "no-referrer"
+    odd = client.get("/health/live", headers={"X-Request-Id": "a b<script>"})
+    assert len(odd.headers["X-Request-Id"]) == 36
