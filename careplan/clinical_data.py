@@ -89,6 +89,7 @@ def read_profile(path: Path, root: Path) -> TaperProfile:
         purpose=" ".join(file.text("purpose").split()),
         codings=read_codings(file.table("codings")),
         names=file.texts("names"),
+        names_not_plain=file.texts("names_not_plain"),
         products=tuple(_product(table) for table in file.tables("products")),
         paces=tuple(_pace(table) for table in file.tables("paces")),
         pace_rules=tuple(_pace_rule(table) for table in file.tables("pace_rules")),
@@ -179,8 +180,10 @@ def _range(table: Table, key: str) -> tuple[Decimal, Decimal]:
 
 
 def profiled_ingredient(profile: TaperProfile) -> Ingredient:
-    words = tuple(dict.fromkeys((profile.drug, *profile.names)))
-    return Ingredient(profile.drug, profile.drug_class, profile.codings, words, profiled=True)
+    words = tuple(dict.fromkeys((profile.drug, *profile.names, *profile.names_not_plain)))
+    return Ingredient(
+        profile.drug, profile.drug_class, profile.codings, words, profiled=True, not_plain=profile.names_not_plain
+    )
 
 
 def read_sedatives(root: Path) -> tuple[Ingredient, ...]:

@@ -10,11 +10,11 @@ from typing import Any
 import click
 import pytest
 from click.testing import CliRunner, Result
-from flask import Flask
 
+from careplan import sandbox
 from careplan.cli import main
 from careplan.fhir.server import FhirServer
-from careplan.sandbox import Store, sandbox_blueprint
+from careplan.sandbox import Store
 from careplan.serving import address_of, listen, serving
 from tests.web.records import bundle, diazepam, loading, patient, record
 
@@ -172,11 +172,9 @@ def test_dosage_answers_line_by_line():
 
 def test_post_writes_once():
     """From a file or from the server itself; the second time it is there already."""
-    app = Flask("sandbox")
-    app.register_blueprint(sandbox_blueprint(Store(":memory:")), url_prefix="/fhir")
     taken = listen("127.0.0.1", 0)
     base = f"{address_of(taken)}/fhir"
-    with serving(app, taken):
+    with serving(sandbox.create_app(Store(":memory:")), taken):
         server = FhirServer(base)
         server.transaction(loading(patient(), diazepam()))
         first = run("post", "Patient/p1", "--fhir", base, *TODAY)

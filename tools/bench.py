@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import statistics
 import threading
 import time
@@ -143,6 +144,7 @@ def main() -> None:
     parser.add_argument("--hapi", metavar="URL", help="also measure this HAPI server")
     options = parser.parse_args()
     measure_preview()
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     sandbox = make_server("127.0.0.1", 0, create_app(Store(":memory:")), threaded=True)
     thread = threading.Thread(target=sandbox.serve_forever, daemon=True)
     thread.start()

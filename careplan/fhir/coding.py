@@ -185,6 +185,9 @@ def _not_a_plain_oral_form(
             "Contact the team that runs the pump.",
             (ingredient,),
         )
+    brand = next((word for word in re.findall(r"[^\W\d_]+", words) if word in ingredient.not_plain), None)
+    if brand:
+        return _form(ingredient, words, f"is {brand}, which is no plain oral product")
     swallowed = _NOT_SWALLOWED.search(words) or intrathecal
     if swallowed:
         return _form(ingredient, words, f"is given as {swallowed.group()!r}, which is not swallowed")

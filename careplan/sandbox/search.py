@@ -63,6 +63,7 @@ _STATUS = _token("status")
 _CATEGORY = _token("category")
 _CODE = _token("code")
 _PROTOCOL = _uri("instantiates-canonical", "instantiatesCanonical")
+_CANONICAL = (_STATUS, _uri("url", "url"), _token("version"))
 _MEDICATION = (_token("code", "medicationCodeableConcept"), _reference("medication", "medicationReference"))
 
 
@@ -108,8 +109,8 @@ _OWN: Mapping[str, tuple[Param, ...]] = {
     "Flag": _about(),
     "DetectedIssue": (*_about("patient"), _CODE),
     "Provenance": (_reference("patient", "target", "Patient"), _reference("target")),
-    "PlanDefinition": (_STATUS, _uri("url", "url")),
-    "ActivityDefinition": (_STATUS, _uri("url", "url")),
+    "PlanDefinition": _CANONICAL,
+    "ActivityDefinition": _CANONICAL,
     "Questionnaire": (_STATUS, _uri("url", "url"), _token("version")),
     "QuestionnaireResponse": (*_about(), _STATUS, _uri("questionnaire", "questionnaire")),
 }

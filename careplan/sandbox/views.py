@@ -46,7 +46,7 @@ def sandbox_blueprint(store: Store, *, name: str = "sandbox") -> Blueprint:
     blueprint = Blueprint(name, __name__)
     blueprint.before_request(_check_negotiable)
     blueprint.register_error_handler(CareplanError, _ours)
-    blueprint.register_error_handler(HTTPException, _http)
+    blueprint.register_error_handler(HTTPException, http_outcome)
     for path, interactions in _by_path().items():
         blueprint.add_url_rule(
             path,
@@ -302,9 +302,11 @@ def _ours(error: CareplanError) -> Response:
     return _answer(_outcome(_error(error.issue_type, error.message, error.expression)), error.status)
 
 
-def _http(error: HTTPException) -> Response:
-    code = {404: "not-found", 413: "too-long"}.get(error.code or 500, "exception")
-    return _answer(_outcome(_error(code, error.name)), error.code or 500)
+def http_outcome(error: HTTPException) -> Response:
+    """What Flask itself refuses, and bugs, in the same shape as everything else."""
+    status = error.code or 500
+    code = {404: "not-found", 405: "not-supported", 413: "too-long"}.get(status, "exception")
+    return _answer(_outcome(_error(code, error.name)), status)
 
 
 def _outcome(*issues: Resource) -> Resource:

@@ -137,13 +137,17 @@ class Precaution:
 
 @dataclass(frozen=True)
 class Ingredient:
-    """A drug that is recognised. *words* (lower case) are its names and brands; *profiled*: a taper can be planned."""
+    """A drug that is recognised. *words* (lower case) are its names and brands; *profiled*: a taper can be planned.
+
+    *not_plain* are those of *words* that name no plain oral product: injected, rectal, nasal, modified-release.
+    """
 
     name: str
     drug_class: str
     codings: tuple[Coding, ...]
     words: tuple[str, ...]
     profiled: bool
+    not_plain: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,7 @@ class TaperProfile:
     purpose: str
     codings: tuple[Coding, ...]
     names: tuple[str, ...]
+    names_not_plain: tuple[str, ...]
     products: tuple[Product, ...]
     paces: tuple[Pace, ...]
     pace_rules: tuple[PaceRule, ...]

@@ -45,6 +45,7 @@ def test_another_drug_is_none_of_ours():
         (rxnorm("2569564"), None, "form-not-supported", "modified-release"),
         ({"text": "diazepam 5 mg/ml injection"}, None, "form-not-supported", "'injection', which is not swallowed"),
         ({"text": "diazepam 10 mg rectal gel"}, None, "form-not-supported", "not swallowed"),
+        ({"text": "Diastat 10 mg"}, None, "form-not-supported", "is diastat, which is no plain oral product"),
         ({"text": "baclofen intrathecal pump"}, None, "intrathecal-baclofen", "an emergency"),
         ({"text": "diazepam"}, {"form": {"text": "Injection solution"}}, "form-not-supported", "not swallowed"),
         ({"text": "diazepam / amitriptyline 5 mg"}, None, "form-not-supported", "a combination with another drug"),

@@ -15,7 +15,14 @@ def _drug(ingredient: str, name: str, strength: str, *, form="tablet", modified=
 
 VOCABULARY = Vocabulary(
     ingredients=(
-        Ingredient("diazepam", "benzodiazepine", (Coding(RXNORM, "3322"),), ("diazepam", "valium"), True),
+        Ingredient(
+            "diazepam",
+            "benzodiazepine",
+            (Coding(RXNORM, "3322"),),
+            ("diazepam", "valium", "diastat"),
+            True,
+            ("diastat",),
+        ),
         Ingredient("lorazepam", "benzodiazepine", (Coding(RXNORM, "6470"),), ("lorazepam", "ativan"), True),
         Ingredient("baclofen", "baclofen", (Coding(RXNORM, "1292"),), ("baclofen", "lioresal"), True),
         Ingredient("zolpidem", "z-drug", (), ("zolpidem",), False),

@@ -29,6 +29,7 @@ def profile(*products: Product, ceilings=None, paces=None, minimum_days: int = 0
         purpose="to test",
         codings=(),
         names=("testazepam",),
+        names_not_plain=(),
         products=products,
         paces=paces
         or (

@@ -10,8 +10,9 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
+from careplan import sandbox
 from careplan.fhir.server import FhirServer
-from careplan.sandbox import Store, sandbox_blueprint
+from careplan.sandbox import Store
 from careplan.serving import address_of, listen, serving
 from careplan.settings import Settings
 from careplan.web import Example, create_app
@@ -41,11 +42,9 @@ class Upstream:
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
     """The sandbox with one patient who can be planned (p1) and one whose dose is not stated (p2)."""
-    sandbox = Flask("sandbox")
-    sandbox.register_blueprint(sandbox_blueprint(Store(":memory:")), url_prefix="/fhir")
     taken = listen("127.0.0.1", 0)
     base = f"{address_of(taken)}/fhir"
-    with serving(sandbox, taken):
+    with serving(sandbox.create_app(Store(":memory:")), taken):
         server = FhirServer(base)
         server.transaction(loading(patient("p1"), diazepam("p1"), patient("p2"), diazepam("p2", dosage=None)))
         examples = [Example("p1", "diazepam for years"), Example("p2", "no dose stated")]
