@@ -112,7 +112,7 @@ class _Cut:
     @property
     def percent(self) -> Decimal:
         """Of the dose before, to a tenth of a percent."""
-        return (100 * self.cut.value / (self.daily + self.cut).value).quantize(Decimal("0.1"))
+        return Decimal(plain((100 * self.cut.value / (self.daily + self.cut).value).quantize(Decimal("0.1"))))
 
 
 def _cuts(regimen: Regimen, profile: TaperProfile, pace: Pace) -> Iterator[_Cut]:
