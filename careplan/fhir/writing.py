@@ -439,9 +439,11 @@ def _participant(code: str) -> Resource:
 
 
 def _source(source: SourceVersion) -> Resource:
-    return (
-        {"reference": source.versioned} if "/" in source.reference else {"display": f"{source.reference} without an id"}
-    )
+    """A reference to the version that was read, said in words too: HAPI keeps references without their version."""
+    if "/" not in source.reference:
+        return {"display": f"{source.reference} without an id"}
+    version = f"version {source.version}" if source.version else "version not known"
+    return {"reference": source.versioned, "display": f"{source.reference}, {version}"}
 
 
 def _period(first: date, last: date) -> Resource:

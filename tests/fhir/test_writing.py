@@ -176,7 +176,8 @@ def test_what_can_be_found_again_is_created_once():
 def test_provenance_names_inputs_program_and_person():
     """Versions of what was read, the rules, the service, and who confirmed."""
     provenance = of_type(make(5, confirmed_by="Dr Synthetic")[2], "Provenance")[0]
-    assert {"reference": "MedicationStatement/1/_history/3"} in [each["what"] for each in provenance["entity"]]
+    source = {"reference": "MedicationStatement/1/_history/3", "display": "MedicationStatement/1, version 3"}
+    assert source in [each["what"] for each in provenance["entity"]]
     assert provenance["entity"][-1]["what"]["identifier"]["value"] == "testazepam|0"
     assert provenance["agent"][1]["who"] == {"display": "Dr Synthetic"}
 
