@@ -23,7 +23,7 @@ from rich.table import Table
 from careplan.fhir import json
 from careplan.fhir.bundle import objects_in
 from careplan.fhir.server import FhirServer
-from careplan.fhir.writing import WORDS_FOR_WHEN
+from careplan.fhir.wording import WORDS_FOR_WHEN
 from careplan.sandbox import Store, sandbox_blueprint
 from careplan.serving import address_of, listen, serving
 from careplan.settings import Settings, is_loopback

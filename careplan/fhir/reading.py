@@ -6,7 +6,6 @@ element. Only an issue of severity `error` keeps a plan from being made.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -15,11 +14,12 @@ from typing import Any
 
 from careplan.errors import BadRequest
 from careplan.fhir.bundle import Resource, ResourceIndex, label_of, objects_in, text_in
-from careplan.fhir.coding import PIECES, Medicine, NotIdentified, codings_of, identify, texts_of
-from careplan.fhir.dosage import DailyDose, NotRead, read_dosages
+from careplan.fhir.coding import codings_of
+from careplan.fhir.dosage import read_dosages
+from careplan.fhir.evidence import Evidence, dose_in_mg, evidence_of
 from careplan.fhir.facts import read_facts
-from careplan.fhir.status import MEDICATION_TYPES, is_mistake_or_proposal, issue_of, status_now, used_since
-from careplan.taper.dose import Dose, plain
+from careplan.fhir.status import MEDICATION_TYPES, issue_of
+from careplan.taper.dose import plain
 from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Ingredient, Vocabulary
 from careplan.taper.regimen import Administration, Basis, PatientFacts, Regimen, SourceVersion
@@ -80,21 +80,6 @@ class Reading:
     issues: tuple[DetectedIssue, ...]
 
 
-@dataclass(frozen=True)
-class _Evidence:
-    """One resource about one drug."""
-
-    resource: Resource
-    label: str
-    medicine: Medicine | None
-    ingredient: Ingredient
-    current: bool
-    since: date | None
-    administrations: tuple[Administration, ...] | None
-    basis: Basis | None
-    issues: tuple[DetectedIssue, ...]
-
-
 def read_record(
     resources: Sequence[Resource], vocabulary: Vocabulary, *, today: date, confirmations: Sequence[Confirmation] = ()
 ) -> Reading:
@@ -104,16 +89,16 @@ def read_record(
     """
     index = ResourceIndex(resources)
     subject = _subject(index)
-    evidence: list[_Evidence] = []
+    evidence: list[Evidence] = []
     issues: list[DetectedIssue] = []
     for resource in index.of_type(*MEDICATION_TYPES):
-        for item in _evidence(resource, index, vocabulary, today):
-            if isinstance(item, _Evidence):
+        for item in evidence_of(resource, index, vocabulary, today):
+            if isinstance(item, Evidence):
                 evidence.append(item)
             else:
                 issues.append(item)
     _check_confirmations(confirmations, evidence)
-    by_drug: dict[str, list[_Evidence]] = {}
+    by_drug: dict[str, list[Evidence]] = {}
     for each in evidence:
         by_drug.setdefault(each.ingredient.name, []).append(each)
     drugs = tuple(_read_drug(found, index, today, confirmations) for found in by_drug.values())
@@ -142,260 +127,11 @@ def _subject(index: ResourceIndex) -> str | None:
     return subject if subject and not subject.startswith(("urn:", "#")) else None
 
 
-# --- one resource -------------------------------------------------------------------------------------------------
-
-
-def _evidence(
-    resource: Resource, index: ResourceIndex, vocabulary: Vocabulary, today: date
-) -> Iterator[_Evidence | DetectedIssue]:
-    """What one resource says about a drug we know; nothing when it is about another drug, or was a mistake."""
-    if is_mistake_or_proposal(resource):
-        return
-    label, kind = label_of(resource), str(resource["resourceType"])
-    if "medication" in resource:
-        yield _not_r4(resource, label)
-        return
-    medication = index.resolve(resource.get("medicationReference"), resource)
-    concept = resource.get("medicationCodeableConcept")
-    medicine = identify(concept, medication, vocabulary)
-    if medicine is None:
-        if medication is None and not codings_of(concept) and not texts_of(concept):
-            display = text_in((resource.get("medicationReference") or {}).get("display"))
-            medicine = identify({"text": display}, None, vocabulary) if display else None
-            if medicine is None:
-                yield _unnamed(resource, label, display)
-        if medicine is None:
-            return
-    ended, status_issues = status_now(resource, kind, label, today)
-    if isinstance(medicine, NotIdentified):
-        issue = issue_of(
-            medicine.code,
-            "error" if not ended else "information",
-            medicine.because,
-            f"{kind}.medication",
-            label,
-            seen=medicine.seen,
-            settle=medicine.settle,
-        )
-        for ingredient in medicine.ingredients:
-            yield _Evidence(resource, label, None, ingredient, not ended, None, None, None, (issue,))
-        return
-    since = used_since(resource)
-    if ended:
-        yield _Evidence(resource, label, medicine, medicine.ingredient, False, since, None, None, status_issues)
-        return
-    administrations, basis, dose_issues = _dose(resource, kind, label, medicine, today)
-    issues = (*status_issues, *dose_issues)
-    yield _Evidence(resource, label, medicine, medicine.ingredient, True, since, administrations, basis, issues)
-
-
-def _not_r4(resource: Resource, label: str) -> DetectedIssue:
-    """R5 has one `medication` where R4 has medicationCodeableConcept or medicationReference."""
-    kind = str(resource["resourceType"])
-    text = "This is shaped as FHIR R5, which is not read: `medication` is no element of R4."
-    return issue_of(
-        IssueCode.FHIR_VERSION_SHAPE, "error", text, f"{kind}.medication", label, settle="Send it as FHIR R4."
-    )
-
-
-def _unnamed(resource: Resource, label: str, display: str | None) -> DetectedIssue:
-    kind = str(resource["resourceType"])
-    return issue_of(
-        IssueCode.DRUG_NOT_RECOGNISED,
-        "error",
-        "A medication in the list cannot be told: it has no code and no name, or its Medication was not found.",
-        f"{kind}.medication",
-        label,
-        seen=display or "nothing",
-        settle="Send the Medication resource too, or name the drug.",
-    )
-
-
-# --- how much -----------------------------------------------------------------------------------------------------
-
-
-def _dose(
-    resource: Resource, kind: str, label: str, medicine: Medicine, today: date
-) -> tuple[tuple[Administration, ...] | None, Basis | None, tuple[DetectedIssue, ...]]:
-    element = MEDICATION_TYPES[kind]
-    dosages = objects_in(resource.get(element))
-    if not dosages:
-        issue = issue_of(
-            IssueCode.NO_DOSAGE,
-            "error",
-            f"{medicine.ingredient.name} is listed without a dosage.",
-            f"{kind}.{element}",
-            label,
-            seen=medicine.text,
-            settle="Confirm the dose and how often it is taken.",
-        )
-        return None, None, (issue,)
-    if len({each.get("sequence") for each in dosages}) > 1:
-        issue = issue_of(
-            IssueCode.ALREADY_TAPERING,
-            "error",
-            "The dosages follow one another: the dose is being changed already.",
-            f"{kind}.{element}",
-            label,
-            seen=f"{len(dosages)} dosages in sequence",
-            settle="Continue that schedule, or replace it and confirm what is taken now.",
-        )
-        return None, None, (issue,)
-    route = next((issue for issue in _routes(dosages, medicine, f"{kind}.{element}", label)), None)
-    if route:
-        return None, None, (route,)
-    return _in_mg(read_dosages(dosages, on=today), medicine, f"{kind}.{element}", label)
-
-
-_ORAL_CODES = frozenset({"26643006", "PO", "SWALLOW", "20053000"})
-_ORAL_WORDS = re.compile(r"\b(oral\w*|by mouth|per os|p\.?o\.?|swallow\w*|peroral)\b", re.IGNORECASE)
-_INTRATHECAL = "72607000"
-
-
-def _routes(
-    dosages: Sequence[Mapping[str, Any]], medicine: Medicine, expression: str, label: str
-) -> Iterator[DetectedIssue]:
-    """Any stated route that is not by mouth; a dose given otherwise is no tablet to taper."""
-    for number, dosage in enumerate(dosages):
-        codes = {coding.code for coding in codings_of(dosage.get("route"))}
-        words = "; ".join(texts_of(dosage.get("route")))
-        if not codes and not words:
-            continue
-        where = f"{expression}[{number}].route"
-        if _INTRATHECAL in codes or "intrathecal" in words.lower():
-            yield issue_of(
-                IssueCode.INTRATHECAL_BACLOFEN
-                if medicine.ingredient.drug_class == "baclofen"
-                else IssueCode.ROUTE_NOT_ORAL,
-                "error",
-                "This is intrathecal treatment; losing it suddenly is an emergency and no oral taper replaces it.",
-                where,
-                label,
-                seen=words,
-                settle="Contact the team that runs the pump.",
-            )
-        elif not codes & _ORAL_CODES and not _ORAL_WORDS.search(words):
-            yield issue_of(
-                IssueCode.ROUTE_NOT_ORAL,
-                "error",
-                "The route is not by mouth.",
-                where,
-                label,
-                seen=words or ", ".join(sorted(codes)),
-                settle="Only tablets that are swallowed are tapered; plan by hand.",
-            )
-
-
-def _in_mg(
-    read: DailyDose | NotRead, medicine: Medicine, expression: str, label: str
-) -> tuple[tuple[Administration, ...] | None, Basis | None, tuple[DetectedIssue, ...]]:
-    if isinstance(read, NotRead):
-        code = read.code
-        if code is IssueCode.RATE_DOSE and medicine.ingredient.drug_class == "baclofen":
-            code = IssueCode.INTRATHECAL_BACLOFEN
-        return (
-            None,
-            None,
-            (
-                issue_of(
-                    code,
-                    "error",
-                    read.because,
-                    _within(expression, read.expression),
-                    label,
-                    seen=read.seen,
-                    settle=read.settle,
-                ),
-            ),
-        )
-    problem = _not_a_number(read, expression, label)
-    if problem or read.administrations is None:
-        return None, None, (problem or _not_daily(read, expression, label),)
-    factor, issues = _mg_per_unit(read.unit, medicine, expression, label)
-    if factor is None:
-        return None, None, issues
-    administrations = tuple(
-        Administration(Dose(each.amount * factor), each.when, each.time) for each in read.administrations
-    )
-    return administrations, read.basis, issues
-
-
-def _within(expression: str, inner: str) -> str:
-    """Join the element and the path that the dosage reader gives, which may begin with its own index."""
-    return f"{expression}{inner}" if inner.startswith("[") else f"{expression}[0].{inner}" if inner else expression
-
-
-def _not_a_number(read: DailyDose, expression: str, label: str) -> DetectedIssue | None:
-    settle = "Confirm what is really taken each day."
-    if read.as_needed:
-        text = f"It is taken as needed, up to {plain(read.high)} {read.unit} a day; how much is taken is not stated."
-        return issue_of(IssueCode.AS_NEEDED, "error", text, f"{expression}[0].asNeeded", label, settle=settle)
-    if read.low != read.high:
-        text = f"The dose is a range: {plain(read.low)} to {plain(read.high)} {read.unit} a day."
-        return issue_of(IssueCode.DOSE_RANGE, "error", text, f"{expression}[0].doseAndRate", label, settle=settle)
-    return None
-
-
-def _not_daily(read: DailyDose, expression: str, label: str) -> DetectedIssue:
-    return issue_of(
-        IssueCode.NOT_DAILY,
-        "error",
-        f"It is not the same every day; {plain(read.high)} {read.unit} is only the mean.",
-        f"{expression}[0].timing",
-        label,
-        settle="Confirm a dose for every day.",
-    )
-
-
-_MG_PER_UNIT = {"mg": Decimal(1), "g": Decimal(1000), "ug": Decimal("0.001")}
-
-
-def _mg_per_unit(
-    unit: str, medicine: Medicine, expression: str, label: str
-) -> tuple[Decimal | None, tuple[DetectedIssue, ...]]:
-    """mg in one *unit*: of mass by itself, of a piece or a mL by the strength of the product."""
-    name = unit.strip().lower()
-    if name in _MG_PER_UNIT:
-        return _MG_PER_UNIT[name], ()
-    strength = medicine.strength
-    if name == "ml" or name in PIECES:
-        if strength is None or strength.per_ml != (name == "ml"):
-            return None, (
-                issue_of(
-                    IssueCode.STRENGTH_UNKNOWN,
-                    "error",
-                    f"The dose counts {unit or 'pieces'}, and the strength of the product is not stated.",
-                    expression,
-                    label,
-                    seen=medicine.text,
-                    settle="Confirm the dose in mg.",
-                ),
-            )
-        if not strength.certain:
-            return None, (
-                issue_of(
-                    IssueCode.STRENGTH_FROM_TEXT,
-                    "error",
-                    f"The strength, {strength.dose}, stands only in words, in no code or Medication.",
-                    expression.split(".")[0] + ".medication",
-                    label,
-                    seen=medicine.text,
-                    settle="Confirm the dose in mg.",
-                ),
-            )
-        return strength.dose.value, ()
-    text = f"The dose is in {unit!r}, which is not an amount of {medicine.ingredient.name}."
-    issue = issue_of(
-        IssueCode.UNIT_NOT_SUPPORTED, "error", text, expression, label, seen=unit, settle="Confirm the dose in mg."
-    )
-    return None, (issue,)
-
-
 # --- one drug from all its evidence ---------------------------------------------------------------------------------
 
 
 def _read_drug(
-    found: list[_Evidence], index: ResourceIndex, today: date, confirmations: Sequence[Confirmation]
+    found: list[Evidence], index: ResourceIndex, today: date, confirmations: Sequence[Confirmation]
 ) -> DrugReading:
     ingredient = found[0].ingredient
     current = [each for each in found if each.current]
@@ -415,7 +151,7 @@ def _read_drug(
     return DrugReading(ingredient, regimen, (*issues, *_duration(since, ingredient)))
 
 
-def _past_or_present(found: Iterable[_Evidence], *, anything_current: bool) -> Iterator[DetectedIssue]:
+def _past_or_present(found: Iterable[Evidence], *, anything_current: bool) -> Iterator[DetectedIssue]:
     """The issues of each resource. One that ended is only history when another of the same drug goes on."""
     for each in found:
         for issue in each.issues:
@@ -481,11 +217,11 @@ def _through_the_day(administrations: Iterable[Administration]) -> tuple[Adminis
 
 
 def _without_duplicates(
-    current: list[_Evidence], index: ResourceIndex
-) -> tuple[list[_Evidence], tuple[DetectedIssue, ...]]:
+    current: list[Evidence], index: ResourceIndex
+) -> tuple[list[Evidence], tuple[DetectedIssue, ...]]:
     """Each prescription once: a statement derived from a request is that request; what only looks alike is asked."""
     readable = [each for each in current if each.administrations is not None]
-    kept: list[_Evidence] = []
+    kept: list[Evidence] = []
     issues: list[DetectedIssue] = []
     for each in readable:
         twin = next((other for other in kept if _same(each, other, index)), None)
@@ -506,15 +242,15 @@ def issues_block(issues: Iterable[DetectedIssue]) -> bool:
     return any(issue.blocks for issue in issues)
 
 
-def _type(evidence: _Evidence) -> str:
+def _type(evidence: Evidence) -> str:
     return str(evidence.resource["resourceType"])
 
 
-def _daily(evidence: _Evidence) -> Decimal:
+def _daily(evidence: Evidence) -> Decimal:
     return sum((each.dose.value for each in evidence.administrations or ()), Decimal(0))
 
 
-def _same(one: _Evidence, other: _Evidence, index: ResourceIndex) -> bool:
+def _same(one: Evidence, other: Evidence, index: ResourceIndex) -> bool:
     """Whether two resources are about one prescription: linked, sharing an identifier, or a statement of a request.
 
     A statement and a request for one drug are two views of it (R4 MedicationStatement.derivedFrom, basedOn) unless
@@ -528,7 +264,7 @@ def _same(one: _Evidence, other: _Evidence, index: ResourceIndex) -> bool:
     )
 
 
-def _different_products(one: _Evidence, other: _Evidence) -> bool:
+def _different_products(one: Evidence, other: Evidence) -> bool:
     strengths = [each.medicine.strength.dose for each in (one, other) if each.medicine and each.medicine.strength]
     return len(strengths) == 2 and strengths[0] != strengths[1]
 
@@ -543,7 +279,7 @@ def _identifiers(resource: Resource) -> set[tuple[Any, Any]]:
     return {(str(each.get("system")), str(each.get("value"))) for each in found if each.get("value")}
 
 
-def _disagree(one: _Evidence, other: _Evidence) -> DetectedIssue:
+def _disagree(one: Evidence, other: Evidence) -> DetectedIssue:
     doses = f"{plain(_daily(other))} and {plain(_daily(one))} mg a day"
     return issue_of(
         IssueCode.SOURCES_DISAGREE,
@@ -556,7 +292,7 @@ def _disagree(one: _Evidence, other: _Evidence) -> DetectedIssue:
     )
 
 
-def _several(kept: list[_Evidence]) -> Iterator[DetectedIssue]:
+def _several(kept: list[Evidence]) -> Iterator[DetectedIssue]:
     """Several products of one drug add up when their strengths differ; the same product twice may be a renewal."""
     labels = ", ".join(each.label for each in kept)
     strengths = [
@@ -581,7 +317,7 @@ def _several(kept: list[_Evidence]) -> Iterator[DetectedIssue]:
 # --- what a person confirmed --------------------------------------------------------------------------------------
 
 
-def _names(confirmation: Confirmation, evidence: _Evidence) -> bool:
+def _names(confirmation: Confirmation, evidence: Evidence) -> bool:
     wanted = confirmation.medication.strip()
     codes = {coding.code for coding in evidence.medicine.codings} if evidence.medicine else set()
     return (
@@ -591,7 +327,7 @@ def _names(confirmation: Confirmation, evidence: _Evidence) -> bool:
     )
 
 
-def _check_confirmations(confirmations: Sequence[Confirmation], evidence: Sequence[_Evidence]) -> None:
+def _check_confirmations(confirmations: Sequence[Confirmation], evidence: Sequence[Evidence]) -> None:
     for number, each in enumerate(confirmations):
         if not any(_names(each, item) for item in evidence):
             raise BadRequest(
@@ -602,7 +338,7 @@ def _check_confirmations(confirmations: Sequence[Confirmation], evidence: Sequen
 
 def _confirmed(
     ingredient: Ingredient,
-    found: list[_Evidence],
+    found: list[Evidence],
     confirmed: list[Confirmation],
     issues: tuple[DetectedIssue, ...],
     since: date | None,
@@ -620,7 +356,7 @@ def _confirmed(
             text = f"{ingredient.name} was confirmed {len(confirmed)} times; confirm one daily dose per drug."
             kept = (*kept, DetectedIssue(IssueCode.SOURCES_DISAGREE, "error", text, "confirm.medication"))
         return DrugReading(ingredient, None, kept)
-    administrations, _, problems = _in_mg(
+    administrations, _, problems = dose_in_mg(
         read_dosages([confirmed[0].dosage], on=today), medicine, "confirm.dosage", "confirm"
     )
     if administrations is None:

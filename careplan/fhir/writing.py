@@ -7,16 +7,16 @@ Builders take the resource's name and give plain R4 JSON.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import ROUND_CEILING, Decimal
 from functools import lru_cache
-from html import escape
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID, uuid5
 
+from careplan.fhir.wording import check_days, dosage_text, narrative, notes, summary, title
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import DetectedIssue
 from careplan.taper.products import Pieces
@@ -36,27 +36,6 @@ KEEP_TAKING = {
     "text": "Do not stop taking this medicine except on your doctor's advice",
 }
 THEN_STOP = {"coding": [{"system": SNOMED, "code": "421484000"}], "text": "Then discontinue"}
-WORDS_FOR_WHEN = {
-    "WAKE": "on waking",
-    "MORN": "in the morning",
-    "NOON": "at noon",
-    "AFT": "in the afternoon",
-    "EVE": "in the evening",
-    "NIGHT": "at night",
-    "HS": "at bedtime",
-    "C": "with a meal",
-    "CM": "with breakfast",
-    "CD": "with lunch",
-    "CV": "with the evening meal",
-    "AC": "before a meal",
-    "ACM": "before breakfast",
-    "ACD": "before lunch",
-    "ACV": "before the evening meal",
-    "PC": "after a meal",
-    "PCM": "after breakfast",
-    "PCD": "after lunch",
-    "PCV": "after the evening meal",
-}
 
 
 @dataclass(frozen=True)
@@ -171,9 +150,10 @@ class _Plan:
 
     def care_plan(self) -> Resource:
         schedule, context = self.schedule, self.context
+        said = notes(schedule, context.issues, context.pace_because)
         return {
             "resourceType": "CarePlan",
-            "text": {"status": "generated", "div": narrative(schedule, context)},
+            "text": {"status": "generated", "div": narrative(schedule, said, context.supports)},
             "identifier": [self._identifier("taper-plan", str(self.id))],
             "status": "draft",
             "intent": "plan",
@@ -197,7 +177,7 @@ class _Plan:
                 },
             ],
             "title": title(schedule),
-            "description": _summary(schedule),
+            "description": summary(schedule),
             "subject": {"reference": context.subject},
             "period": _period(schedule.starts_on, schedule.stops_on),
             "created": context.created.isoformat(),
@@ -209,7 +189,7 @@ class _Plan:
                 {"reference": self._reference("check")},
                 *(_support(support) for support in context.supports),
             ],
-            "note": [{"text": text} for text in notes(schedule, context)],
+            "note": [{"text": text} for text in said],
         }
 
     def medication_request(self, step: TaperStep, product: Product) -> Resource:
@@ -457,114 +437,3 @@ def _mg(dose: Dose) -> Resource:
 def _number(value: Decimal) -> Decimal:
     """The same value in as many digits as it needs, never as an exponent."""
     return Decimal(plain(value))
-
-
-# --- words --------------------------------------------------------------------------------------------------------
-
-
-def title(schedule: TaperSchedule) -> str:
-    return f"{schedule.profile.drug.capitalize()} taper from {schedule.regimen.daily} a day to none"
-
-
-def _summary(schedule: TaperSchedule) -> str:
-    return (
-        f"{len(schedule.steps)} steps over {schedule.days} days, from {schedule.starts_on} to the last dose on "
-        f"{schedule.steps[-1].end}; none from {schedule.stops_on}."
-    )
-
-
-def check_days(schedule: TaperSchedule) -> list[date]:
-    """When symptoms are asked for: the profile's days after every cut, within the step, and after the last dose."""
-    days = set()
-    for first, last in [*((step.start, step.end) for step in schedule.steps), (schedule.stops_on, date.max)]:
-        for after in schedule.profile.check_after_cut_days:
-            day = first + timedelta(days=after)
-            if day <= last:
-                days.add(day)
-    return sorted(days)
-
-
-def notes(schedule: TaperSchedule, context: PlanContext) -> list[str]:
-    """What a reader must know, most urgent first."""
-    pace = schedule.pace
-    return [
-        schedule.profile.acute_symptoms,
-        f"Pace: {pace.name}, at most {plain(pace.cut_percent)} % of the current dose every {pace.interval_days} days "
-        f"({pace.citation.key}, {pace.citation.section}); {context.pace_because}.",
-        *(f"{issue.text}{f' {issue.settle}' if issue.settle else ''}" for issue in context.issues),
-        "This is a draft made by software. Its rules have not been reviewed by a clinician. Nothing in it is an order "
-        "until a prescriber has checked and signed it.",
-    ]
-
-
-def pieces_text(pieces: Pieces) -> str:
-    """2.5 pieces of a 2 mg tablet: "2½ x 2 mg"."""
-    whole, half = divmod(pieces.count, 1)
-    count = (plain(whole) if whole else "") + ("½" if half else "")
-    return f"{count} x {pieces.product.strength}"
-
-
-def portion_text(portion: Portion) -> str:
-    """One intake in words: its dose, the pieces, and when it is taken."""
-    made_of = " + ".join(pieces_text(pieces) for pieces in portion.pieces)
-    return " ".join(filter(None, (f"{portion.dose} ({made_of})", _when(portion))))
-
-
-def step_text(step: TaperStep) -> str:
-    """The intakes of a day; those that are alike are counted."""
-    words: dict[str, int] = {}
-    for portion in step.portions:
-        words[portion_text(portion)] = words.get(portion_text(portion), 0) + 1
-    return "; ".join(
-        f"{text}{_TIMES[count]}" if count < len(_TIMES) else f"{text} {count} times a day"
-        for text, count in words.items()
-    )
-
-
-_TIMES = ("", "", " twice a day", " three times a day", " four times a day")
-
-
-def _when(portion: Portion) -> str:
-    if portion.time:
-        return f"at {portion.time[:5]}"
-    return WORDS_FOR_WHEN.get(portion.when, f"({portion.when})") if portion.when else ""
-
-
-def dosage_text(step: TaperStep, pieces: Pieces, portion: Portion, *, frequency: int) -> str:
-    """One line of directions: "1½ tablets of 2 mg (3 mg) by mouth at bedtime, 2026-12-01 to 2026-12-14"."""
-    whole, half = divmod(pieces.count, 1)
-    count = (plain(whole) if whole else "") + ("½" if half else "")
-    tablets = "tablet" if pieces.count <= 1 else "tablets"
-    often = (
-        _when(portion)
-        or ("once a day", "twice a day", "three times a day", "four times a day")[frequency - 1 : frequency]
-    )
-    how_often = often if isinstance(often, str) else (often[0] if often else f"{frequency} times a day")
-    return (
-        f"{count} {tablets} of {pieces.product.strength} ({pieces.dose}) by mouth {how_often}, "
-        f"{step.start} to {step.end}"
-    )
-
-
-def narrative(schedule: TaperSchedule, context: PlanContext) -> str:
-    """The whole schedule as XHTML, because some servers keep nothing else of a CarePlan."""
-    rows = "".join(
-        f"<tr><td>{step.number}</td><td>{step.start} to {step.end}</td><td>{step.daily}</td>"
-        f"<td>{plain(step.cut_percent)} %</td><td>{escape(step_text(step))}</td>"
-        f"<td>{escape(' '.join(step.notes))}</td></tr>"
-        for step in schedule.steps
-    )
-    listed = "".join(f"<li>{escape(text)}</li>" for text in notes(schedule, context))
-    supports = "".join(f"<li>{escape(support.text)}</li>" for support in context.supports)
-    return (
-        '<div xmlns="http://www.w3.org/1999/xhtml">'
-        f"<p><b>{escape(title(schedule))}</b> (draft)</p><p>{escape(_summary(schedule))}</p>"
-        "<table><thead><tr><th>Step</th><th>Dates</th><th>A day</th><th>Cut</th><th>Take</th><th>Note</th></tr>"
-        f"</thead><tbody>{rows}<tr><td></td><td>from {schedule.stops_on}</td><td>0 mg</td><td></td><td>nothing</td>"
-        f"<td></td></tr></tbody></table><ul>{listed}</ul><p>Besides the tablets:</p><ul>{supports}</ul></div>"
-    )
-
-
-def each_step(schedule: TaperSchedule) -> Sequence[tuple[TaperStep, str]]:
-    """Every step with its directions, for tables on screen."""
-    return [(step, step_text(step)) for step in schedule.steps]

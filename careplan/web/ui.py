@@ -10,7 +10,7 @@ from flask import Blueprint, render_template, request
 from careplan.fhir.bundle import objects_in, text_in
 from careplan.fhir.outcome import codes_of, outcome
 from careplan.fhir.record import fetch_record
-from careplan.fhir.writing import each_step
+from careplan.fhir.wording import each_step
 from careplan.web.logs import note_issues
 from careplan.web.operations import make_plan
 from careplan.web.parameters import TaperRequest

@@ -6,7 +6,8 @@ from urllib.parse import unquote
 
 import pytest
 
-from careplan.fhir.writing import PlanContext, check_days, plan_identity, transaction
+from careplan.fhir.wording import check_days
+from careplan.fhir.writing import PlanContext, plan_identity, transaction
 from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Coding, Pace, Support
 from careplan.taper.regimen import SourceVersion

@@ -1,0 +1,277 @@
+"""What one MedicationStatement or MedicationRequest says of a drug we know: which, whether now, and how much."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from careplan.fhir.bundle import Resource, ResourceIndex, label_of, objects_in, text_in
+from careplan.fhir.coding import PIECES, Medicine, NotIdentified, codings_of, identify, texts_of
+from careplan.fhir.dosage import DailyDose, NotRead, read_dosages
+from careplan.fhir.status import MEDICATION_TYPES, is_mistake_or_proposal, issue_of, status_now, used_since
+from careplan.taper.dose import Dose, plain
+from careplan.taper.issue import DetectedIssue, IssueCode
+from careplan.taper.profile import Ingredient, Vocabulary
+from careplan.taper.regimen import Administration, Basis
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One resource about one drug."""
+
+    resource: Resource
+    label: str
+    medicine: Medicine | None
+    ingredient: Ingredient
+    current: bool
+    since: date | None
+    administrations: tuple[Administration, ...] | None
+    basis: Basis | None
+    issues: tuple[DetectedIssue, ...]
+
+
+def evidence_of(
+    resource: Resource, index: ResourceIndex, vocabulary: Vocabulary, today: date
+) -> Iterator[Evidence | DetectedIssue]:
+    """What one resource says about a drug we know; nothing when it is about another drug, or was a mistake."""
+    if is_mistake_or_proposal(resource):
+        return
+    label, kind = label_of(resource), str(resource["resourceType"])
+    if "medication" in resource:
+        yield _not_r4(resource, label)
+        return
+    medication = index.resolve(resource.get("medicationReference"), resource)
+    concept = resource.get("medicationCodeableConcept")
+    medicine = identify(concept, medication, vocabulary)
+    if medicine is None:
+        if medication is None and not codings_of(concept) and not texts_of(concept):
+            display = text_in((resource.get("medicationReference") or {}).get("display"))
+            medicine = identify({"text": display}, None, vocabulary) if display else None
+            if medicine is None:
+                yield _unnamed(resource, label, display)
+        if medicine is None:
+            return
+    ended, status_issues = status_now(resource, kind, label, today)
+    if isinstance(medicine, NotIdentified):
+        issue = issue_of(
+            medicine.code,
+            "error" if not ended else "information",
+            medicine.because,
+            f"{kind}.medication",
+            label,
+            seen=medicine.seen,
+            settle=medicine.settle,
+        )
+        for ingredient in medicine.ingredients:
+            yield Evidence(resource, label, None, ingredient, not ended, None, None, None, (issue,))
+        return
+    since = used_since(resource)
+    if ended:
+        yield Evidence(resource, label, medicine, medicine.ingredient, False, since, None, None, status_issues)
+        return
+    administrations, basis, dose_issues = _dose(resource, kind, label, medicine, today)
+    issues = (*status_issues, *dose_issues)
+    yield Evidence(resource, label, medicine, medicine.ingredient, True, since, administrations, basis, issues)
+
+
+def _not_r4(resource: Resource, label: str) -> DetectedIssue:
+    """R5 has one `medication` where R4 has medicationCodeableConcept or medicationReference."""
+    kind = str(resource["resourceType"])
+    text = "This is shaped as FHIR R5, which is not read: `medication` is no element of R4."
+    return issue_of(
+        IssueCode.FHIR_VERSION_SHAPE, "error", text, f"{kind}.medication", label, settle="Send it as FHIR R4."
+    )
+
+
+def _unnamed(resource: Resource, label: str, display: str | None) -> DetectedIssue:
+    kind = str(resource["resourceType"])
+    return issue_of(
+        IssueCode.DRUG_NOT_RECOGNISED,
+        "error",
+        "A medication in the list cannot be told: it has no code and no name, or its Medication was not found.",
+        f"{kind}.medication",
+        label,
+        seen=display or "nothing",
+        settle="Send the Medication resource too, or name the drug.",
+    )
+
+
+def _dose(
+    resource: Resource, kind: str, label: str, medicine: Medicine, today: date
+) -> tuple[tuple[Administration, ...] | None, Basis | None, tuple[DetectedIssue, ...]]:
+    element = MEDICATION_TYPES[kind]
+    dosages = objects_in(resource.get(element))
+    if not dosages:
+        issue = issue_of(
+            IssueCode.NO_DOSAGE,
+            "error",
+            f"{medicine.ingredient.name} is listed without a dosage.",
+            f"{kind}.{element}",
+            label,
+            seen=medicine.text,
+            settle="Confirm the dose and how often it is taken.",
+        )
+        return None, None, (issue,)
+    if len({each.get("sequence") for each in dosages}) > 1:
+        issue = issue_of(
+            IssueCode.ALREADY_TAPERING,
+            "error",
+            "The dosages follow one another: the dose is being changed already.",
+            f"{kind}.{element}",
+            label,
+            seen=f"{len(dosages)} dosages in sequence",
+            settle="Continue that schedule, or replace it and confirm what is taken now.",
+        )
+        return None, None, (issue,)
+    route = next((issue for issue in _routes(dosages, medicine, f"{kind}.{element}", label)), None)
+    if route:
+        return None, None, (route,)
+    return dose_in_mg(read_dosages(dosages, on=today), medicine, f"{kind}.{element}", label)
+
+
+_ORAL_CODES = frozenset({"26643006", "PO", "SWALLOW", "20053000"})
+_ORAL_WORDS = re.compile(r"\b(oral\w*|by mouth|per os|p\.?o\.?|swallow\w*|peroral)\b", re.IGNORECASE)
+_INTRATHECAL = "72607000"
+
+
+def _routes(
+    dosages: Sequence[Mapping[str, Any]], medicine: Medicine, expression: str, label: str
+) -> Iterator[DetectedIssue]:
+    """Any stated route that is not by mouth; a dose given otherwise is no tablet to taper."""
+    for number, dosage in enumerate(dosages):
+        codes = {coding.code for coding in codings_of(dosage.get("route"))}
+        words = "; ".join(texts_of(dosage.get("route")))
+        if not codes and not words:
+            continue
+        where = f"{expression}[{number}].route"
+        if _INTRATHECAL in codes or "intrathecal" in words.lower():
+            yield issue_of(
+                IssueCode.INTRATHECAL_BACLOFEN
+                if medicine.ingredient.drug_class == "baclofen"
+                else IssueCode.ROUTE_NOT_ORAL,
+                "error",
+                "This is intrathecal treatment; losing it suddenly is an emergency and no oral taper replaces it.",
+                where,
+                label,
+                seen=words,
+                settle="Contact the team that runs the pump.",
+            )
+        elif not codes & _ORAL_CODES and not _ORAL_WORDS.search(words):
+            yield issue_of(
+                IssueCode.ROUTE_NOT_ORAL,
+                "error",
+                "The route is not by mouth.",
+                where,
+                label,
+                seen=words or ", ".join(sorted(codes)),
+                settle="Only tablets that are swallowed are tapered; plan by hand.",
+            )
+
+
+def dose_in_mg(
+    read: DailyDose | NotRead, medicine: Medicine, expression: str, label: str
+) -> tuple[tuple[Administration, ...] | None, Basis | None, tuple[DetectedIssue, ...]]:
+    if isinstance(read, NotRead):
+        code = read.code
+        if code is IssueCode.RATE_DOSE and medicine.ingredient.drug_class == "baclofen":
+            code = IssueCode.INTRATHECAL_BACLOFEN
+        return (
+            None,
+            None,
+            (
+                issue_of(
+                    code,
+                    "error",
+                    read.because,
+                    _within(expression, read.expression),
+                    label,
+                    seen=read.seen,
+                    settle=read.settle,
+                ),
+            ),
+        )
+    problem = _not_a_number(read, expression, label)
+    if problem or read.administrations is None:
+        return None, None, (problem or _not_daily(read, expression, label),)
+    factor, issues = _mg_per_unit(read.unit, medicine, expression, label)
+    if factor is None:
+        return None, None, issues
+    administrations = tuple(
+        Administration(Dose(each.amount * factor), each.when, each.time) for each in read.administrations
+    )
+    return administrations, read.basis, issues
+
+
+def _within(expression: str, inner: str) -> str:
+    """Join the element and the path that the dosage reader gives, which may begin with its own index."""
+    return f"{expression}{inner}" if inner.startswith("[") else f"{expression}[0].{inner}" if inner else expression
+
+
+def _not_a_number(read: DailyDose, expression: str, label: str) -> DetectedIssue | None:
+    settle = "Confirm what is really taken each day."
+    if read.as_needed:
+        text = f"It is taken as needed, up to {plain(read.high)} {read.unit} a day; how much is taken is not stated."
+        return issue_of(IssueCode.AS_NEEDED, "error", text, f"{expression}[0].asNeeded", label, settle=settle)
+    if read.low != read.high:
+        text = f"The dose is a range: {plain(read.low)} to {plain(read.high)} {read.unit} a day."
+        return issue_of(IssueCode.DOSE_RANGE, "error", text, f"{expression}[0].doseAndRate", label, settle=settle)
+    return None
+
+
+def _not_daily(read: DailyDose, expression: str, label: str) -> DetectedIssue:
+    return issue_of(
+        IssueCode.NOT_DAILY,
+        "error",
+        f"It is not the same every day; {plain(read.high)} {read.unit} is only the mean.",
+        f"{expression}[0].timing",
+        label,
+        settle="Confirm a dose for every day.",
+    )
+
+
+_MG_PER_UNIT = {"mg": Decimal(1), "g": Decimal(1000), "ug": Decimal("0.001")}
+
+
+def _mg_per_unit(
+    unit: str, medicine: Medicine, expression: str, label: str
+) -> tuple[Decimal | None, tuple[DetectedIssue, ...]]:
+    """mg in one *unit*: of mass by itself, of a piece or a mL by the strength of the product."""
+    name = unit.strip().lower()
+    if name in _MG_PER_UNIT:
+        return _MG_PER_UNIT[name], ()
+    strength = medicine.strength
+    if name == "ml" or name in PIECES:
+        if strength is None or strength.per_ml != (name == "ml"):
+            return None, (
+                issue_of(
+                    IssueCode.STRENGTH_UNKNOWN,
+                    "error",
+                    f"The dose counts {unit or 'pieces'}, and the strength of the product is not stated.",
+                    expression,
+                    label,
+                    seen=medicine.text,
+                    settle="Confirm the dose in mg.",
+                ),
+            )
+        if not strength.certain:
+            return None, (
+                issue_of(
+                    IssueCode.STRENGTH_FROM_TEXT,
+                    "error",
+                    f"The strength, {strength.dose}, stands only in words, in no code or Medication.",
+                    expression.split(".")[0] + ".medication",
+                    label,
+                    seen=medicine.text,
+                    settle="Confirm the dose in mg.",
+                ),
+            )
+        return strength.dose.value, ()
+    text = f"The dose is in {unit!r}, which is not an amount of {medicine.ingredient.name}."
+    issue = issue_of(
+        IssueCode.UNIT_NOT_SUPPORTED, "error", text, expression, label, seen=unit, settle="Confirm the dose in mg."
+    )
+    return None, (issue,)
