@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 from careplan.errors import BadRequest
 
 Resource = dict[str, Any]
+
+_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
 class ResourceIndex:
@@ -50,9 +53,14 @@ class ResourceIndex:
 
 
 def label_of(resource: Mapping[str, Any]) -> str:
-    """`Type/id`, or the type alone for a resource without an id."""
-    identity = resource.get("id")
+    """`Type/id`, or the type alone for a resource without a valid id."""
+    identity = id_in(resource.get("id"))
     return f"{resource.get('resourceType')}/{identity}" if identity else str(resource.get("resourceType"))
+
+
+def id_in(value: Any) -> str | None:
+    """The value, if it is an R4 id."""
+    return value if isinstance(value, str) and _ID.fullmatch(value) else None
 
 
 def objects_in(value: Any) -> list[Mapping[str, Any]]:

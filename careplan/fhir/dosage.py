@@ -27,6 +27,9 @@ ABBREVIATION_SYSTEMS = (
     "http://hl7.org/fhir/v3/GTSAbbreviation",
 )
 WHEN_OF_CODE = {"AM": "MORN", "PM": "EVE", "BED": "HS"}
+EVENT_TIMINGS = frozenset(
+    ["MORN", "MORN.early", "MORN.late", "NOON", "AFT", "AFT.early", "AFT.late", "EVE", "EVE.early", "EVE.late", "NIGHT", "PHS", "HS", "WAKE", "C", "CM", "CD", "CV", "AC", "ACM", "ACD", "ACV", "PC", "PCM", "PCD", "PCV"]
+)
 HOURS = {"h": Decimal(1), "d": Decimal(24), "wk": Decimal(168)}
 UCUM = "http://unitsofmeasure.org"
 _UNDERSTOOD = {
@@ -374,7 +377,11 @@ def _repeated(repeat: Any) -> _Times | None:
     if repeat.get("count") is not None and "period" not in repeat:
         raise _NotReadError(IssueCode.NO_TIMING, "A number of doses is given, not how often.", "timing.repeat.count")
     rate = _rate(repeat)
-    clock, whens = _strings(repeat.get("timeOfDay")), _strings(repeat.get("when"))
+    clock, whens = _clock(repeat), _strings(repeat.get("when"))
+    unknown = [each for each in whens if each not in EVENT_TIMINGS]
+    if unknown:
+        text = "This is no event-timing code."
+        raise _NotReadError(IssueCode.TIMING_NOT_SUPPORTED, text, "timing.repeat.when", unknown[0])
     if "C" in whens or "AC" in whens or "PC" in whens:
         raise _NotReadError(IssueCode.TIMING_NOT_SUPPORTED, "How many meals is not stated.", "timing.repeat.when")
     named = clock or whens
@@ -390,6 +397,16 @@ def _repeated(repeat: Any) -> _Times | None:
         share = Decimal(len(set(days))) / 7
         return _Times(rate.least * share, rate.most * share, every_day=False)
     return rate
+
+
+def _clock(repeat: Mapping[str, Any]) -> tuple[str, ...]:
+    """The times of day with seconds, which many servers leave out and R4 asks for."""
+    times = tuple(f"{each}:00" if len(each) == 5 else each for each in _strings(repeat.get("timeOfDay")))
+    wrong = [each for each in times if not re.fullmatch(r"([01]\d|2[0-3]):[0-5]\d:[0-5]\d", each)]
+    if wrong:
+        text = "This is no time of day."
+        raise _NotReadError(IssueCode.TIMING_NOT_SUPPORTED, text, "timing.repeat.timeOfDay", wrong[0])
+    return times
 
 
 def _rate(repeat: Mapping[str, Any]) -> _Times | None:

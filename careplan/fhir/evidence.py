@@ -116,7 +116,7 @@ def _dose(
             settle="Confirm the dose and how often it is taken.",
         )
         return None, None, (issue,)
-    if len({each.get("sequence") for each in dosages}) > 1:
+    if len({str(each.get("sequence")) for each in dosages}) > 1:
         issue = issue_of(
             IssueCode.ALREADY_TAPERING,
             "error",

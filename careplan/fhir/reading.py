@@ -6,6 +6,7 @@ element. Only an issue of severity `error` keeps a plan from being made.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -13,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from careplan.errors import BadRequest
-from careplan.fhir.bundle import Resource, ResourceIndex, label_of, objects_in, text_in
+from careplan.fhir.bundle import Resource, ResourceIndex, id_in, label_of, objects_in
 from careplan.fhir.coding import codings_of
 from careplan.fhir.dosage import read_dosages
 from careplan.fhir.evidence import Evidence, dose_in_mg, evidence_of
@@ -25,6 +26,7 @@ from careplan.taper.profile import Ingredient, Vocabulary
 from careplan.taper.regimen import Administration, Basis, PatientFacts, Regimen, SourceVersion
 
 PLAN_CATEGORY = "medication-taper"
+_SUBJECT = re.compile(r"(https?://[^\s?#]+/)?Patient/[A-Za-z0-9\-.]{1,64}")
 
 # A person who confirms a dose can settle these; which drug it is and how it gets into the body, nobody can by a dose.
 _SETTLED_BY_CONFIRMING = frozenset(
@@ -109,12 +111,12 @@ def read_record(
 
 
 def _subject(index: ResourceIndex) -> str | None:
-    patients = {label_of(patient) for patient in index.of_type("Patient") if patient.get("id")}
+    patients = {label_of(patient) for patient in index.of_type("Patient") if id_in(patient.get("id"))}
     named = set()
     for resource in index.of_type(*MEDICATION_TYPES, "Condition", "Observation"):
         reference = resource.get("subject")
         target = index.resolve(reference, resource)
-        if target is not None and target.get("id"):
+        if target is not None and id_in(target.get("id")):
             named.add(label_of(target))
         elif isinstance(reference, Mapping) and isinstance(reference.get("reference"), str):
             named.add(reference["reference"])
@@ -124,7 +126,7 @@ def _subject(index: ResourceIndex) -> str | None:
             f"The resources belong to {len(everyone)} patients; send those of one patient.", expression="subject"
         )
     subject = next(iter(patients or named), None)
-    return subject if subject and not subject.startswith(("urn:", "#")) else None
+    return subject if subject and _SUBJECT.fullmatch(subject) else None
 
 
 # --- one drug from all its evidence ---------------------------------------------------------------------------------
@@ -171,7 +173,7 @@ def _duration(since: date | None, ingredient: Ingredient) -> Iterator[DetectedIs
 
 def _version(resource: Resource) -> SourceVersion:
     meta = resource.get("meta")
-    return SourceVersion(label_of(resource), text_in(meta.get("versionId")) if isinstance(meta, Mapping) else None)
+    return SourceVersion(label_of(resource), id_in(meta.get("versionId")) if isinstance(meta, Mapping) else None)
 
 
 _DAY = [
