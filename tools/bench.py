@@ -21,13 +21,13 @@ from typing import Any
 from uuid import uuid4
 
 import requests
+from werkzeug.serving import make_server
+
 from careplan.catalog import load_catalog
+from careplan.fhir import json as fhir_json
 from careplan.fhir.conformance import check
 from careplan.fhir.posting import post_plan
 from careplan.fhir.server import FhirServer
-from werkzeug.serving import make_server
-
-from careplan.fhir import json as fhir_json
 from careplan.planning import TaperPlan, plan_taper
 from careplan.sandbox import Store, create_app
 

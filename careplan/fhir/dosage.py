@@ -27,9 +27,10 @@ ABBREVIATION_SYSTEMS = (
     "http://hl7.org/fhir/v3/GTSAbbreviation",
 )
 WHEN_OF_CODE = {"AM": "MORN", "PM": "EVE", "BED": "HS"}
-EVENT_TIMINGS = frozenset(
-    ["MORN", "MORN.early", "MORN.late", "NOON", "AFT", "AFT.early", "AFT.late", "EVE", "EVE.early", "EVE.late", "NIGHT", "PHS", "HS", "WAKE", "C", "CM", "CD", "CV", "AC", "ACM", "ACD", "ACV", "PC", "PCM", "PCD", "PCV"]
-)
+EVENT_TIMINGS = {
+    "MORN", "MORN.early", "MORN.late", "NOON", "AFT", "AFT.early", "AFT.late", "EVE", "EVE.early", "EVE.late", "NIGHT",
+    "PHS", "HS", "WAKE", "C", "CM", "CD", "CV", "AC", "ACM", "ACD", "ACV", "PC", "PCM", "PCD", "PCV",
+}  # fmt: skip
 HOURS = {"h": Decimal(1), "d": Decimal(24), "wk": Decimal(168)}
 UCUM = "http://unitsofmeasure.org"
 _UNDERSTOOD = {

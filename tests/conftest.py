@@ -1,0 +1,85 @@
+"""Servers that tests run against: the embedded sandbox, and a real HAPI where Java and Maven are."""
+
+import os
+import shutil
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from werkzeug.serving import make_server
+
+from careplan.sandbox import Store, create_app
+
+RUN_HAPI = Path(__file__).parent.parent / "docker" / "hapi" / "run"
+SECONDS_TO_BUILD_AND_START = 400
+
+
+@pytest.fixture(scope="session")
+def sandbox_base():
+    """The address of a sandbox on a free loopback port."""
+    server = make_server("127.0.0.1", 0, create_app(Store(":memory:")), threaded=True)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/fhir"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def hapi_base():
+    """The address of a real HAPI: CAREPLAN_TEST_HAPI if set, else one that is built, started and ended here."""
+    given = os.environ.get("CAREPLAN_TEST_HAPI")
+    if given:
+        yield given
+        return
+    missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
+    if missing:
+        reason = f"a real HAPI needs {' and '.join(missing)} (Java 17 and Maven)"
+        (pytest.fail if os.environ.get("CAREPLAN_REQUIRE_HAPI") else pytest.skip)(reason)
+    # Searches are answered from a cache for a minute, as in most installations.
+    options = {**os.environ, "HAPI_OPTIONS": "-Dhapi.exitWithStdin=true -Dhapi.reuseSearchMillis=60000"}
+    with subprocess.Popen(
+        [RUN_HAPI, "0"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env=options,
+    ) as process:
+        stdin, stdout = process.stdin, process.stdout
+        assert stdin
+        assert stdout
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda: lines.extend(iter(stdout.readline, "")), daemon=True)
+        reader.start()
+        try:
+            yield _ready(process, lines)
+        finally:
+            stdin.close()
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.terminate()
+                process.wait(timeout=20)
+            reader.join(timeout=20)
+
+
+def _ready(process, lines):
+    deadline = time.monotonic() + SECONDS_TO_BUILD_AND_START
+    while time.monotonic() < deadline:
+        ready = next((line.split()[1] for line in list(lines) if line.startswith("READY ")), None)
+        if ready:
+            return ready
+        if process.poll() is not None:
+            pytest.fail(f"HAPI ended with {process.returncode} before it was ready: {''.join(lines)[-500:]}")
+        time.sleep(0.5)
+    return pytest.fail(f"HAPI was not ready within {SECONDS_TO_BUILD_AND_START} seconds")
+
+
+@pytest.fixture(params=["sandbox", pytest.param("hapi", marks=pytest.mark.hapi)])
+def fhir_base(request):
+    """Each server in turn, so that the sandbox cannot drift from the real thing."""
+    return request.getfixturevalue(f"{request.param}_base")

@@ -1,0 +1,97 @@
+"""The service's main job, end to end, on the sandbox and on a real HAPI."""
+
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from careplan.catalog import load_catalog
+from careplan.fhir import json
+from careplan.fhir.posting import post_plan
+from careplan.fhir.record import fetch_record
+from careplan.fhir.server import FhirServer
+from careplan.planning import plan_taper
+
+PATIENTS = Path(__file__).parents[2] / "careplan" / "sandbox" / "patients"
+TODAY = date(2026, 11, 24)
+PLANNED = ["long-diazepam", "lorazepam-words", "alprazolam-request", "clonazepam-night", "baclofen-tid"]
+
+
+@pytest.fixture
+def server(fhir_base):
+    return FhirServer(fhir_base)
+
+
+def load(server, name):
+    """Put a synthetic patient on the server under ids of this run, and give the patient's id."""
+    text, mark = (PATIENTS / f"{name}.json").read_text(encoding="utf-8"), uuid4().hex[:8]
+    bundle = json.loads(text)
+    for entry in deepcopy(bundle)["entry"]:
+        label = f"{entry['resource']['resourceType']}/{entry['resource']['id']}"
+        text = text.replace(f'{label}"', f'{label}-{mark}"')
+        text = text.replace(f'"id": "{entry["resource"]["id"]}"', f'"id": "{entry["resource"]["id"]}-{mark}"')
+    server.transaction(json.loads(text))
+    return f"{name}-{mark}"
+
+
+def plan(server, patient):
+    return plan_taper(fetch_record(server, patient), load_catalog(), today=TODAY)
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_a_plan_is_read_from_and_written_to_the_same_server(server, name):
+    """What is stored adds up to the schedule, step by step, and is all draft."""
+    patient = load(server, name)
+    made = plan(server, patient)
+    posted = post_plan(server, made.bundle)
+    stored = server.search(
+        "CarePlan", {"_id": posted.careplan_reference.split("/")[1], "_include": "CarePlan:activity-reference"}
+    )
+    careplan = next(each for each in stored if each["resourceType"] == "CarePlan")
+    assert (careplan["status"], careplan["intent"]) == ("draft", "plan")
+    assert careplan["subject"]["reference"] == f"Patient/{patient}"
+    totals: dict[str, Decimal] = defaultdict(Decimal)
+    for request in stored:
+        if request["resourceType"] == "MedicationRequest":
+            assert (request["status"], request["intent"]) == ("draft", "plan")
+            for dosage in request["dosageInstruction"]:
+                repeat = dosage["timing"]["repeat"]
+                times = len(repeat.get("timeOfDay", ())) or repeat["frequency"]
+                totals[repeat["boundsPeriod"]["start"]] += dosage["doseAndRate"][0]["doseQuantity"]["value"] * times
+    assert totals == {step.start.isoformat(): step.daily.value for step in made.schedule.steps}
+
+
+def test_the_same_plan_is_written_once(server):
+    """A second post finds the first; a questionnaire is not doubled either."""
+    patient = load(server, "long-diazepam")
+    made = plan(server, patient)
+    first, second = post_plan(server, made.bundle), post_plan(server, plan(server, patient).bundle)
+    assert (first.existing, second.existing) == (False, True)
+    assert first.careplan_reference == second.careplan_reference
+    assert len(server.search("CarePlan", {"patient": patient})) == 1
+    questionnaire = made.bundle["entry"][-3]["resource"]
+    assert len(server.search("Questionnaire", {"url": questionnaire["url"]})) == 1
+
+
+def test_the_same_plan_posted_at_once_is_one(server):
+    """Four clients with one plan leave one CarePlan, and each is told where it is."""
+    patient = load(server, "baclofen-tid")
+    bundle = plan(server, patient).bundle
+    with ThreadPoolExecutor(4) as pool:
+        posted = list(pool.map(lambda _: post_plan(FhirServer(server.base_url), bundle), range(4)))
+    assert len({each.careplan_reference for each in posted}) == 1
+    assert len(server.search("CarePlan", {"patient": patient})) == 1
+
+
+def test_the_server_finds_no_error_in_what_is_written(server):
+    """$validate of each resource: HAPI's instance validator, or our own checker."""
+    made = plan(server, load(server, "lorazepam-words"))
+    for entry in made.bundle["entry"]:
+        said = server.validate(entry["resource"])
+        wrong = [issue for issue in said["issue"] if issue["severity"] in ("error", "fatal")]
+        assert wrong == [], entry["resource"]["resourceType"]

@@ -1,0 +1,186 @@
+"""What this project relies on, asked of the sandbox and of a real HAPI alike."""
+
+from uuid import uuid4
+
+import pytest
+import requests
+
+from careplan.errors import NotFound, UpstreamRejected
+from careplan.fhir import json
+from careplan.fhir.server import FhirServer
+
+IDENTIFIERS = "https://careplan.example/fhir/NamingSystem/contract"
+
+
+@pytest.fixture
+def server(fhir_base):
+    return FhirServer(fhir_base)
+
+
+def patient(value=None):
+    value = value or str(uuid4())
+    return {"resourceType": "Patient", "identifier": [{"system": IDENTIFIERS, "value": value}]}
+
+
+def statement(subject, **more):
+    return {
+        "resourceType": "MedicationStatement",
+        "status": "active",
+        "medicationCodeableConcept": {"text": "diazepam"},
+        "subject": {"reference": subject},
+        **more,
+    }
+
+
+def send(method, url, resource=None, **headers):
+    body = None if resource is None else json.dumps(resource).encode()
+    return requests.request(
+        method, url, data=body, headers={"Content-Type": "application/fhir+json", **headers}, timeout=60
+    )
+
+
+def created(base, resource, **headers):
+    answer = send("POST", f"{base}/{resource['resourceType']}", resource, Prefer="return=representation", **headers)
+    assert answer.status_code in (200, 201), answer.text
+    return answer.json()
+
+
+def transaction(*entries):
+    return {"resourceType": "Bundle", "type": "transaction", "entry": list(entries)}
+
+
+def post(resource, *, url=None, query=None):
+    request = {"method": "POST", "url": resource["resourceType"], **({"ifNoneExist": query} if query else {})}
+    return {"fullUrl": url or uuid4().urn, "resource": resource, "request": request}
+
+
+def test_a_resource_is_created_and_read_again(server, fhir_base):
+    """POST gives it an id and a first version; it is read by both."""
+    made = created(fhir_base, patient())
+    read = server.read(f"Patient/{made['id']}")
+    assert (read["id"], read["meta"]["versionId"]) == (made["id"], "1")
+    assert send("GET", f"{fhir_base}/Patient/{made['id']}/_history/1").status_code == 200
+
+
+def test_what_is_not_there_is_not_found(server):
+    """An unknown id is 404 and NotFound."""
+    with pytest.raises(NotFound):
+        server.read(f"Patient/none-{uuid4()}")
+
+
+def test_what_was_deleted_is_gone(fhir_base, server):
+    """A deleted resource is 410, and NotFound to us."""
+    made = created(fhir_base, patient())
+    assert send("DELETE", f"{fhir_base}/Patient/{made['id']}").status_code in (200, 204)
+    assert send("GET", f"{fhir_base}/Patient/{made['id']}").status_code == 410
+    with pytest.raises(NotFound):
+        server.read(f"Patient/{made['id']}")
+
+
+def test_an_update_with_a_stale_version_is_a_conflict(fhir_base):
+    """If-Match of an old version is refused with 409 or 412; of the current one it is taken."""
+    made = created(fhir_base, patient())
+    url = f"{fhir_base}/Patient/{made['id']}"
+    changed = {**made, "active": True}
+    assert send("PUT", url, changed, **{"If-Match": 'W/"1"'}).status_code == 200
+    assert send("PUT", url, {**made, "active": False}, **{"If-Match": 'W/"1"'}).status_code in (409, 412)
+    assert send("GET", url).json()["meta"]["versionId"] == "2"
+
+
+def test_a_client_may_choose_an_id(fhir_base):
+    """PUT of an id that is not there creates it."""
+    identity = f"chosen-{uuid4()}"
+    answer = send("PUT", f"{fhir_base}/Patient/{identity}", {**patient(), "id": identity})
+    assert answer.status_code == 201
+
+
+def test_a_conditional_create_makes_one(fhir_base, server):
+    """If-None-Exist with the same identifier finds the first."""
+    value = str(uuid4())
+    query = {"If-None-Exist": f"Patient?identifier={IDENTIFIERS}|{value}"}
+    first, second = (
+        created(fhir_base, patient(value), **query),
+        send("POST", f"{fhir_base}/Patient", patient(value), **query),
+    )
+    assert second.status_code == 200
+    found = server.search("Patient", {"identifier": f"{IDENTIFIERS}|{value}"})
+    assert [each["id"] for each in found] == [first["id"]]
+
+
+def test_a_search_finds_what_was_just_written(fhir_base, server):
+    """By patient, at once, with nobody else's in it."""
+    one, other = created(fhir_base, patient()), created(fhir_base, patient())
+    made = created(fhir_base, statement(f"Patient/{one['id']}"))
+    created(fhir_base, statement(f"Patient/{other['id']}"))
+    assert [each["id"] for each in server.search("MedicationStatement", {"patient": one["id"]})] == [made["id"]]
+
+
+def test_a_medication_comes_along(fhir_base, server):
+    """_include brings the Medication that is referred to."""
+    someone = created(fhir_base, patient())
+    drug = created(fhir_base, {"resourceType": "Medication", "code": {"text": "diazepam 5 mg"}})
+    resource = statement(f"Patient/{someone['id']}", medicationReference={"reference": f"Medication/{drug['id']}"})
+    del resource["medicationCodeableConcept"]
+    created(fhir_base, resource)
+    found = server.search(
+        "MedicationStatement", {"patient": someone["id"], "_include": "MedicationStatement:medication"}
+    )
+    assert {each["resourceType"] for each in found} == {"MedicationStatement", "Medication"}
+
+
+def test_every_page_is_followed(fhir_base, server):
+    """Seven resources in pages of three are seven."""
+    someone = created(fhir_base, patient())
+    server.transaction(transaction(*(post(statement(f"Patient/{someone['id']}")) for _ in range(7))))
+    found = server.search("MedicationStatement", {"patient": someone["id"], "_count": "3"})
+    assert len({each["id"] for each in found}) == 7
+
+
+def test_a_transaction_resolves_its_own_references(server):
+    """urn:uuid references become the ids the server gave; entries come back in order."""
+    urn = uuid4().urn
+    answer = server.transaction(transaction(post(statement(urn)), post(patient(), url=urn)))
+    locations = [entry["response"]["location"] for entry in answer["entry"]]
+    made = [
+        next(p for p in locations if kind in p).split("/_history")[0].split("/")[-1]
+        for kind in ("Statement/", "Patient/")
+    ]
+    assert server.read(f"MedicationStatement/{made[0]}")["subject"]["reference"] == f"Patient/{made[1]}"
+
+
+def test_a_transaction_is_all_or_nothing(server):
+    """One reference that leads nowhere, and nothing of the rest is written."""
+    value = str(uuid4())
+    with pytest.raises(UpstreamRejected):
+        server.transaction(transaction(post(patient(value)), post(statement(f"Patient/none-{uuid4()}"))))
+    assert server.search("Patient", {"identifier": f"{IDENTIFIERS}|{value}"}) == []
+
+
+def test_a_conditional_create_in_a_transaction_points_at_what_is_there(fhir_base, server):
+    """References to an entry that exists already lead to the existing resource."""
+    value, urn = str(uuid4()), uuid4().urn
+    there = created(fhir_base, patient(value))
+    entry = post(patient(value), url=urn, query=f"Patient?identifier={IDENTIFIERS}%7C{value}")
+    server.transaction(transaction(entry, post(statement(urn))))
+    assert len(server.search("MedicationStatement", {"patient": there["id"]})) == 1
+
+
+def test_an_invalid_code_is_refused(fhir_base):
+    """A status that R4 does not have is not stored."""
+    someone = created(fhir_base, patient())
+    answer = send("POST", f"{fhir_base}/MedicationStatement", statement(f"Patient/{someone['id']}", status="maybe"))
+    assert answer.status_code in (400, 422)
+    assert answer.json()["resourceType"] == "OperationOutcome"
+
+
+def test_validate_tells_errors(server):
+    """$validate finds a wrong status and nothing wrong with a right one."""
+    wrong = server.validate(statement("Patient/x", status="maybe"))
+    assert {"error"} <= {issue["severity"] for issue in wrong["issue"]}
+
+
+def test_the_capability_statement_is_r4(server):
+    """4.0.1, with the transaction that plans are written by."""
+    said = server.capabilities()
+    assert said["fhirVersion"] == "4.0.1"
+    assert "transaction" in {each["code"] for each in said["rest"][0]["interaction"]}
