@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -40,6 +41,9 @@ def hapi_base():
         reason = f"a real HAPI needs {' and '.join(missing)} (Java 17 and Maven)"
         (pytest.fail if os.environ.get("CAREPLAN_REQUIRE_HAPI") else pytest.skip)(reason)
     # Searches are answered from a cache for a minute, as in most installations.
+    print(
+        "\nStarting a real HAPI; the first time it is built, which takes minutes ...", file=sys.__stderr__, flush=True
+    )
     options = {**os.environ, "HAPI_OPTIONS": "-Dhapi.exitWithStdin=true -Dhapi.reuseSearchMillis=60000"}
     with subprocess.Popen(
         [RUN_HAPI, "0"],

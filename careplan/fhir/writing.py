@@ -71,7 +71,7 @@ def plan_identity(schedule: TaperSchedule, context: PlanContext) -> UUID:
         schedule.profile.drug,
         schedule.profile.version,
         context.engine_version,
-        str(schedule.regimen.daily),
+        *(f"{each.dose} {each.when} {each.time}" for each in schedule.regimen.administrations),
         schedule.starts_on.isoformat(),
         *(source.versioned for source in schedule.regimen.sources),
         *(f"{name}={value}" for name, value in sorted(context.parameters.items())),

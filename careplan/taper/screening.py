@@ -59,6 +59,7 @@ def screen(
     return (
         *_age(profile, facts, limits, today),
         *_dose(regimen, profile, limits, diazepam_mg),
+        *_record(facts),
         *_kidney(profile, facts, limits, today),
         *_findings(profile, facts, precautions),
     )
@@ -153,6 +154,17 @@ def _age(profile: TaperProfile, facts: PatientFacts, limits: Limits, today: date
 def years_between(birth: date, today: date) -> int:
     """Completed years of age on *today*."""
     return today.year - birth.year - ((today.month, today.day) < (birth.month, birth.day))
+
+
+def _record(facts: PatientFacts) -> Iterator[DetectedIssue]:
+    if not any(finding.where == "condition" for finding in facts.findings):
+        yield DetectedIssue(
+            IssueCode.RECORD_INCOMPLETE,
+            "warning",
+            "No condition is recorded at all: pregnancy, seizures and other reasons to refer could not be looked for.",
+            expression="Condition",
+            settle="Ask the patient about them before signing.",
+        )
 
 
 def _dose(

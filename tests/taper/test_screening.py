@@ -35,10 +35,13 @@ LIVER = Precaution(
 )
 
 
-def issues(*findings, birth=date(1980, 1, 1), diazepam=10, drug_class="benzodiazepine", egfr=None, **changes):
+HARMLESS = Finding("Condition/h", (), "hay fever", "condition")
+
+
+def issues(*findings, birth=date(1980, 1, 1), diazepam=10, drug_class="benzodiazepine", egfr=None, recorded=True):
     rules = profile(*TABLETS)
     object.__setattr__(rules, "drug_class", drug_class)
-    facts = PatientFacts("Patient/x", birth, findings, egfr)
+    facts = PatientFacts("Patient/x", birth, (*findings, *([HARMLESS] if recorded else [])), egfr)
     return screen(
         regimen(5, 5),
         rules,
@@ -61,6 +64,11 @@ def condition(*codings, text="", current=True):
 def test_an_adult_without_findings_has_no_issue():
     """Nothing to say is an empty tuple."""
     assert issues() == ()
+
+
+def test_a_record_without_any_condition_proves_nothing():
+    """What could not be looked for is said, not taken as absent."""
+    assert codes(recorded=False) == {("record-incomplete", "warning")}
 
 
 @pytest.mark.parametrize(
