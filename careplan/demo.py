@@ -14,6 +14,7 @@ from html import unescape
 from importlib import resources
 from typing import Any
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import requests
 from rich.console import Console
@@ -49,9 +50,12 @@ class SyntheticPatient:
 def run_demo(settings: Settings, *, port: int, fhir_base: str | None, load: bool, patient: str | None) -> None:
     """Serve until SIGINT or SIGTERM. Raises OSError, with a sentence, when that cannot begin."""
     console = Console() if Console().is_terminal else Console(width=120)
-    patients = synthetic_patients()
-    shown = _chosen(patients, patient)
-    if fhir_base and not (load or is_loopback(urlsplit(fhir_base).hostname or "")):
+    elsewhere = bool(fhir_base) and not is_loopback(urlsplit(fhir_base or "").hostname or "")
+    # On a server that others use too, nobody's resources are overwritten: ids end in a mark of this run.
+    mark = f"-{uuid4().hex[:8]}" if elsewhere else ""
+    patients = synthetic_patients(mark)
+    shown = _chosen(patients, patient, mark)
+    if elsewhere and not load:
         raise OSError(f"{fhir_base} is not on this machine. To write the synthetic patients there, say so: --load.")
     if not is_loopback(settings.host):
         raise OSError("The demo has no sign-in and listens on this machine only: CAREPLAN_HOST=127.0.0.1.")
@@ -73,11 +77,20 @@ def run_demo(settings: Settings, *, port: int, fhir_base: str | None, load: bool
     console.print("\nStopped.")
 
 
-def synthetic_patients() -> list[SyntheticPatient]:
-    """Those that come with the sandbox, in the order of their file names."""
+def synthetic_patients(mark: str = "") -> list[SyntheticPatient]:
+    """Those that come with the sandbox, in the order of their file names; *mark* is put behind every id."""
     folder = resources.files("careplan.sandbox") / "patients"
     files = sorted((each for each in folder.iterdir() if each.name.endswith(".json")), key=lambda each: each.name)
-    return [_synthetic(json.loads(each.read_bytes())) for each in files]
+    return [_synthetic(json.loads(_marked(each.read_text(encoding="utf-8"), mark))) for each in files]
+
+
+def _marked(text: str, mark: str) -> str:
+    """The transaction with *mark* behind each id it gives, wherever that resource is named."""
+    for entry in json.loads(text)["entry"]:
+        kind, identity = entry["resource"]["resourceType"], entry["resource"]["id"]
+        text = text.replace(f'{kind}/{identity}"', f'{kind}/{identity}{mark}"')
+        text = text.replace(f'"id": "{identity}"', f'"id": "{identity}{mark}"')
+    return text
 
 
 def _synthetic(bundle: Resource) -> SyntheticPatient:
@@ -90,8 +103,8 @@ def _about(patient: Mapping[str, Any]) -> str:
     return unescape(re.sub(r"<[^>]+>", "", patient["text"]["div"])).removeprefix("Synthetic. ")
 
 
-def _chosen(patients: Sequence[SyntheticPatient], wanted: str | None) -> SyntheticPatient:
-    by_id = {each.patient_id: each for each in patients}
+def _chosen(patients: Sequence[SyntheticPatient], wanted: str | None, mark: str) -> SyntheticPatient:
+    by_id = {each.patient_id.removesuffix(mark): each for each in patients}
     if wanted is None:
         return by_id.get(FIRST_SHOWN, patients[0])
     if wanted not in by_id:

@@ -10,6 +10,7 @@ import sys
 import requests
 
 from careplan.demo import synthetic_patients
+from careplan.fhir import json
 
 
 def test_the_demo_plans_serves_and_stops():
@@ -42,3 +43,13 @@ def test_the_demo_plans_serves_and_stops():
     assert demo.returncode == 0, errors
     assert "Stopped." in rest
     assert "Traceback" not in errors
+
+
+def test_ids_of_a_run_replace_all_the_usual_ones():
+    """On a server that others use, neither ids nor references are those that someone else may have."""
+    usual = {entry["resource"]["id"] for each in synthetic_patients() for entry in each.bundle["entry"]}
+    for each in synthetic_patients("-0f0f"):
+        text = json.dumps(each.bundle)
+        named = set(re.findall(r'"(?:id|reference|url)":"(?:[A-Za-z]+/)?([^"]+)"', text))
+        assert not named & usual
+        assert each.patient_id.endswith("-0f0f")

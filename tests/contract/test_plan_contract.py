@@ -2,22 +2,19 @@
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from copy import deepcopy
 from datetime import date
 from decimal import Decimal
-from pathlib import Path
 from uuid import uuid4
 
 import pytest
 
 from careplan.catalog import load_catalog
-from careplan.fhir import json
+from careplan.demo import synthetic_patients
 from careplan.fhir.posting import post_plan
 from careplan.fhir.record import fetch_record
 from careplan.fhir.server import FhirServer
 from careplan.planning import plan_taper
 
-PATIENTS = Path(__file__).parents[2] / "careplan" / "sandbox" / "patients"
 TODAY = date(2026, 11, 24)
 PLANNED = ["long-diazepam", "lorazepam-words", "alprazolam-request", "clonazepam-night", "baclofen-tid"]
 
@@ -29,14 +26,10 @@ def server(fhir_base):
 
 def load(server, name):
     """Put a synthetic patient on the server under ids of this run, and give the patient's id."""
-    text, mark = (PATIENTS / f"{name}.json").read_text(encoding="utf-8"), uuid4().hex[:8]
-    bundle = json.loads(text)
-    for entry in deepcopy(bundle)["entry"]:
-        label = f"{entry['resource']['resourceType']}/{entry['resource']['id']}"
-        text = text.replace(f'{label}"', f'{label}-{mark}"')
-        text = text.replace(f'"id": "{entry["resource"]["id"]}"', f'"id": "{entry["resource"]["id"]}-{mark}"')
-    server.transaction(json.loads(text))
-    return f"{name}-{mark}"
+    mark = f"-{uuid4().hex[:8]}"
+    patient = next(each for each in synthetic_patients(mark) if each.patient_id == name + mark)
+    server.transaction(patient.bundle)
+    return patient.patient_id
 
 
 def plan(server, patient):
