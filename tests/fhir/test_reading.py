@@ -185,6 +185,15 @@ def test_a_confirmed_dose_stands_for_what_could_not_be_read():
     assert {("no-dosage", "warning"), ("confirmed-by-caller", "information")} <= codes(drug)
 
 
+def test_a_confirmed_dose_of_what_has_ended_is_told():
+    """The record and the person disagree; the plan says so and still names its source."""
+    ended = statement(status="completed", effectivePeriod={"start": "2020-01-01", "end": "2021-01-01"})
+    drug = only(ended, confirm=[Confirmation("diazepam", {"text": "5 mg twice daily"})])
+    assert drug.regimen
+    assert [source.reference for source in drug.regimen.sources] == ["MedicationStatement/1"]
+    assert ("status-not-current", "warning") in codes(drug)
+
+
 def test_no_confirmation_makes_an_injection_a_tablet():
     """What is confirmed is a dose, not the form."""
     confirmation = Confirmation("diazepam", {"text": "5 mg twice daily"})

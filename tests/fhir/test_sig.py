@@ -1,0 +1,40 @@
+import tomllib
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from careplan.fhir.dosage import DailyDose, NotRead, read_dosage
+from careplan.fhir.sig import read_sig
+
+FILE = Path(__file__).with_name("sig_cases.toml")
+CASES = tomllib.loads(FILE.read_text(encoding="utf-8"), parse_float=Decimal)["case"]
+UNDERSTOOD = [case for case in CASES if "daily" in case]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case["sig"])
+def test_directions_are_read_as_a_reader_would(case):
+    """A number where the words are wholly understood, else none."""
+    read = read_dosage({"text": case["sig"]})
+    if "daily" not in case:
+        assert isinstance(read, NotRead), read
+        return
+    assert isinstance(read, DailyDose), read
+    assert ([read.low, read.high], read.unit) == (case["daily"], case["unit"])
+    assert read.as_needed == case.get("as_needed", False)
+
+
+@given(st.sampled_from(UNDERSTOOD), st.text("bcdfgjkvwxz", min_size=4, max_size=9))
+def test_a_word_that_is_not_known_ends_it(case, word):
+    """Whatever is left over means not understood, and is shown."""
+    directions = read_sig(f"{word} {case['sig']}")
+    assert word in directions.remainder
+
+
+@given(st.text(max_size=40))
+def test_any_text_has_an_answer(text):
+    """A number above zero, or a reason; never a crash."""
+    read = read_dosage({"text": text})
+    assert isinstance(read, NotRead) or 0 <= read.low <= read.high
