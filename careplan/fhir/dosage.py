@@ -37,6 +37,7 @@ _UNDERSTOOD = {
     "boundsPeriod", "boundsDuration", "boundsRange", "count", "countMax", "frequency", "frequencyMax", "period",
     "periodMax", "periodUnit", "dayOfWeek", "timeOfDay", "when", "offset", "id", "extension",
 }  # fmt: skip
+_MAGNITUDE = 9  # powers of ten; beyond it a number is a slip, and Decimal arithmetic is no longer exact
 _RATES = ("rateQuantity", "rateRatio", "rateRange", "rateSimpleQuantity")
 
 
@@ -322,14 +323,15 @@ def _unit_of(quantity: Mapping[str, Any]) -> str | None:
 
 
 def _decimal(value: Any) -> Decimal | None:
-    """An exact, finite number; None for everything else."""
+    """An exact number of a size that a dose or a time can have; None for everything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
         return None
     try:
         exact = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     except InvalidOperation:
         return None
-    return exact if exact.is_finite() else None
+    sensible = exact.is_finite() and (not exact or -_MAGNITUDE < exact.adjusted() < _MAGNITUDE)
+    return exact if sensible else None
 
 
 # --- how often ----------------------------------------------------------------------------------------------------

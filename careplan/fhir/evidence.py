@@ -78,6 +78,22 @@ def evidence_of(
     yield Evidence(resource, label, medicine, medicine.ingredient, True, since, administrations, basis, issues)
 
 
+def other_versions(index: ResourceIndex) -> Iterator[DetectedIssue]:
+    """Medication lists of DSTU2 and DSTU1, which R4 has no type for."""
+    for resource in index.of_type("MedicationOrder", "MedicationPrescription"):
+        kind = str(resource["resourceType"])
+        text = f"{kind} belongs to an older FHIR version, which is not read."
+        yield issue_of(
+            IssueCode.FHIR_VERSION_SHAPE,
+            "error",
+            text,
+            kind,
+            label_of(resource),
+            seen=kind,
+            settle="Send it as FHIR R4.",
+        )
+
+
 def _not_r4(resource: Resource, label: str) -> DetectedIssue:
     """R5 has one `medication` where R4 has medicationCodeableConcept or medicationReference."""
     kind = str(resource["resourceType"])

@@ -17,7 +17,7 @@ from careplan.errors import BadRequest
 from careplan.fhir.bundle import Resource, ResourceIndex, id_in, label_of, objects_in
 from careplan.fhir.coding import codings_of
 from careplan.fhir.dosage import read_dosages
-from careplan.fhir.evidence import Evidence, dose_in_mg, evidence_of
+from careplan.fhir.evidence import Evidence, dose_in_mg, evidence_of, other_versions
 from careplan.fhir.facts import read_facts
 from careplan.fhir.status import MEDICATION_TYPES, issue_of
 from careplan.taper.dose import plain
@@ -104,7 +104,9 @@ def read_record(
     for each in evidence:
         by_drug.setdefault(each.ingredient.name, []).append(each)
     drugs = tuple(_read_drug(found, index, today, confirmations) for found in by_drug.values())
-    return Reading(subject, read_facts(subject, index, vocabulary, today), drugs, (*issues, *_plans(index)))
+    return Reading(
+        subject, read_facts(subject, index, vocabulary, today), drugs, (*issues, *other_versions(index), *_plans(index))
+    )
 
 
 # --- whose record -------------------------------------------------------------------------------------------------

@@ -259,3 +259,9 @@ def test_r5_is_named():
     """An R5 statement has `medication`; it is refused by name, not half read."""
     reading = read({**statement(), "medication": {"concept": rxnorm("197591")}})
     assert reading.issues[0].code == "fhir-version-shape"
+
+
+def test_an_older_version_is_named():
+    """A DSTU2 MedicationOrder is no R4 list; it is said, not passed over."""
+    issue = read({"resourceType": "MedicationOrder", "id": "o"}).issues[0]
+    assert (issue.code, issue.severity, issue.reference) == ("fhir-version-shape", "error", "MedicationOrder/o")
