@@ -43,7 +43,7 @@ def loads(text: bytes | str) -> Any:
         raise BadRequest(f"This is not JSON: {error.msg} at {where}.") from error
     except RecursionError as error:
         raise _too_deep() from error
-    _check_depth(value, MAX_DEPTH)
+    _check_depth(value, MAX_DEPTH - 1)
     if _ESCAPED_SURROGATE.search(text):
         _check_characters(value)
     return value

@@ -174,7 +174,7 @@ class FhirServer:
             return None
         if len(links) > 1 or not isinstance(links[0], str):
             raise UpstreamError(f"The FHIR server {_place(page_url)} gave a link to the next page without one address.")
-        url = urljoin(page_url, links[0])
+        url = _joined(page_url, links[0])
         if not self._is_ours(url):
             raise UpstreamError(
                 f"The link to the next page leads to {_place(url)}, outside {_place(self.base_url)}, and is not "
@@ -206,7 +206,7 @@ class FhirServer:
             with response:
                 if response.status_code not in _REDIRECTS:
                     return self._body(response, limit), response.url
-                url, query = urljoin(response.url, response.headers.get("Location", "")), None
+                url, query = _joined(response.url, response.headers.get("Location", "")), None
             if not self._is_ours(url):
                 raise UpstreamError(
                     f"{_place(self.base_url)} redirects to {_place(url)}, which is not followed. If that is where the "
@@ -327,6 +327,14 @@ def _checked_base(base_url: str) -> str:
 
 def _origin(parts: Any) -> tuple[str, str, int | None]:
     return parts.scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme)
+
+
+def _joined(base: str, link: str) -> str:
+    """*link* as seen from *base*; what is no address stays as it is, and is nobody's."""
+    try:
+        return urljoin(base, link)
+    except ValueError:
+        return link
 
 
 def _place(url: str) -> str:

@@ -184,3 +184,144 @@ def test_the_capability_statement_is_r4(server):
     said = server.capabilities()
     assert said["fhirVersion"] == "4.0.1"
     assert "transaction" in {each["code"] for each in said["rest"][0]["interaction"]}
+
+
+def plan(someone, **more):
+    return {
+        "resourceType": "CarePlan",
+        "status": "draft",
+        "intent": "plan",
+        "subject": {"reference": f"Patient/{someone['id']}"},
+        **more,
+    }
+
+
+def test_a_plan_comes_with_its_steps_and_goal(fhir_base, server):
+    """By CarePlan:activity-reference and CarePlan:goal: R4 has no search for the requests of a plan."""
+    someone = created(fhir_base, patient())
+    step, goal = uuid4().urn, uuid4().urn
+    about = {"subject": {"reference": f"Patient/{someone['id']}"}}
+    drug = {"medicationCodeableConcept": {"text": "diazepam"}}
+    request = {"resourceType": "MedicationRequest", "status": "draft", "intent": "plan", **drug, **about}
+    aim = {"resourceType": "Goal", "lifecycleStatus": "proposed", "description": {"text": "none"}, **about}
+    whole = plan(someone, activity=[{"reference": {"reference": step}}], goal=[{"reference": goal}])
+    server.transaction(transaction(post(whole), post(request, url=step), post(aim, url=goal)))
+    includes = ["CarePlan:activity-reference", "CarePlan:goal"]
+    found = server.search("CarePlan", {"patient": someone["id"], "_include": includes})
+    assert {each["resourceType"] for each in found} == {"CarePlan", "MedicationRequest", "Goal"}
+    by_step = {"activity-reference": next(each["id"] for each in found if each["resourceType"] == "MedicationRequest")}
+    assert len(server.search("CarePlan", by_step)) == 1
+
+
+def test_a_plan_is_found_by_its_protocol_and_identifier(fhir_base, server):
+    """By the canonical URL of the PlanDefinition, and by our own identifier."""
+    someone, value = created(fhir_base, patient()), str(uuid4())
+    protocol = f"https://careplan.example/fhir/PlanDefinition/{value}"
+    identifier = [{"system": IDENTIFIERS, "value": value}]
+    made = created(fhir_base, plan(someone, identifier=identifier, instantiatesCanonical=[protocol]))
+    for query in ({"instantiates-canonical": protocol}, {"identifier": f"{IDENTIFIERS}|{value}", "status": "draft"}):
+        assert [each["id"] for each in server.search("CarePlan", query)] == [made["id"]], query
+
+
+def test_who_made_a_plan_is_found_by_the_plan(fhir_base, server):
+    """Provenance by its target."""
+    someone = created(fhir_base, patient())
+    made = created(fhir_base, plan(someone))
+    target = {"reference": f"CarePlan/{made['id']}"}
+    agent = {"who": {"display": "made up"}}
+    record = {"resourceType": "Provenance", "target": [target], "recorded": "2026-01-05T10:00:00Z", "agent": [agent]}
+    trace = created(fhir_base, record)
+    assert [each["id"] for each in server.search("Provenance", {"target": target["reference"]})] == [trace["id"]]
+
+
+def test_answers_are_found_by_their_questionnaire(fhir_base, server):
+    """QuestionnaireResponse by canonical URL."""
+    someone = created(fhir_base, patient())
+    url = f"https://careplan.example/fhir/Questionnaire/{uuid4()}"
+    about = {"subject": {"reference": f"Patient/{someone['id']}"}}
+    response = {"resourceType": "QuestionnaireResponse", "status": "completed", "questionnaire": url, **about}
+    made = created(fhir_base, response)
+    found = server.search("QuestionnaireResponse", {"questionnaire": url, "patient": someone["id"]})
+    assert [each["id"] for each in found] == [made["id"]]
+
+
+def test_digits_are_kept(fhir_base, server):
+    """2.50 mg comes back as 2.50 mg."""
+    someone = created(fhir_base, patient())
+    dose = json.loads('{"value": 2.50, "unit": "mg", "system": "http://unitsofmeasure.org", "code": "mg"}')
+    dosage = [{"doseAndRate": [{"doseQuantity": dose}]}]
+    made = created(fhir_base, statement(f"Patient/{someone['id']}", dosage=dosage))
+    kept = server.read(f"MedicationStatement/{made['id']}")["dosage"][0]["doseAndRate"][0]["doseQuantity"]
+    assert str(kept["value"]) == "2.50"
+
+
+def test_what_is_referred_to_is_not_deleted(fhir_base):
+    """409 while a statement refers to the patient."""
+    someone = created(fhir_base, patient())
+    created(fhir_base, statement(f"Patient/{someone['id']}"))
+    assert send("DELETE", f"{fhir_base}/Patient/{someone['id']}").status_code == 409
+
+
+def test_an_update_that_changes_nothing_is_no_new_version(fhir_base):
+    """So that loading the same twice leaves no trace."""
+    made = created(fhir_base, patient())
+    answer = send("PUT", f"{fhir_base}/Patient/{made['id']}", made)
+    assert (answer.status_code, answer.headers["ETag"]) == (200, 'W/"1"')
+
+
+def test_numbers_are_ids_of_the_server(fhir_base):
+    """A client cannot choose one (HAPI-0960)."""
+    answer = send("PUT", f"{fhir_base}/Patient/987654321", {**patient(), "id": "987654321"})
+    assert answer.status_code == 400
+
+
+def test_an_id_must_be_that_of_the_address(fhir_base):
+    """In a PUT of its own. HAPI takes the one of the address in a transaction; the sandbox refuses there too."""
+    answer = send("PUT", f"{fhir_base}/Patient/one-{uuid4()}", {**patient(), "id": "another"})
+    assert answer.status_code == 400
+
+
+def test_an_unknown_search_parameter_is_refused(fhir_base):
+    """By the sandbox as by HAPI: ignored, it would find everything."""
+    assert send("GET", f"{fhir_base}/Patient?no-such-parameter=1").status_code == 400
+
+
+def test_a_condition_that_fits_several_is_412(fhir_base):
+    """A conditional create does not choose."""
+    value = str(uuid4())
+    created(fhir_base, patient(value))
+    created(fhir_base, patient(value))
+    query = f"Patient?identifier={IDENTIFIERS}|{value}"
+    assert send("POST", f"{fhir_base}/Patient", patient(value), **{"If-None-Exist": query}).status_code == 412
+
+
+def test_a_stale_version_undoes_the_whole_transaction(fhir_base, server):
+    """ifMatch of an entry is 409 or 412, and nothing is written."""
+    value = str(uuid4())
+    made = created(fhir_base, patient())
+    stale = {"method": "PUT", "url": f"Patient/{made['id']}", "ifMatch": 'W/"7"'}
+    entries = (post(patient(value)), {"resource": {**made, "active": True}, "request": stale})
+    with pytest.raises(UpstreamRejected) as caught:
+        server.transaction(transaction(*entries))
+    assert caught.value.upstream_status in (409, 412)
+    assert server.search("Patient", {"identifier": f"{IDENTIFIERS}|{value}"}) == []
+
+
+def test_a_version_that_never_was_is_not_found(fhir_base):
+    """404 for it, 200 for the one there is."""
+    made = created(fhir_base, patient())
+    assert send("GET", f"{fhir_base}/Patient/{made['id']}/_history/7").status_code == 404
+
+
+def test_a_reference_to_the_wrong_type_is_refused(fhir_base):
+    """An activity of a plan cannot be a Patient; HAPI says 422, the sandbox 400."""
+    someone = created(fhir_base, patient())
+    wrong = plan(someone, activity=[{"reference": {"reference": f"Patient/{someone['id']}"}}])
+    assert send("POST", f"{fhir_base}/CarePlan", wrong).status_code in (400, 422)
+
+
+def test_a_body_that_is_no_json_is_refused(fhir_base):
+    """400 with an OperationOutcome."""
+    headers = {"Content-Type": "application/fhir+json"}
+    answer = requests.post(f"{fhir_base}/Patient", data=b'{"resourceType": ', headers=headers, timeout=60)
+    assert (answer.status_code, answer.json()["resourceType"]) == (400, "OperationOutcome")

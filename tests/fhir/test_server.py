@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from flask import Flask, Response, request
 
-from careplan.errors import NotFound, UpstreamError, UpstreamRejected, UpstreamTimeout
+from careplan.errors import BadRequest, NotFound, UpstreamError, UpstreamRejected, UpstreamTimeout
 from careplan.fhir.server import FhirServer
 from careplan.serving import address_of, listen, serving
 
@@ -109,3 +109,236 @@ def test_silence_has_an_end():
 
     with pytest.raises(UpstreamTimeout):
         ask(slow, lambda s: s.read("Patient/p"), timeout=0.3)
+
+
+def counting(*answers):
+    """A view that gives one of *answers* after the other, and the calls it has had."""
+    calls: list[str] = []
+
+    def view(path):
+        calls.append(request.method)
+        return answers[min(len(calls), len(answers)) - 1]()
+
+    return view, calls
+
+
+def read(server):
+    return server.read("Patient/p")
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+def test_a_get_is_tried_again(status):
+    """When the server says it is busy, or its proxy that it is down for a moment."""
+    view, calls = counting(lambda: answer("", status, **{"Retry-After": "0"}), lambda: answer(PATIENT))
+    assert ask(view, read)["id"] == "p"
+    assert len(calls) == 2
+
+
+def test_patience_has_an_end():
+    """After three times the caller is told, and when the server wants to be asked again."""
+    view, calls = counting(lambda: answer("", 429, **{"Retry-After": "0"}))
+    with pytest.raises(UpstreamError, match=r"too much to do \(429\)\. It asks to come back in 0 seconds"):
+        ask(view, read)
+    assert len(calls) == 3
+
+
+def test_a_failure_that_is_no_pause_is_not_tried_again():
+    """500 is a bug over there."""
+    view, calls = counting(lambda: answer("", 500))
+    with pytest.raises(UpstreamError, match=r"failed \(500\)"):
+        ask(view, read)
+    assert len(calls) == 1
+
+
+def drip():
+    """A byte now and then: each arrives in time, the whole never."""
+    import time
+
+    for _ in range(100):
+        time.sleep(0.05)
+        yield b" "
+
+
+@pytest.mark.parametrize(
+    ("view", "error", "says"),
+    [
+        (lambda path: answer(iter([PATIENT]), **{"Content-Length": "1000"}), UpstreamError, "broke off"),
+        (lambda path: answer(drip()), UpstreamTimeout, "did not answer within 0.5 seconds"),
+        (lambda path: answer(b" " * 1_000_000 for _ in range(1)), UpstreamError, "answered with nothing"),
+        (lambda path: answer(""), UpstreamError, "answered with nothing instead of FHIR JSON"),
+        (lambda path: answer("[1]"), UpstreamError, "not a resource"),
+        (lambda path: answer("<Patient/>"), UpstreamError, "an HTML or XML page"),
+        (lambda path: answer('{"resourceType": "Patient", "id": "p", "id": "q"}'), UpstreamError, "same name twice"),
+        (lambda path: answer('{"resourceType": "Patient", "x": NaN}'), UpstreamError, "NaN is not a number"),
+        (lambda path: answer('{"resourceType": "<script>"}'), UpstreamError, "gave no resource for Patient/p"),
+        (lambda path: answer("", 401), UpstreamRejected, "sign in again"),
+        (lambda path: answer("", 403), UpstreamRejected, "ask for wider access"),
+        (
+            lambda path: answer("", 301, Location="https://elsewhere.example/fhir"),
+            UpstreamError,
+            "redirects to elsewhere",
+        ),
+        (lambda path: answer("", 302, Location=request.url), UpstreamError, "more than 3 times"),
+    ],
+)
+def test_what_cannot_be_used_is_said(view, error, says):
+    """With the place, and what would help."""
+    with pytest.raises(error, match=says) as caught:
+        ask(view, read, timeout=0.5)
+    assert "127.0.0.1" in caught.value.message
+
+
+def test_too_much_is_not_read_to_the_end():
+    """An answer without an end would fill the memory."""
+
+    def endless(path):
+        return answer(b" " * 1_000_000 for _ in range(1000))
+
+    with pytest.raises(UpstreamError, match="sent more than 50 MB"):
+        ask(endless, read, timeout=30)
+
+
+def test_pages_have_an_end():
+    """A server that always has one more page is not followed for ever."""
+    calls: list[str] = []
+
+    def view(path):
+        calls.append(request.method)
+        return page(f"{request.base_url}?page={len(calls)}")
+
+    with pytest.raises(UpstreamError, match="more than 200 pages"):
+        ask(view, search)
+    assert len(calls) == 200
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        "http://user:secret@127.0.0.1/fhir?page=2",
+        "/other?page=2",
+        "/fhirother?page=2",
+        "/fhir/../admin?page=2",
+        "/fhir/%2e%2e/admin?page=2",
+        "//elsewhere.example/fhir?page=2",
+        "file:///etc/passwd",
+        "http://[::1/fhir",
+    ],
+)
+def test_credentials_go_nowhere_else(link):
+    """The link to the next page may not leave the base address by any trick."""
+    with pytest.raises(UpstreamError) as caught:
+        ask(lambda path: page(link), search)
+    assert "secret" not in caught.value.message
+
+
+def test_a_relative_link_and_a_redirect_within_the_server_are_followed():
+    """Both occur, and both stay where the credentials belong."""
+
+    def view(path):
+        if "page" in request.args:
+            return answer(f'{{"resourceType": "Bundle", "type": "searchset", "entry": [{{"resource": {OTHER}}}]}}')
+        return page("/fhir?page=2") if path == "v2" else answer("", 307, Location="/fhir/v2")
+
+    assert [each["id"] for each in ask(view, search)] == ["p", "q"]
+
+
+OTHER = PATIENT.replace('"p"', '"q"')
+
+
+@pytest.mark.parametrize(
+    ("entry", "says"),
+    [
+        (
+            '{"resource": {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "throttled"}]},'
+            ' "search": {"mode": "outcome"}}',
+            r"came with an error, throttled, so the list is incomplete",
+        ),
+        ('{"fullUrl": "https://a.example/Patient/1"}', "entry without a resource"),
+        ("7", "entry without a resource"),
+    ],
+)
+def test_a_page_that_says_something_is_missing_is_no_list(entry, says):
+    """Epic, for one, puts what it left out into an OperationOutcome among the entries."""
+    with pytest.raises(UpstreamError, match=says):
+        ask(lambda path: answer(f'{{"resourceType": "Bundle", "type": "searchset", "entry": [{entry}]}}'), search)
+
+
+def test_warnings_among_the_entries_are_left_out():
+    """They are not what was searched for."""
+    warning = '{"resourceType": "OperationOutcome", "issue": [{"severity": "warning", "code": "informational"}]}'
+    entries = f'[{{"resource": {warning}, "search": {{"mode": "outcome"}}}}, {{"resource": {PATIENT}}}]'
+    found = ask(lambda path: answer(f'{{"resourceType": "Bundle", "type": "searchset", "entry": {entries}}}'), search)
+    assert [each["id"] for each in found] == ["p"]
+
+
+@pytest.mark.parametrize("entries", ["[]", '[{"response": {"status": "400 Bad Request"}}]', "[7]", '[{"response": 7}]'])
+def test_a_transaction_that_is_not_confirmed_is_an_error(entries):
+    """Every entry must have succeeded; some servers answer a transaction like a batch."""
+    said = f'{{"resourceType": "Bundle", "type": "transaction-response", "entry": {entries}}}'
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": [{}]}
+    with pytest.raises(UpstreamError, match="did not confirm every entry"):
+        ask(lambda path: answer(said), lambda s: s.transaction(bundle))
+
+
+def test_a_transaction_that_took_too_long_may_have_been_written():
+    """The message says so: to send it again blindly would write it twice."""
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": []}
+    with pytest.raises(UpstreamTimeout, match="may have been written"):
+        ask(lambda path: answer(drip()), lambda s: s.transaction(bundle), timeout=0.3)
+
+
+def test_only_transactions_are_written():
+    """A batch would be written in part."""
+    with pytest.raises(BadRequest, match="type transaction"):
+        FhirServer("http://127.0.0.1:9/fhir").transaction({"resourceType": "Bundle", "type": "batch"})
+
+
+def test_what_validate_says_no_to_is_an_answer():
+    """HAPI gives 400 to what it cannot parse, with an OperationOutcome."""
+    said = '{"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "structure"}]}'
+    found = ask(lambda path: answer(said, 400), lambda s: s.validate({"resourceType": "Patient", "x": 1}))
+    assert found["issue"][0]["code"] == "structure"
+
+
+@pytest.mark.parametrize(
+    "reference", ["Patient", "Patient/../metadata", "https://elsewhere.example/Patient/p", "Patient/p?x=1"]
+)
+def test_only_references_of_this_server_are_read(reference):
+    """Nothing else becomes part of an address."""
+    with pytest.raises(BadRequest):
+        FhirServer("http://127.0.0.1:9/fhir").read(reference)
+
+
+@pytest.mark.parametrize(
+    "base", ["ehr.example/fhir", "ftp://ehr.example", "http://a:b@ehr.example/fhir", "http://x/fhir?a=1"]
+)
+def test_a_base_is_an_address(base):
+    """Said at once rather than with the first question."""
+    with pytest.raises(BadRequest, match="has the form https://"):
+        FhirServer(base)
+
+
+def test_given_headers_are_sent():
+    """An access token, say; and that no cache may answer."""
+    seen: dict[str, str] = {}
+
+    def view(path):
+        seen.update(request.headers)
+        return answer(PATIENT)
+
+    app_headers = {"Authorization": "Bearer made-up"}
+    app = Flask("attentive")
+    app.add_url_rule("/fhir/<path:path>", "any", view)
+    taken = listen("127.0.0.1", 0)
+    with serving(app, taken), FhirServer(f"{address_of(taken)}/fhir", headers=app_headers) as server:
+        server.read("Patient/p")
+    assert (seen["Authorization"], seen["Cache-Control"]) == ("Bearer made-up", "no-cache")
+
+
+def test_nobody_there_is_said():
+    """A refused connection is the server's matter, and no timeout."""
+    taken = listen("127.0.0.1", 0)
+    base = f"{address_of(taken)}/fhir"
+    taken.close()
+    with FhirServer(base) as server, pytest.raises(UpstreamError, match="Check that the FHIR server runs"):
+        server.capabilities()
