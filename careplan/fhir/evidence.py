@@ -13,6 +13,7 @@ from careplan.fhir.bundle import Resource, ResourceIndex, label_of, objects_in, 
 from careplan.fhir.coding import PIECES, Medicine, NotIdentified, codings_of, identify, texts_of
 from careplan.fhir.dosage import DailyDose, NotRead, read_dosages
 from careplan.fhir.status import MEDICATION_TYPES, is_mistake_or_proposal, issue_of, status_now, used_since
+from careplan.fhir.units import UNSTATED
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Ingredient, Vocabulary
@@ -132,21 +133,11 @@ def _dose(
             settle="Confirm the dose and how often it is taken.",
         )
         return None, None, (issue,)
-    if len({str(each.get("sequence")) for each in dosages}) > 1:
-        issue = issue_of(
-            IssueCode.ALREADY_TAPERING,
-            "error",
-            "The dosages follow one another: the dose is being changed already.",
-            f"{kind}.{element}",
-            label,
-            seen=f"{len(dosages)} dosages in sequence",
-            settle="Continue that schedule, or replace it and confirm what is taken now.",
-        )
-        return None, None, (issue,)
     route = next((issue for issue in _routes(dosages, medicine, f"{kind}.{element}", label)), None)
     if route:
         return None, None, (route,)
-    return dose_in_mg(read_dosages(dosages, on=today), medicine, f"{kind}.{element}", label)
+    read = read_dosages(dosages, on=today, start=used_since(resource))
+    return dose_in_mg(read, medicine, f"{kind}.{element}", label)
 
 
 _ORAL_CODES = frozenset({"26643006", "PO", "SWALLOW", "20053000"})
@@ -192,34 +183,69 @@ def dose_in_mg(
     read: DailyDose | NotRead, medicine: Medicine, expression: str, label: str
 ) -> tuple[tuple[Administration, ...] | None, Basis | None, tuple[DetectedIssue, ...]]:
     if isinstance(read, NotRead):
-        code = read.code
-        if code is IssueCode.RATE_DOSE and medicine.ingredient.drug_class == "baclofen":
-            code = IssueCode.INTRATHECAL_BACLOFEN
-        return (
-            None,
-            None,
-            (
-                issue_of(
-                    code,
-                    "error",
-                    read.because,
-                    _within(expression, read.expression),
-                    label,
-                    seen=read.seen,
-                    settle=read.settle,
-                ),
-            ),
+        issue = issue_of(
+            _pump_or(read.code, medicine),
+            "error",
+            read.because,
+            _within(expression, read.expression),
+            label,
+            seen=read.seen,
+            settle=read.settle,
         )
-    problem = _not_a_number(read, expression, label)
+        return None, None, (issue,)
+    problem = _not_swallowed(read, medicine, expression, label) or _not_a_number(read, expression, label)
     if problem or read.administrations is None:
         return None, None, (problem or _not_daily(read, expression, label),)
-    factor, issues = _mg_per_unit(read.unit, medicine, expression, label)
+    factor, issues = _mg_per_unit(read, medicine, expression, label)
     if factor is None:
         return None, None, issues
+    contradiction = _other_mass(read, factor, expression, label)
+    if contradiction:
+        return None, None, (contradiction,)
     administrations = tuple(
         Administration(Dose(each.amount * factor), each.when, each.time) for each in read.administrations
     )
     return administrations, read.basis, issues
+
+
+def _pump_or(code: IssueCode, medicine: Medicine) -> IssueCode:
+    """A rate of baclofen is that of a pump."""
+    pump = code is IssueCode.RATE_DOSE and medicine.ingredient.drug_class == "baclofen"
+    return IssueCode.INTRATHECAL_BACLOFEN if pump else code
+
+
+def _not_swallowed(read: DailyDose, medicine: Medicine, expression: str, label: str) -> DetectedIssue | None:
+    """A dose that runs in at a rate, or whose words name another way into the body."""
+    if read.rate:
+        code = _pump_or(IssueCode.RATE_DOSE, medicine)
+        text = "The dose is given at a rate, as by an infusion or a pump."
+        where = f"{expression}[0].doseAndRate.rate"
+        return issue_of(code, "error", text, where, label, settle="Contact the team that runs it; plan by hand.")
+    if read.route:
+        text = "The directions name a route that is not by mouth and swallowed."
+        settle = "Only tablets that are swallowed are tapered; plan by hand."
+        where = f"{expression}[0].text"
+        return issue_of(IssueCode.ROUTE_NOT_ORAL, "error", text, where, label, seen=read.route, settle=settle)
+    return None
+
+
+def _other_mass(read: DailyDose, factor: Decimal, expression: str, label: str) -> DetectedIssue | None:
+    """Words such as "2 tablets (10 mg)" must fit the strength of the product; the mass may be that of one piece."""
+    if read.mass is None or read.unit in _MG_PER_UNIT or not read.administrations:
+        return None
+    intake = read.administrations[0].amount * factor
+    if read.mass == factor or (read.mass == intake and not read.each):
+        return None
+    text = f"The directions speak of {plain(read.mass)} mg; by the product one {read.unit} is {plain(factor)} mg."
+    return issue_of(
+        IssueCode.TEXT_CONTRADICTS_STRUCTURE,
+        "error",
+        text,
+        f"{expression}[0].text",
+        label,
+        seen=f"{plain(read.mass)} mg",
+        settle="Confirm the dose in mg.",
+    )
 
 
 def _within(expression: str, inner: str) -> str:
@@ -253,14 +279,16 @@ _MG_PER_UNIT = {"mg": Decimal(1), "g": Decimal(1000), "ug": Decimal("0.001")}
 
 
 def _mg_per_unit(
-    unit: str, medicine: Medicine, expression: str, label: str
+    read: DailyDose, medicine: Medicine, expression: str, label: str
 ) -> tuple[Decimal | None, tuple[DetectedIssue, ...]]:
     """mg in one *unit*: of mass by itself, of a piece or a mL by the strength of the product."""
+    unit = read.unit
     name = unit.strip().lower()
     if name in _MG_PER_UNIT:
         return _MG_PER_UNIT[name], ()
     strength = medicine.strength
-    if name == "ml" or name in PIECES:
+    counted = name in PIECES and not (unit == UNSTATED and read.basis == "text")
+    if name == "ml" or counted:
         if strength is None or strength.per_ml != (name == "ml"):
             return None, (
                 issue_of(
@@ -287,6 +315,8 @@ def _mg_per_unit(
             )
         return strength.dose.value, ()
     text = f"The dose is in {unit!r}, which is not an amount of {medicine.ingredient.name}."
+    if unit == UNSTATED:
+        text = "The directions give a number and not of what: tablets, or mg."
     issue = issue_of(
         IssueCode.UNIT_NOT_SUPPORTED, "error", text, expression, label, seen=unit, settle="Confirm the dose in mg."
     )

@@ -48,7 +48,7 @@ def test_a_dosage_is_a_daily_dose(dosage, low, high, unit):
         ({}, "no-dose", "doseAndRate"),
         (DOSE, "no-timing", "timing"),
         (timed("BID", frequency=3, period=1, periodUnit="d"), "code-contradicts-repeat", "timing.code"),
-        (timed("QOD"), "timing-not-supported", "timing.code"),
+        (timed("MO"), "timing-not-supported", "timing.code"),
         (timed(frequency=1, period=1, periodUnit="mo"), "timing-not-supported", "timing.repeat.periodUnit"),
         (timed(when=["C"]), "timing-not-supported", "timing.repeat.when"),
         (timed(timeOfDay=["25:00:00"]), "timing-not-supported", "timing.repeat.timeOfDay"),

@@ -22,7 +22,8 @@ def test_directions_are_read_as_a_reader_would(case):
         assert isinstance(read, NotRead), read
         return
     assert isinstance(read, DailyDose), read
-    assert ([read.low, read.high], read.unit) == (case["daily"], case["unit"])
+    daily = [read.low.quantize(Decimal("0.000001")), read.high.quantize(Decimal("0.000001"))]
+    assert (daily, read.unit) == (case["daily"], case["unit"])
     assert read.as_needed == case.get("as_needed", False)
 
 

@@ -1,0 +1,583 @@
+"""The grammar of directions: the phrases of one language, consumed from left to right.
+
+Each `_take_…` takes one phrase off the front and returns its length, or 0 when it does not fit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from decimal import Decimal
+from fractions import Fraction
+from functools import cached_property, lru_cache
+
+from careplan.fhir.languages import Language
+from careplan.fhir.sig_assembly import (
+    MASS_IN_MG,
+    Directions,
+    Found,
+    NotUnderstoodError,
+    Place,
+    Rate,
+    StatedDose,
+    Weekdays,
+    assembled,
+    said_again,
+)
+from careplan.fhir.units import BY_WORD, MASS, PIECES, UNSTATED, WORDS
+
+_Reader = Callable[[str, Found], int]
+
+_NOT_SWALLOWED = (
+    "sublingual", "sublingually", "sl", "under the tongue", "under tongue", "inject", "injected", "injection", "im",
+    "iv", "subcut", "sc", "sq", "subcutaneously", "intramuscularly", "rectally", "per rectum", "pr", "vaginally",
+    "apply", "topically", "insert", "instil", "instill", "inhale", "intranasally", "buccal", "unter die zunge",
+    "sous la langue", "bajo la lengua", "debajo de la lengua", "i m", "i v",
+)  # fmt: skip
+_SCHEME_WHENS = ("MORN", "NOON", "EVE", "NIGHT")
+_SMALLEST_QUANTITY = 14  # a count of pieces to hand out; a smaller number could be a dose
+_MASS_WORDS = "|".join(each for unit in sorted(MASS) for each in WORDS[unit].split())
+_GLUE = {"po", "bd", "od", "hs", "qd", "mg", "ml", "sl", "as", "wm", "am", "pm", "x"}
+_LITTLE = frozenset({
+    "in", "the", "on", "at", "with", "before", "after", "a", "an", "and", "to", "of", "or", "as", "if", "when", "only",
+    "each", "not", "no", "more", "than", "up", "do", "must", "never", "sleep", "time", "once", "am", "zu", "bei", "zum",
+    "zur", "vor", "nach", "dem", "die", "das", "der", "jeden", "jede", "le", "la", "de", "du", "d", "un", "une", "par",
+    "et", "el", "los", "las", "por", "al", "con", "en", "y",
+})  # fmt: skip
+
+
+# --- one language -------------------------------------------------------------------------------------------------
+
+
+class Grammar:
+    """The phrases of one language, compiled."""
+
+    def __init__(self, language: Language) -> None:
+        self.language = language
+        one_of = _one_of
+        number = rf"\d+ \d+/\d+|\d+-\d/\d|\d+/\d+|\d+(?:\.\d+)?|(?:{one_of(language.numbers)})(?![^\W\d_])"
+        amount = rf"(?:{number})(?:,? ?(?:{one_of(language.halves)})(?![^\W\d_]))?"
+        to = one_of(language.to)
+        unit = one_of(BY_WORD)
+        self._amount = amount
+        self._number_words = re.compile(one_of(language.numbers))
+        end = r"(?![^\W\d_])"
+        span = rf"(?P<low>{amount})(?: ?(?:{to}) ?(?P<high>{amount}))?"
+        count = rf"(?:\d+|(?:{one_of(language.numbers)}){end})"
+        whole = rf"(?P<low>{count})(?: ?(?:{to}) ?(?P<high>{count}))?"
+        of = r"(?: of(?: the)?| a| d'| de)?"
+        self._dose = _compiled(
+            rf"{span}{of} ?(?:[x×] ?|\b)(?:(?P<mass>\d+(?:\.\d+)?) ?(?P<massunit>{_MASS_WORDS}) ?)?"
+            rf"(?P<unit>{unit}){end}(?! ?/ ?(?:kg|m\b|h\b|hr|min))"
+        )
+        self._spoon = _compiled(rf"(?P<low>{amount}) ?(?:[x×] ?)?(?P<ml>\d+(?:\.\d+)?) ?ml (?:spoonfuls?|spoons?){end}")
+        self._spoons = _compiled(rf"(?P<ml>\d+(?:\.\d+)?) ?ml (?:spoonfuls?|spoons?){end}")
+        self._strength = _compiled(
+            rf"(?P<mass>\d+(?:\.\d+)?) ?(?P<unit>{_MASS_WORDS}) ?"
+            rf"(?:/ ?(?P<volume>\d+(?:\.\d+)?)? ?ml\b|-? ?(?P<form>{unit}){end})"
+        )
+        self._bare = _compiled(rf"{span}(?![^\W\d_]|[/.:,]?\d| ?[/%:]| (?:a m|p m|am|pm){end})")
+        self._times = _compiled(
+            rf"{whole}(?:-| )?(?:{one_of(language.times)}) ?(?:(?P<day>{one_of(language.per_day)})"
+            rf"|(?P<week>{one_of(language.per_week)})){end}"
+        )
+        self._every = _compiled(
+            rf"(?:{one_of(language.every)})\.? ?{whole} ?(?:(?P<h>{one_of(language.hours)})"
+            rf"|(?P<d>{one_of(language.days)})|(?P<w>{one_of(language.weeks)})){end}"
+        )
+        self._hourly = _compiled(rf"{whole} ?-?(?:hourly|hrly|stündlich|stdl){end}")
+        per = one_of(language.ceiling_per)
+        self._ceiling = _compiled(
+            rf"(?:{one_of(language.ceiling)}){end}(?: of| von| de)?[:=]? ?=? ?(?P<low>{amount})"
+            rf"(?: ?(?P<unit>{unit}){end}| (?:doses?|times){end})?(?: ?(?:{per}){end})?"
+        )
+        prefix = one_of(language.duration)
+        lasting = rf"(?:{one_of(language.days)}|{one_of(language.weeks)}|months?|monate?n?|mois|mes(?:es)?|d|wk)"
+        self._lasting = _compiled(
+            rf"(?:(?:{prefix}){end} ?)?{count}(?: ?(?:{to}) ?\d+)? ?{lasting}{end}(?: supply)?"
+            rf"(?! (?:on|off|out|a|per|each|every|pro|par|sur|por|al|weekly|before|after|later)\b| ?/| (?:{per}){end})"
+        )
+        self._quantity = _compiled(rf"(?:{one_of(language.quantity) or 'x^'}) ?:?#? ?\d+(?: ?(?:{unit}){end})?")
+        self._refills = _compiled(r"(?:refills?|rf|r)(?: ?x)?:? ?\d+|\d+ refills?")
+        self._count_of = _compiled(r"(?:x ?)?(?P<count>\d+)(?![\d./:]| ?(?:-|to)\b)")
+        clock = one_of(language.clock)
+        self._clock = _compiled(
+            rf"(?P<at>(?:{clock}) )?(?:(?P<h>\d{{1,2}})(?::(?P<m>\d\d))? ?(?P<half>a ?m|p ?m){end}"
+            rf"|(?P<h24>[01]?\d|2[0-3])[:.](?P<m24>[0-5]\d)(?! ?(?:mg|ml|{unit}))(?: ?(?:h|hrs?|hours|uhr){end})?"
+            rf"|(?<=\b)(?P<hh>[01]?\d|2[0-3]) ?(?:uhr|o'clock){end})"
+        )
+        self._on_the_hour = _compiled(
+            rf"(?:{clock}) (?P<hh>[01]?\d|2[0-3])(?: ?(?:h|hours|hrs|heures){end}|(?P<mm>[0-5]0)\b)"
+        )
+        slot = r"(?:\d+ \d+/\d+|\d+/\d+|\d+(?:\.\d+)?)"
+        self._scheme = _compiled(rf"({slot}) ?- ?({slot}) ?- ?({slot})(?: ?- ?({slot}))?(?! ?[-/]|\d)")
+        self._unit_word = _compiled(rf"(?P<unit>{unit}){end}")
+        before = one_of((*language.before, *(each for each in language.whens if each.split()[0] in _BEFORE)))
+        self._offset = _compiled(
+            rf"(?:{amount}|eine halbe) ?(?:to {amount} |- ?{amount} )?(?:an )?"
+            rf"(?:{one_of((*language.minutes, *language.hours))})(?= (?:{before}))"
+        )
+        weekday = one_of(language.weekdays)
+        self._day_range = _compiled(
+            rf"(?:on )?(?P<first>{weekday}) ?(?:-|to|through|bis|à|a) ?(?P<last>{weekday}){end}"
+        )
+        self._phrases = self._phrase_table()
+        self._phrase = _compiled(rf"(?:{one_of(self._phrases)})(?![^\W_])")
+        self._on_as_night = _compiled(r"on(?= *$| *[,;.]| +and\b| +\d| +prn)")
+        every = self._every.pattern.replace("(?P<low>", "(?P<low2>").replace("(?P<high>", "(?P<high2>")
+        self._rate_anywhere = re.compile(
+            rf"(?<![^\W_])(?:{self._times.pattern}|{every}|(?P<phrase>{one_of(language.rates)}){end})"
+        )
+        self._change = re.compile(rf"(?<![^\W_])(?:{one_of(language.change)}|{_NUMBERED_PHASE})(?![^\W_])")
+        self._needed = re.compile(rf"(?<![^\W_])(?:{one_of(language.needed)})(?![^\W_])")
+        self._readers: tuple[_Reader, ...] = (
+            self._take_scheme, self._take_ceiling, self._take_offset, self._take_clock, self._take_rate,
+            self._take_days, self._take_lasting, self._take_quantity, self._take_phrase, self._take_dose,
+            self._take_bare, self._take_count, self._take_reason,
+        )  # fmt: skip
+
+    # --- the whole text
+
+    def read(self, text: str) -> Directions:
+        rest = self._normal(text)
+        changes = self._changes(rest)
+        found = Found()
+        while rest:
+            skipped = re.match(r"[\s,;.()=:]+", rest)
+            if skipped:
+                found.joined = found.joined or "," in skipped.group() or ";" in skipped.group()
+                rest = rest[skipped.end() :]
+                continue
+            length = next((taken for reader in self._readers if (taken := reader(rest, found))), 0)
+            if not length:
+                return Directions(remainder=rest, changes=changes)
+            rest = rest[length:]
+        if changes:
+            return Directions(remainder=changes, changes=changes)
+        try:
+            return assembled(found)
+        except NotUnderstoodError as error:
+            return Directions(remainder=str(error), route=found.route)
+
+    def rates_in(self, text: str) -> Iterator[tuple[Fraction, Fraction]]:
+        """How often a day, by each phrase that says so in *text*."""
+        for match in self._rate_anywhere.finditer(self._normal(text)):
+            if match["phrase"]:
+                rate = Fraction(self.language.rates[match["phrase"]])
+                yield rate, rate
+            elif match["low"]:
+                yield self._per_day(match)
+            elif (spaced := self._every.match(match.group())) and (rates := self._interval(spaced)):
+                yield rates
+
+    def change_in(self, text: str) -> str:
+        return self._changes(self._normal(text))
+
+    def says_as_needed(self, text: str) -> bool:
+        return self._needed.search(self._normal(text)) is not None
+
+    def _changes(self, normal: str) -> str:
+        """The words from the first that speaks of a change of dose; "do not stop" speaks of none."""
+        kept = re.sub(r"(?:do not|don't|never) (?:suddenly |abruptly )?stop\b[^.;]*", "", normal)
+        found = self._change.search(kept)
+        return kept[found.start() :] if found else ""
+
+    def _normal(self, text: str) -> str:
+        """Lower case, fractions as 1/2, digits and letters apart, slips put right, glued words taken apart."""
+        lowered = _spaced(text)
+        words = " ".join(self._mended(word) for word in lowered.split())
+        return re.sub(
+            r"\b(\d+)(?: \( | |-)({})(?: \))?(?= )".format("|".join(_digits_of(self.language))), self._once, words
+        )
+
+    def _once(self, match: re.Match[str]) -> str:
+        """ "1 one" and "4 four" are one number."""
+        return match[1] if self.language.numbers.get(match[2]) == match[1] else match[0]
+
+    @cached_property
+    def _vocabulary(self) -> frozenset[str]:
+        phrases = (
+            *self._phrases, *self.language.numbers, *BY_WORD, *self.language.ceiling, *self.language.ceiling_per,
+            *self.language.times, *self.language.every, *self.language.hours, *self.language.days, *self.language.weeks,
+            *self.language.duration, *self.language.reason, *self.language.minutes, *self.language.change,
+            *self.language.quantity, *self.language.halves, *self.language.to, *self.language.clock,
+        )  # fmt: skip
+        return frozenset(word for phrase in phrases for word in re.findall(r"[^\W\d_]+", phrase))
+
+    @lru_cache(maxsize=4096)  # noqa: B019  there are four grammars, made once
+    def _mended(self, token: str) -> str:
+        """A token with a known slip put right, or glued words taken apart; otherwise as it is."""
+        word = token.strip(".,;:()")
+        if not word or word in self._vocabulary or not word.isalpha():
+            return token
+        if word in self.language.typos:
+            return token.replace(word, self.language.typos[word])
+        near = [each for each in self.language.correctable if _one_slip(word, each)]
+        if len(near) == 1:
+            return token.replace(word, near[0])
+        return token.replace(word, self._apart(word) or word)
+
+    def _apart(self, word: str) -> str | None:
+        """Glued words such as "prnas" or "bidx" apart; the rest after "prn" or "for" may be what it is for."""
+        glue = {each for each in self._vocabulary if len(each) > 2 or each in _GLUE}
+        best: list[list[str]] = [[]]
+        for end in range(1, len(word) + 1):
+            splits = [
+                [*best[start], word[start:end]] for start in range(end) if best[start] or not start
+                if word[start:end] in glue
+            ]  # fmt: skip
+            best.append(min(splits, key=len, default=[]))
+        if len(best[-1]) > 1:
+            return " ".join(best[-1])
+        for end in range(len(word) - 4, 2, -1):
+            if best[end] and best[end][-1] in ("prn", "for", "needed"):
+                return f"{' '.join(best[end])} {word[end:]}"
+        return None
+
+    # --- one phrase
+
+    def _phrase_table(self) -> dict[str, tuple[str, str]]:
+        language = self.language
+        table: dict[str, tuple[str, str]] = dict.fromkeys(language.passed, ("passed", ""))
+        table |= dict.fromkeys(language.join, ("join", ""))
+        table |= dict.fromkeys(language.notices, ("notice", ""))
+        table |= dict.fromkeys(language.needed, ("needed", ""))
+        table |= dict.fromkeys(language.up_to, ("up to", ""))
+        table |= {phrase: ("route", phrase) for phrase in _NOT_SWALLOWED}
+        table |= {phrase: ("rate", value) for phrase, value in language.rates.items()}
+        table |= {phrase: ("when", code) for phrase, code in language.whens.items()}
+        return table
+
+    def _take_phrase(self, rest: str, found: Found) -> int:
+        night = self._on_as_night.match(rest) if self.language.name == "en" and found.items else None
+        if night:
+            return self._place(found, "NIGHT", None, night)
+        match = self._phrase.match(rest)
+        if not match:
+            return 0
+        kind, value = self._phrases[match.group()]
+        if kind == "notice":
+            return self._notice(rest, match)
+        if kind == "when":
+            return self._place(found, value, None, match)
+        if kind == "rate":
+            found.items.append(Rate(Fraction(value), Fraction(value)))
+        elif kind in ("needed", "up to"):
+            found.as_needed, found.after_reason = True, kind == "needed"
+        elif kind == "route":
+            found.route = value
+        elif kind == "join":
+            found.joined = found.added = True
+        if kind == "rate":
+            found.joined = False
+        return match.end()
+
+    def _notice(self, rest: str, opener: re.Match[str]) -> int:
+        """Advice up to the end of its sentence, unless a word in it could say how much, how often, or a change."""
+        end = re.search(r"[.;]|$", rest[opener.end() :])
+        text = rest[opener.end() : opener.end() + (end.start() if end else 0)]
+        words = set(re.findall(r"[^\W\d_]+", text))
+        if re.search(r"\d", text) or words & self._meaning or self._changes(text):
+            return 0
+        return opener.end() + len(text)
+
+    @cached_property
+    def _meaning(self) -> frozenset[str]:
+        """Words that say how much or how often; none of them may hide in advice or in a reason."""
+        language = self.language
+        phrases = (*language.rates, *language.whens, *language.weekdays, *language.numbers, *language.times,
+                   *language.every, *language.hours, *language.days, *language.weeks, *language.ceiling, *BY_WORD,
+                   *language.needed)  # fmt: skip
+        return frozenset(word for phrase in phrases for word in re.findall(r"[^\W\d_]+", phrase)) - _LITTLE
+
+    def _take_reason(self, rest: str, found: Found) -> int:
+        """What it is for: a few words after "for" or "as needed", none of which could say how much or when."""
+        opener = _compiled(rf"(?:{_one_of(self.language.reason)})(?![^\W\d_])").match(rest)
+        if not opener and not found.after_reason:
+            return 0
+        at = opener.end() if opener else 0
+        count = 0
+        while match := _WORD.match(rest, at):
+            if match[1] in self._meaning or self._stops(rest[match.start(1) :], match[1]):
+                break
+            at, count = match.end(), count + 1
+        if not 0 < count <= _LONGEST_REASON:
+            return 0
+        found.after_reason = False
+        return at
+
+    def _stops(self, text: str, word: str) -> bool:
+        """Whether a known phrase, or a word of change, begins here; it is no part of a reason."""
+        known = self._phrase.match(text)
+        kind = self._phrases[known.group()][0] if known else ""
+        if word in ("or", "oder", "ou", "o"):
+            following = text.split(maxsplit=2)
+            return len(following) < 2 or following[1] in self._meaning or following[1][0].isdigit()
+        return (
+            kind in ("needed", "up to", "rate", "when", "notice", "route")
+            or self._ceiling.match(text) is not None
+            or self._change.match(text) is not None
+        )
+
+    def _take_scheme(self, rest: str, found: Found) -> int:
+        """ "1-0-0-1": morning, noon, evening, night."""
+        match = self._scheme.match(rest)
+        if not match:
+            return 0
+        amounts = [self.number(each) for each in match.groups() if each]
+        if found.items or any(amount > 10 for amount in amounts) or not any(amounts):
+            return 0
+        length = match.end()
+        unit = self._unit_word.match(rest[length:].lstrip())
+        if unit:
+            length = len(rest) - len(rest[length:].lstrip()) + unit.end()
+        name = BY_WORD[unit["unit"]] if unit else UNSTATED
+        for amount, when in zip(amounts, _SCHEME_WHENS, strict=False):
+            if amount:
+                found.items += [StatedDose(amount, amount, name, joined=True), Place(when, None, joined=False)]
+        return length
+
+    def _take_ceiling(self, rest: str, found: Found) -> int:
+        match = self._ceiling.match(rest)
+        if match and not found.items and not match["unit"] and found.as_needed is False and self._times.search(rest):
+            return 0
+        if match:
+            found.ceiling = (self.number(match["low"]), BY_WORD[match["unit"]] if match["unit"] else "")
+        return match.end() if match else 0
+
+    def _take_offset(self, rest: str, found: Found) -> int:
+        """ "30 minutes" before a meal or bedtime, which is what counts."""
+        del found
+        match = self._offset.match(rest)
+        return match.end() if match else 0
+
+    def _take_clock(self, rest: str, found: Found) -> int:
+        match = self._clock.match(rest)
+        after_dose_or_clock = isinstance(found.last, StatedDose) or (isinstance(found.last, Place) and found.last.clock)
+        if match and match["half"] and not match["at"] and not after_dose_or_clock:
+            return 0  # "1 am" may be one in the morning
+        if match:
+            hour = int(match["h"] or match["h24"] or match["hh"])
+            minute = match["m"] or match["m24"] or "00"
+            if match["half"]:
+                if not 1 <= hour <= 12:
+                    return 0
+                hour = hour % 12 + (12 if match["half"][0] == "p" else 0)
+            return self._place(found, None, f"{hour:02}:{minute}:00", match)
+        match = self._on_the_hour.match(rest)
+        if not match:
+            return 0
+        return self._place(found, None, f"{int(match['hh']):02}:{match['mm'] or '00'}:00", match)
+
+    def _place(self, found: Found, when: str | None, clock: str | None, match: re.Match[str]) -> int:
+        found.items.append(Place(when, clock, found.joined))
+        found.joined = found.added = False
+        return match.end()
+
+    def _take_rate(self, rest: str, found: Found) -> int:
+        match = self._times.match(rest)
+        if match:
+            found.items.append(Rate(*self._per_day(match)))
+            found.joined = found.added = False
+            return match.end()
+        match = self._every.match(rest) or self._hourly.match(rest)
+        rates = self._interval(match) if match else None
+        if match is None or rates is None:
+            return 0
+        found.items.append(Rate(*rates, hourly="h" not in match.groupdict() or bool(match["h"])))
+        found.joined = False
+        return match.end()
+
+    def _per_day(self, match: re.Match[str]) -> tuple[Fraction, Fraction]:
+        days = 7 if match["week"] else 1
+        low = Fraction(self.number(match["low"])) / days
+        return low, Fraction(self.number(match["high"])) / days if match["high"] else low
+
+    def _interval(self, match: re.Match[str]) -> tuple[Fraction, Fraction] | None:
+        named = match.groupdict()
+        hours = Fraction(24 if named.get("d") else 168 if named.get("w") else 1)
+        short = Fraction(self.number(match["low"]))
+        long = Fraction(self.number(match["high"])) if match["high"] else short
+        if not 0 < short <= long:
+            return None
+        return 24 / (long * hours), 24 / (short * hours)
+
+    def _take_days(self, rest: str, found: Found) -> int:
+        span = self._day_range.match(rest)
+        if span:
+            order = list(_WEEK)
+            first, last = (order.index(self.language.weekdays[span[name]]) for name in ("first", "last"))
+            if first >= last:
+                return 0
+            found.items.append(Weekdays(frozenset(order[first : last + 1])))
+            return span.end()
+        names = _one_of(self.language.weekdays)
+        match = _compiled(rf"(?:on |every |each |jeden |le |los |am )?(?P<day>{names})(?![^\W_])").match(rest)
+        if not match or (len(match["day"]) < 3 and not isinstance(found.last, Weekdays | StatedDose | Place | Rate)):
+            return 0
+        day = self.language.weekdays[match["day"]]
+        if isinstance(found.last, Weekdays):
+            found.last.days |= {day}
+        else:
+            found.items.append(Weekdays(frozenset({day})))
+        return match.end()
+
+    def _take_lasting(self, rest: str, found: Found) -> int:
+        match = self._lasting.match(rest)
+        if match:
+            found.ended = True
+        return match.end() if match else 0
+
+    def _take_quantity(self, rest: str, found: Found) -> int:
+        del found
+        match = self._quantity.match(rest) or self._refills.match(rest)
+        return match.end() if match else 0
+
+    def _take_dose(self, rest: str, found: Found) -> int:
+        for reader in (self._take_spoons, self._take_strength, self._take_counted):
+            length = reader(rest, found)
+            if length:
+                return length
+        return 0
+
+    def _take_spoons(self, rest: str, found: Found) -> int:
+        match = self._spoon.match(rest) or self._spoons.match(rest)
+        if not match or isinstance(found.last, StatedDose):
+            return 0
+        amount = self.number(match.groupdict().get("low") or "1") * Decimal(match["ml"])
+        self._add_dose(found, StatedDose(amount, amount, "mL", found.joined))
+        return match.end()
+
+    def _take_strength(self, rest: str, found: Found) -> int:
+        """ "5 mg tablets" and "2 mg/5 mL": what one piece or mL holds, not how much is taken."""
+        match = self._strength.match(rest)
+        if not match or (match["form"] and BY_WORD[match["form"]] not in PIECES):
+            return 0
+        mass = Decimal(match["mass"]) * MASS_IN_MG[BY_WORD[match["unit"]]]
+        found.strength = mass / Decimal(match["volume"] or 1) if not match["form"] else mass
+        return match.end()
+
+    def _take_counted(self, rest: str, found: Found) -> int:
+        match = self._dose.match(rest)
+        if not match:
+            return 0
+        unit, low = BY_WORD[match["unit"]], self.number(match["low"])
+        high = self.number(match["high"]) if match["high"] else low
+        if match["mass"] and unit not in PIECES:
+            return 0
+        dose = StatedDose(low, high, unit, found.joined)
+        if match["mass"]:
+            dose.mass, dose.each = Decimal(match["mass"]) * MASS_IN_MG[BY_WORD[match["massunit"]]], True
+        if isinstance(found.last, StatedDose):
+            return match.end() if said_again(found.last, dose) else 0
+        self._add_dose(found, dose)
+        return match.end()
+
+    def _take_bare(self, rest: str, found: Found) -> int:
+        """A number without a unit is a dose where none was given yet; later ones are of the same unit."""
+        match = self._bare.match(rest)
+        if (
+            not match
+            or isinstance(found.last, StatedDose)
+            or match["low"] in ("a", "an")
+            or not rest[match.end() :].strip()
+        ):
+            return 0
+        if found.items and not found.joined and not isinstance(found.last, Place):
+            return 0
+        low = self.number(match["low"])
+        high = self.number(match["high"]) if match["high"] else low
+        first = found.dose()
+        if first and self._count_of.fullmatch(rest.strip(" .")):
+            return 0
+        self._add_dose(found, StatedDose(low, high, first.unit if first else UNSTATED, found.joined))
+        return match.end()
+
+    def _add_dose(self, found: Found, dose: StatedDose) -> None:
+        found.phased = found.phased or (found.ended and bool(found.items))
+        dose.added = found.added
+        found.items.append(dose)
+        found.joined = found.added = False
+
+    def _take_count(self, rest: str, found: Found) -> int:
+        """How many pieces are handed out, such as the 60 in "one tablet 60 bid"; it changes no dose."""
+        match = self._count_of.match(rest)
+        dose = found.dose()
+        if not match or dose is None or dose.unit not in PIECES or int(match["count"]) < _SMALLEST_QUANTITY:
+            return 0
+        return match.end()
+
+    def number(self, text: str) -> Decimal:
+        """ "1 1/2", "1-1/2", "one and a half" and "2.5" as an exact number."""
+        return _number(self.language, text)
+
+
+_BEFORE = frozenset({"before", "after", "vor", "nach", "avant", "après", "antes", "después"})
+_WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_LONGEST_REASON = 8
+_NUMBERED_PHASE = r"(?<!\ba )(?<!per )(?<!each )(?<!every )(?<!other )(?<!/ )(?:weeks?|days?) \d+(?! ?(?:days?|weeks?))"
+_WORD = re.compile(r"[ ,/&-]*([^\W\d_](?:[^\W\d_]|')*)")
+
+
+# --- small parts --------------------------------------------------------------------------------------------------
+
+
+_ABBREVIATED = re.compile(
+    r"\b(tabs?|tbl|tabl|caps?|kaps|stk|max|ca|comp|compr|hrs?|gtt|std|tgl|tägl|q|no|disp|qty|sig|máx)\.(?= |$|\d)"
+)
+
+
+def _spaced(text: str) -> str:
+    text = text.lower().replace("μ", "µ").replace("’", "'").replace("–", "-").replace("—", "-").replace("×", "x")
+    text = re.sub(r"(?<=\d) ?½", " 1/2", text).replace("½", "1/2")
+    text = re.sub(r"(?<=\d) ?¼", " 1/4", text).replace("¼", "1/4").replace("¾", "3/4")
+    text = text.replace("(s)", "s").replace("(", " ( ").replace(")", " ) ").replace("&", " and ").replace("+", " plus ")
+    text = re.sub(r"(?<=\d),(?=\d{1,2}(?!\d))", ".", text)
+    text = re.sub(r"(?<![\d.])\.(?=\d)", "0.", text)
+    text = re.sub(r"\b((?:[a-z]\.){2,3}[a-z]?)(?![a-z])", lambda match: match[1].replace(".", "") + " ", text)
+    text = re.sub(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])", " ", text)
+    text = re.sub(r"/(?!\d)|(?<!\d)/", " / ", text)
+    text = re.sub(r"(?<=[^\W\d_])- ?(?=\d)|(?<=[^\W\d_])#", " ", text)
+    text = _ABBREVIATED.sub(r"\1", " ".join(text.split()))
+    return re.sub(r"([.;,:])(?=[^\d\s])", r"\1 ", text).strip(" .,;")
+
+
+def _one_of(phrases: Iterable[str]) -> str:
+    """An alternation of *phrases*, the longest first."""
+    return "|".join(re.escape(each) for each in sorted(phrases, key=len, reverse=True))
+
+
+@lru_cache(maxsize=512)
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)
+
+
+def _digits_of(language: Language) -> list[str]:
+    return [word for word, value in language.numbers.items() if value.isdigit() and len(word) > 2]
+
+
+@lru_cache(maxsize=4096)
+def _number(language: Language, text: str) -> Decimal:
+    text = text.strip()
+    half = next((each for each in language.halves if text.endswith(each)), None)
+    if half:
+        text = text[: -len(half)].strip(" ,")
+    text = language.numbers.get(text, text)
+    mixed = re.fullmatch(r"(\d+)[- ](\d+/\d+)", text)
+    parts = mixed.groups() if mixed else (text,)
+    total = sum((Fraction(part) for part in parts), Fraction(1, 2) if half else Fraction(0))
+    return Decimal(total.numerator) / Decimal(total.denominator)
+
+
+def _one_slip(word: str, right: str) -> bool:
+    """Whether *word* is *right* with one letter left out or put in, or two neighbours swapped ("right" is no night)."""
+    if len(word) < 5 or abs(len(word) - len(right)) > 1 or word == right:
+        return False
+    same = 0
+    while same < min(len(word), len(right)) and word[same] == right[same]:
+        same += 1
+    one, other = word[same:], right[same:]
+    return (
+        one[1:] == other or one == other[1:]
+        or (one[:2] == other[1::-1] and len(other) > 1 and one[2:] == other[2:])
+    )  # fmt: skip
