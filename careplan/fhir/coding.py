@@ -47,6 +47,7 @@ _INTRATHECAL = re.compile(r"\b(intrathecal\w*|pump|spinal)\b")
 _STRENGTH = re.compile(
     r"(?<![\d.,/])(\d+(?:[.,]\d+)?)\s*(mg|mcg|µg|ug|g)\b(?:\s*/\s*(\d+(?:[.,]\d+)?)?\s*(ml|actuat|hr?)\b)?"
 )
+_WORD = re.compile(r"[^\W\d_]+")
 _TO_MG = {"mg": Decimal(1), "g": Decimal(1000), "mcg": Decimal("0.001"), "ug": Decimal("0.001"), "µg": Decimal("0.001")}
 
 
@@ -149,17 +150,17 @@ def _ingredients(medication: Mapping[str, Any] | None) -> list[Mapping[str, Any]
 def _by_code(codings: Iterable[Coding], vocabulary: Vocabulary) -> Iterator[Ingredient]:
     for coding in codings:
         drug = vocabulary.clinical_drugs.get(coding.code) if coding.system == RXNORM else None
-        for ingredient in vocabulary.ingredients:
-            known = {(each.system, each.code) for each in ingredient.codings}
-            if (drug and drug.ingredient == ingredient.name) or (coding.system, coding.code) in known:
-                yield ingredient
+        if drug and drug.ingredient in vocabulary.by_name:
+            yield vocabulary.by_name[drug.ingredient]
+        if (coding.system, coding.code) in vocabulary.by_code:
+            yield vocabulary.by_code[coding.system, coding.code]
 
 
 def _by_word(texts: Iterable[str], vocabulary: Vocabulary) -> Iterator[Ingredient]:
-    words = {word for text in texts for word in re.findall(r"[^\W\d_]+", text.lower())}
-    for ingredient in vocabulary.ingredients:
-        if words.intersection(ingredient.words):
-            yield ingredient
+    for text in texts:
+        for word in _WORD.findall(text.lower()):
+            if word in vocabulary.by_word:
+                yield vocabulary.by_word[word]
 
 
 def _seen(codings: Iterable[Coding], texts: Iterable[str]) -> str:

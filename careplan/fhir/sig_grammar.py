@@ -55,7 +55,7 @@ class Grammar:
     def __init__(self, language: Language) -> None:
         self.language = language
         one_of = _one_of
-        number = rf"\d+ \d+/\d+|\d+-\d/\d|\d+/\d+|\d+(?:\.\d+)?|(?:{one_of(language.numbers)})(?![^\W\d_])"
+        number = rf"\d+ \d+/[1-9]\d*|\d+-\d/[1-9]|\d+/[1-9]\d*|\d+(?:\.\d+)?|(?:{one_of(language.numbers)})(?![^\W\d_])"
         amount = rf"(?:{number})(?:,? ?(?:{one_of(language.halves)})(?![^\W\d_]))?"
         to = one_of(language.to)
         unit = one_of(BY_WORD)
@@ -109,7 +109,7 @@ class Grammar:
         self._on_the_hour = _compiled(
             rf"(?:{clock}) (?P<hh>[01]?\d|2[0-3])(?: ?(?:h|hours|hrs|heures){end}|(?P<mm>[0-5]0)\b)"
         )
-        slot = r"(?:\d+ \d+/\d+|\d+/\d+|\d+(?:\.\d+)?)"
+        slot = r"(?:\d+ \d+/[1-9]\d*|\d+/[1-9]\d*|\d+(?:\.\d+)?)"
         self._scheme = _compiled(rf"({slot}) ?- ?({slot}) ?- ?({slot})(?: ?- ?({slot}))?(?! ?[-/]|\d)")
         self._unit_word = _compiled(rf"(?P<unit>{unit}){end}")
         before = one_of((*language.before, *(each for each in language.whens if each.split()[0] in _BEFORE)))
@@ -118,6 +118,9 @@ class Grammar:
             rf"(?:{one_of((*language.minutes, *language.hours))})(?= (?:{before}))"
         )
         weekday = one_of(language.weekdays)
+        self._weekday = _compiled(rf"(?:on |every |each |jeden |le |los |am )?(?P<day>{weekday})(?![^\W_])")
+        self._reason = _compiled(rf"(?:{one_of(language.reason)})(?![^\W\d_])")
+        self._said_twice = _compiled(rf"\b(\d+)(?: \( | |-)({one_of(_digits_of(language))})(?: \))?(?= )")
         self._day_range = _compiled(
             rf"(?:on )?(?P<first>{weekday}) ?(?:-|to|through|bis|à|a) ?(?P<last>{weekday}){end}"
         )
@@ -139,6 +142,9 @@ class Grammar:
     # --- the whole text
 
     def read(self, text: str) -> Directions:
+        """What *text* says in this language, as far as it is understood."""
+        if len(text) > _LONGEST_TEXT or _NO_NUMBER.search(text):
+            return Directions(remainder=text[:_LONGEST_TEXT])
         rest = self._normal(text)
         changes = self._changes(rest)
         found = Found()
@@ -161,6 +167,8 @@ class Grammar:
 
     def rates_in(self, text: str) -> Iterator[tuple[Fraction, Fraction]]:
         """How often a day, by each phrase that says so in *text*."""
+        if _NO_NUMBER.search(text):
+            return
         for match in self._rate_anywhere.finditer(self._normal(text)):
             if match["phrase"]:
                 rate = Fraction(self.language.rates[match["phrase"]])
@@ -186,9 +194,7 @@ class Grammar:
         """Lower case, fractions as 1/2, digits and letters apart, slips put right, glued words taken apart."""
         lowered = _spaced(text)
         words = " ".join(self._mended(word) for word in lowered.split())
-        return re.sub(
-            r"\b(\d+)(?: \( | |-)({})(?: \))?(?= )".format("|".join(_digits_of(self.language))), self._once, words
-        )
+        return self._said_twice.sub(self._once, words)
 
     def _once(self, match: re.Match[str]) -> str:
         """ "1 one" and "4 four" are one number."""
@@ -292,7 +298,7 @@ class Grammar:
 
     def _take_reason(self, rest: str, found: Found) -> int:
         """What it is for: a few words after "for" or "as needed", none of which could say how much or when."""
-        opener = _compiled(rf"(?:{_one_of(self.language.reason)})(?![^\W\d_])").match(rest)
+        opener = self._reason.match(rest)
         if not opener and not found.after_reason:
             return 0
         at = opener.end() if opener else 0
@@ -411,8 +417,7 @@ class Grammar:
                 return 0
             found.items.append(Weekdays(frozenset(order[first : last + 1])))
             return span.end()
-        names = _one_of(self.language.weekdays)
-        match = _compiled(rf"(?:on |every |each |jeden |le |los |am )?(?P<day>{names})(?![^\W_])").match(rest)
+        match = self._weekday.match(rest)
         if not match or (len(match["day"]) < 3 and not isinstance(found.last, Weekdays | StatedDose | Place | Rate)):
             return 0
         day = self.language.weekdays[match["day"]]
@@ -515,6 +520,8 @@ class Grammar:
 _BEFORE = frozenset({"before", "after", "vor", "nach", "avant", "après", "antes", "después"})
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LONGEST_REASON = 8
+_LONGEST_TEXT = 1000
+_NO_NUMBER = re.compile(r"\d{7}|(?![0-9])\d|[²³¹⁰-⁹]")  # too long for a dose, or in digits that are not ours
 _NUMBERED_PHASE = r"(?<!\ba )(?<!per )(?<!each )(?<!every )(?<!other )(?<!/ )(?:weeks?|days?) \d+(?! ?(?:days?|weeks?))"
 _WORD = re.compile(r"[ ,/&-]*([^\W\d_](?:[^\W\d_]|')*)")
 
@@ -527,6 +534,7 @@ _ABBREVIATED = re.compile(
 )
 
 
+@lru_cache(maxsize=256)
 def _spaced(text: str) -> str:
     text = text.lower().replace("μ", "µ").replace("’", "'").replace("–", "-").replace("—", "-").replace("×", "x")
     text = re.sub(r"(?<=\d) ?½", " 1/2", text).replace("½", "1/2")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
+from functools import cached_property
 from typing import Literal
 
 from careplan.taper.dose import Dose
@@ -178,6 +179,21 @@ class Vocabulary:
     ingredients: tuple[Ingredient, ...]
     clinical_drugs: Mapping[str, ClinicalDrug]
     egfr: tuple[Coding, ...] = ()
+
+    @cached_property
+    def by_code(self) -> Mapping[tuple[str, str], Ingredient]:
+        """Ingredients by the system and code of the ingredient."""
+        return {(each.system, each.code): one for one in self.ingredients for each in one.codings}
+
+    @cached_property
+    def by_name(self) -> Mapping[str, Ingredient]:
+        """Ingredients by their own name."""
+        return {each.name: each for each in self.ingredients}
+
+    @cached_property
+    def by_word(self) -> Mapping[str, Ingredient]:
+        """Ingredients by each word that names them."""
+        return {word: each for each in self.ingredients for word in each.words}
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -142,3 +143,217 @@ def test_any_shape_has_an_answer(odd, name, value):
             assert 0 <= read.low <= read.high
             if read.administrations is not None:
                 assert sum(each.amount for each in read.administrations) == read.low == read.high
+
+
+# --- all of Timing ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("dosage", "daily"),
+    [
+        (timed("QOD"), "2.5"),
+        (timed("WK"), "0.714286"),
+        (timed(frequency=1, period=1, periodUnit="wk", dayOfWeek=["mon"]), "0.714286"),
+        (timed(frequency=3, period=1, periodUnit="wk", dayOfWeek=["mon", "wed", "fri"]), "2.142857"),
+        (timed(frequency=2, period=1, periodUnit="d", dayOfWeek=["mon"]), "1.428571"),
+        (timed(dayOfWeek=["mon", "tue"], when=["MORN", "HS"]), "2.857143"),
+        (timed(frequency=3, period=1, periodUnit="d", when=["C"]), "15"),
+        (timed(frequency=1, period=1440, periodUnit="min"), "5"),
+        (timed(frequency=1, period=6, periodUnit="h", duration=30, durationUnit="min"), "20"),
+        (timed(frequency=2, period=1, periodUnits="d"), "10"),
+        (timed(when="HS"), "5"),
+        (timed(when=["ACM"], offset=30), "5"),
+    ],
+)
+def test_a_timing_that_is_not_daily_has_a_mean(dosage, daily):
+    """Days of the week, weekly periods, lasting intakes, and older spellings; what differs by day has no intakes."""
+    read = read_dosage(dosage)
+    assert isinstance(read, DailyDose), read
+    assert read.high.quantize(Decimal("0.000001")) == Decimal(daily).quantize(Decimal("0.000001"))
+    assert (read.administrations is None) == (read.high % 5 != 0)
+
+
+@pytest.mark.parametrize(
+    ("dosage", "code"),
+    [
+        (timed(frequency=1, period=1, periodUnit="wk", dayOfWeek=["mon", "wed"]), "timing-not-supported"),
+        (timed(dayOfWeek=["mon"]), "no-timing"),
+        (timed(frequency=1, period=5, periodUnit="min"), "timing-not-supported"),
+        (timed(frequency=1, period=1, periodUnit="wk", duration=6, durationUnit="wk"), "timing-not-supported"),
+        (timed(count=1, frequency=1, period=1, periodUnit="d"), "no-timing"),
+        (timed(frequency=1, period=1, periodUnit="d", when=["MORN", "HS"]), "timing-not-supported"),
+        (timed(frequency=2, frequencyMax=1, period=1, periodUnit="d"), "dose-invalid"),
+        ({**DOSE, "timing": {"code": {"text": "BID"}, "repeat": {**DAILY, "frequency": 3}}}, "code-contradicts-repeat"),
+        ({"doseAndRate": [{"doseQuantity": {**MG, "unit": "mL"}}], "timing": {"repeat": DAILY}}, "unit-not-supported"),
+    ],
+)
+def test_a_timing_that_can_mean_two_things_is_no_number(dosage, code):
+    read = read_dosage(dosage)
+    assert isinstance(read, NotRead), read
+    assert read.code == code
+
+
+def test_a_timing_code_may_be_in_words():
+    """A local code with the text "twice daily" and nothing else."""
+    read = read_dosage({**DOSE, "timing": {"code": {"coding": [{"system": "urn:x", "code": "7"}], "text": "BID"}}})
+    assert isinstance(read, DailyDose)
+    assert read.high == 10
+
+
+def test_a_rate_beside_a_mass_says_how_fast_and_is_marked():
+    """500 mg at 50 mL/h every 12 h is 1 g a day, and no tablet; a mass in a time is a dose of its own."""
+    repeat = {"frequency": 2, "period": 1, "periodUnit": "d"}
+    speed = {"rateQuantity": {"value": 50, "code": "mL/h", "unit": "mL/h"}}
+    read = read_dosage({"doseAndRate": [{"doseQuantity": MG, **speed}], "timing": {"repeat": repeat}})
+    assert isinstance(read, DailyDose)
+    assert read.rate
+    assert read.high == 10
+    pump = {"rateQuantity": {"value": 6, "code": "ug/h", "unit": "ug/h"}}
+    assert isinstance(
+        read_dosage({"doseAndRate": [{"doseQuantity": MG, **pump}], "timing": {"repeat": repeat}}), NotRead
+    )
+
+
+# --- several elements, and their dates ----------------------------------------------------------------------------
+
+
+def bounded(mg, start=None, end=None, **more):
+    bounds = {name: value for name, value in (("start", start), ("end", end)) if value}
+    return {
+        "doseAndRate": [{"doseQuantity": {**MG, "value": mg}}],
+        "timing": {"repeat": {**DAILY, "boundsPeriod": bounds}},
+        **more,
+    }
+
+
+ON = date(2026, 6, 15)
+
+
+def test_what_is_over_is_not_added():
+    """The step that ended is history; the one in force is the dose."""
+    steps = [bounded(10, "2026-01-01", "2026-05-31", sequence=1), bounded(5, "2026-06-01", sequence=2)]
+    read = read_dosages(steps, on=ON)
+    assert isinstance(read, DailyDose)
+    assert read.high == 10
+
+
+def test_a_change_that_is_set_already_is_a_taper():
+    """A later step with another dose: someone follows a plan, and its day is named."""
+    steps = [bounded(10, "2026-01-01", "2026-06-30", sequence=1), bounded(5, "2026-07-01", sequence=2)]
+    read = read_dosages(steps, on=ON)
+    assert isinstance(read, NotRead)
+    assert read.code == "already-tapering"
+    assert "2026-07-01" in read.because
+
+
+@pytest.mark.parametrize(
+    ("dosages", "code"),
+    [
+        ([bounded(10, "2026-01-01", "2026-05-31")], "period-ended"),
+        ([bounded(10, "2026-07-01")], "period-ended"),
+        ([bounded(10, sequence=1), bounded(5, sequence=2)], "already-tapering"),
+        ([{**timed(when=["MORN"]), "sequence": 1}, {**timed(when=["HS"]), "sequence": 2}], "sequential-dosage"),
+        ([], "no-dosage"),
+    ],
+)
+def test_dosages_without_one_in_force_are_no_number(dosages, code):
+    read = read_dosages(dosages, on=ON)
+    assert isinstance(read, NotRead)
+    assert read.code == code
+
+
+def test_a_length_of_treatment_counts_from_its_start():
+    """14 days from the first of June are over on the fifteenth."""
+    repeat = {**DAILY, "boundsDuration": {"value": 14, "code": "d", "system": "http://unitsofmeasure.org"}}
+    read = read_dosages([{**DOSE, "timing": {"repeat": repeat}}], on=ON, start=date(2026, 6, 1))
+    assert isinstance(read, NotRead)
+    assert read.code == "period-ended"
+    assert isinstance(read_dosages([{**DOSE, "timing": {"repeat": repeat}}], on=ON), DailyDose)
+
+
+def test_words_that_every_element_repeats_are_about_all_of_them():
+    """Four slots of a day, each with the same "1-0-0-1 tabl": once, not four times; and it must add up."""
+    tablet = {"unit": "Tablette", "code": "1", "system": "http://unitsofmeasure.org"}
+
+    def day(*values):
+        return [
+            {
+                "text": "1-0-0-1 Tabl.",
+                "timing": {"repeat": {"timeOfDay": [at]}},
+                "doseAndRate": [{"doseQuantity": {"value": value, **tablet}}],
+            }
+            for at, value in zip(("08:00", "12:00", "18:00", "22:00"), values, strict=True)
+        ]
+
+    read = read_dosages(day(1, 0, 0, 1), on=ON)
+    assert isinstance(read, DailyDose), read
+    assert read.high == 2
+    assert len(read.administrations or ()) == 2
+    wrong = read_dosages(day(1, 1, 0, 1), on=ON)
+    assert isinstance(wrong, NotRead)
+    assert wrong.code == "text-contradicts-structure"
+
+
+# --- laws ---------------------------------------------------------------------------------------------------------
+
+NAMES = st.sampled_from(
+    "timing repeat code coding system doseAndRate doseQuantity value unit frequency period periodUnit when text "  # noqa: SIM905
+    "boundsPeriod start sequence timeOfDay dayOfWeek count duration rateQuantity maxDosePerPeriod numerator "
+    "denominator patientInstruction".split()
+)
+FHIR_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=6) | st.decimals(allow_nan=True),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.sampled_from(["timing", "doseAndRate", "text", "sequence", "doseQuantity"]), FHIR_JSON))
+def test_reading_never_raises(dosage):
+    """Any JSON is a number or a reason."""
+    assert isinstance(read_dosage(dosage), DailyDose | NotRead)
+    assert isinstance(read_dosages([dosage, dosage], on=ON), DailyDose | NotRead)
+
+
+AMOUNTS = st.decimals("0.25", "40", places=2)
+EVERY = st.sampled_from([(1, "QD", 24, "once daily"), (2, "BID", 12, "twice daily"), (3, "TID", 8, "three times a day"),
+                         (4, "QID", 6, "4 times daily")])  # fmt: skip
+
+
+@given(AMOUNTS, EVERY)
+def test_equivalent_spellings_give_one_answer(amount, every):
+    """A frequency, its hours, its code, and words: four ways to say one thing."""
+    times, code, hours, words = every
+    dose = {"doseAndRate": [{"doseQuantity": {**MG, "value": amount}}]}
+    spelled: list[dict[str, Any]] = [
+        {**dose, "timing": {"repeat": {"frequency": times, "period": 1, "periodUnit": "d"}}},
+        {**dose, "timing": {"repeat": {"frequency": 1, "period": hours, "periodUnit": "h"}}},
+        {**dose, "timing": {"code": {"coding": [{"system": GTS, "code": code}]}}},
+        {**dose, "text": f"{amount} mg {words}"},
+        {"text": f"{amount} mg {words}"},
+        {"text": f"take {amount}mg by mouth {words}"},
+    ]
+    read = [read_dosage(each) for each in spelled]
+    assert {(each.low, each.high, each.unit) for each in read if isinstance(each, DailyDose)} == {
+        (amount * times, amount * times, "mg")
+    }
+    assert all(isinstance(each, DailyDose) for each in read)
+
+
+@given(st.lists(AMOUNTS, min_size=1, max_size=4))
+def test_splitting_a_dose_over_elements_changes_nothing(amounts):
+    """One element of the sum, or an element for each part."""
+    together = read_dosages([bounded(sum(amounts))], on=ON)
+    apart = read_dosages([bounded(amount) for amount in amounts], on=ON)
+    assert isinstance(together, DailyDose)
+    assert isinstance(apart, DailyDose)
+    assert (together.low, together.high) == (apart.low, apart.high)
+
+
+@given(AMOUNTS, st.integers(1, 9), EVERY)
+def test_scaling_the_dose_scales_the_answer(amount, factor, every):
+    one = read_dosage({"text": f"{amount} mg {every[3]}"})
+    many = read_dosage({"text": f"{amount * factor} mg {every[3]}"})
+    assert isinstance(one, DailyDose)
+    assert isinstance(many, DailyDose)
+    assert many.high == one.high * factor

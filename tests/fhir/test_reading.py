@@ -124,6 +124,51 @@ def test_what_is_not_certain_is_refused_at_its_element(change, code, expression)
     assert all(drug.regimen is None for drug in reading.drugs)
 
 
+@pytest.mark.parametrize(
+    ("dosages", "code"),
+    [
+        ([{"text": "3 twice daily"}], "unit-not-supported"),
+        ([{"text": "2 tablets (4 mg) twice daily"}], "text-contradicts-structure"),
+        ([{"text": "1 tablet under the tongue twice daily"}], "route-not-oral"),
+        ([{"text": "1 tablet daily, then reduce by half a tablet a week"}], "sequential-dosage"),
+        ([dosage(timing={"repeat": {"frequency": 1, "period": 2, "periodUnit": "d"}})], "not-daily"),
+    ],
+)
+def test_words_that_do_not_fit_the_product_are_no_milligrams(dosages, code):
+    """The product is diazepam 5 mg: what is counted, what is weighed and how it is taken must go with that."""
+    assert code in {issue.code for issue in only(statement(dosages=dosages)).issues if issue.blocks}
+
+
+@pytest.mark.parametrize("words", ["2 tablets (10 mg) twice daily", "two 5 mg tablets bid", "2 tablets 5 mg bid"])
+def test_a_mass_beside_a_count_must_fit_the_product(words):
+    """Said of all the tablets or of one, the mass agrees with 5 mg tablets."""
+    regimen = only(statement(dosages=[{"text": words}])).regimen
+    assert regimen
+    assert regimen.daily == Dose(Decimal(20))
+
+
+def test_a_dose_at_a_rate_is_no_tablet():
+    """A mass with a speed reads as a number, and is refused all the same."""
+    speed = {"rateQuantity": {"value": 50, "code": "mL/h"}}
+    infusion = {**dosage(), "doseAndRate": [{"doseQuantity": {"value": Decimal(5), **MG}, **speed}]}
+    assert codes(only(statement(dosages=[infusion]))) == {("rate-dose", "error")}
+
+
+def test_a_later_step_that_is_set_already_is_a_taper():
+    """10 mg now and 8 mg from next month: the patient follows a plan."""
+
+    def step(mg, **bounds):
+        repeat = {"frequency": 2, "period": 1, "periodUnit": "d", "boundsPeriod": bounds}
+        return dosage(mg, timing={"repeat": repeat})
+
+    steps = [step("5", start="2026-11-01", end="2026-11-30"), step("4", start="2026-12-01")]
+    assert codes(only(request(dosages=steps))) == {("already-tapering", "error")}
+    past = [step("6", start="2026-10-01", end="2026-10-31"), step("5", start="2026-11-01")]
+    regimen = only(request(dosages=past)).regimen
+    assert regimen
+    assert regimen.daily == Dose(Decimal(10))
+
+
 def test_tablets_of_unknown_strength_are_no_milligrams():
     """A count of tablets without a strength asks for it."""
     tablets = {"doseAndRate": [{"doseQuantity": {"value": Decimal(2), "unit": "tablet"}}]}
