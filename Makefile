@@ -1,6 +1,6 @@
 # make demo    run it: the service, a small FHIR server and synthetic patients, on this machine only
 # make test    everything that proves it
-# The rest is for developers: make lint, make hapi, make corpus, make bench.
+# The rest is for developers: make lint, make hapi, make corpus, make scoreboard, make bench.
 
 PYTHON ?= python3
 CORPUS ?= ../shared/corpus/inputs
@@ -8,7 +8,7 @@ UV = $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN = .venv/bin/
 READY = .venv/.ready
 
-.PHONY: demo test lint hapi corpus bench
+.PHONY: demo test lint hapi corpus scoreboard bench
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -29,6 +29,9 @@ hapi:
 
 corpus: $(READY)
 	@$(RUN)python tools/corpus.py $(CORPUS)
+
+scoreboard: $(READY)
+	@$(RUN)python tools/scoreboard.py $(CORPUS)/..
 
 bench: $(READY)
 	@$(RUN)python tools/bench.py

@@ -25,12 +25,11 @@ def main(folder: Path) -> int:
     if not files:
         print(f"No JSON files under {folder}.", file=sys.stderr)
         return 2
-    lines = [json.dumps(json.loads(path.read_text(encoding="utf-8"))) for path in files]
-    read, planned = run("read", lines), run("plan", lines)
+    read, planned = answers_of("read", files), answers_of("plan", files)
     if len(read) != len(files) or len(planned) != len(files):
         print(f"{len(files)} resources in, {len(read)} read and {len(planned)} plan answers out.", file=sys.stderr)
         return 1
-    endings = Counter(ending(answer) for answer in planned)
+    endings = endings_of(planned)
     print(f"{len(files)} published resources, each read and planned on its own:")
     for name, count in endings.most_common():
         print(f"  {count:5}  {name}")
@@ -39,6 +38,15 @@ def main(folder: Path) -> int:
         print(f"no plan and no code: {path.relative_to(folder)}", file=sys.stderr)
     shown = show_confirmed(files, planned)
     return 1 if unexplained or not shown else 0
+
+
+def answers_of(command: str, files: list[Path]) -> list[dict[str, Any]]:
+    """What `careplan COMMAND` says of each file on its own."""
+    return run(command, [json.dumps(json.loads(path.read_text(encoding="utf-8"))) for path in files])
+
+
+def endings_of(planned: list[dict[str, Any]]) -> Counter[str]:
+    return Counter(ending(answer) for answer in planned)
 
 
 def run(command: str, lines: list[str]) -> list[dict[str, Any]]:
