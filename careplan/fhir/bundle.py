@@ -8,6 +8,7 @@ from datetime import date, timedelta
 from typing import Any
 
 from careplan.errors import BadRequest
+from careplan.fhir.versions import as_r4
 
 Resource = dict[str, Any]
 
@@ -15,11 +16,12 @@ _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 
 
 class ResourceIndex:
-    """The resources of a call, Bundles taken apart, and how their references resolve."""
+    """The resources of a call in the shape of R4, Bundles taken apart, and how their references resolve."""
 
     def __init__(self, resources: Iterable[Resource]) -> None:
         self.resources: list[Resource] = []
         self._by_reference: dict[str, Resource] = {}
+        self._versions: dict[int, str] = {}
         for resource in resources:
             self._add(resource, None)
 
@@ -31,10 +33,18 @@ class ResourceIndex:
                 if "resource" in entry:
                     self._add(entry["resource"], entry.get("fullUrl"))
             return
+        if str(resource.get("resourceType")).startswith("Medication"):
+            resource, version = as_r4(resource)
+            if version:
+                self._versions[id(resource)] = version
         self.resources.append(resource)
         for key in (full_url, label_of(resource)):
             if isinstance(key, str):
                 self._by_reference.setdefault(key, resource)
+
+    def version_of(self, resource: Resource) -> str | None:
+        """The FHIR version one of these was written in, when it is not R4."""
+        return self._versions.get(id(resource))
 
     def of_type(self, *types: str) -> list[Resource]:
         return [resource for resource in self.resources if resource.get("resourceType") in types]

@@ -15,8 +15,8 @@ from careplan.fhir.dosage import DailyDose, NotRead, read_dosages
 from careplan.fhir.status import MEDICATION_TYPES, is_mistake_or_proposal, issue_of, status_now, used_since
 from careplan.fhir.units import UNSTATED
 from careplan.taper.dose import Dose, plain
-from careplan.taper.issue import DetectedIssue, IssueCode
-from careplan.taper.profile import Ingredient, Vocabulary
+from careplan.taper.issue import DetectedIssue, IssueCode, Severity
+from careplan.taper.profile import Coding, Ingredient, Vocabulary
 from careplan.taper.regimen import Administration, Basis
 
 
@@ -42,11 +42,11 @@ def evidence_of(
     if is_mistake_or_proposal(resource):
         return
     label, kind = label_of(resource), str(resource["resourceType"])
-    if "medication" in resource:
-        yield _not_r4(resource, label)
-        return
     medication = index.resolve(resource.get("medicationReference"), resource)
     concept = resource.get("medicationCodeableConcept")
+    if absent := [each for each in codings_of(concept) if each.system in _ABSENT_SYSTEMS]:
+        yield _nothing_known(absent[0], kind, label)
+        return
     medicine = identify(concept, medication, vocabulary)
     if medicine is None:
         if medication is None and not codings_of(concept) and not texts_of(concept):
@@ -71,12 +71,29 @@ def evidence_of(
             yield Evidence(resource, label, None, ingredient, not ended, None, None, None, (issue,))
         return
     since = used_since(resource)
+    status_issues = (*_written_in(index.version_of(resource), kind, label), *status_issues)
     if ended:
         yield Evidence(resource, label, medicine, medicine.ingredient, False, since, None, None, status_issues)
         return
     administrations, basis, dose_issues = _dose(resource, kind, label, medicine, today)
     issues = (*status_issues, *dose_issues)
     yield Evidence(resource, label, medicine, medicine.ingredient, True, since, administrations, basis, issues)
+
+
+_ABSENT_SYSTEMS = (
+    "http://hl7.org/fhir/uv/ips/CodeSystem/absent-unknown-uv-ips",
+    "http://terminology.hl7.org/CodeSystem/data-absent-reason",
+)
+
+
+def _nothing_known(coding: Coding, kind: str, label: str) -> DetectedIssue:
+    """An International Patient Summary says by a code that there is no medication, or that nobody knows."""
+    known = coding.code == "no-known-medications"
+    text = "The summary says that no medication is taken." if known else "The summary knows nothing of medication."
+    settle = None if known else "Ask the patient what is taken; an empty list says nothing."
+    where = f"{kind}.medication"
+    severity: Severity = "information" if known else "warning"
+    return issue_of(IssueCode.NO_MEDICATION, severity, text, where, label, seen=coding.code, settle=settle)
 
 
 def other_versions(index: ResourceIndex) -> Iterator[DetectedIssue]:
@@ -95,13 +112,11 @@ def other_versions(index: ResourceIndex) -> Iterator[DetectedIssue]:
         )
 
 
-def _not_r4(resource: Resource, label: str) -> DetectedIssue:
-    """R5 has one `medication` where R4 has medicationCodeableConcept or medicationReference."""
-    kind = str(resource["resourceType"])
-    text = "This is shaped as FHIR R5, which is not read: `medication` is no element of R4."
-    return issue_of(
-        IssueCode.FHIR_VERSION_SHAPE, "error", text, f"{kind}.medication", label, settle="Send it as FHIR R4."
-    )
+def _written_in(version: str | None, kind: str, label: str) -> tuple[DetectedIssue, ...]:
+    if version is None:
+        return ()
+    text = f"This is written in FHIR {version}; what R4 has in another place was read from there."
+    return (issue_of(IssueCode.FHIR_VERSION_SHAPE, "information", text, kind, label, seen=version),)
 
 
 def _unnamed(resource: Resource, label: str, display: str | None) -> DetectedIssue:

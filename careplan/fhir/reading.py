@@ -224,21 +224,56 @@ def _without_duplicates(
     current: list[Evidence], index: ResourceIndex
 ) -> tuple[list[Evidence], tuple[DetectedIssue, ...]]:
     """Each prescription once: a statement derived from a request is that request; what only looks alike is asked."""
-    readable = [each for each in current if each.administrations is not None]
+    replaced = dict(_replaced(current, index))
+    issues = [_replacement(current[old], current[new]) for old, new in replaced.items()]
+    readable = [
+        each for number, each in enumerate(current) if each.administrations is not None and number not in replaced
+    ]
     kept: list[Evidence] = []
-    issues: list[DetectedIssue] = []
     for each in readable:
         twin = next((other for other in kept if _same(each, other, index)), None)
         if twin is None:
             kept.append(each)
         elif _daily(twin) == _daily(each):
-            text = f"The same treatment as {twin.label}; counted once."
-            issues.append(issue_of(IssueCode.DUPLICATE_MERGED, "information", text, _type(each), each.label))
+            issues.append(_merged(each, twin))
         else:
             issues.append(_disagree(each, twin))
     if len(kept) > 1 and not issues_block(issues):
         issues.extend(_several(kept))
     return kept, tuple(issues)
+
+
+def _merged(each: Evidence, twin: Evidence) -> DetectedIssue:
+    """Told as a warning when nothing but their likeness says that two of one kind are one."""
+    if _type(each) != _type(twin) or _identifiers(each.resource) & _identifiers(twin.resource):
+        text = f"The same treatment as {twin.label}; counted once."
+        return issue_of(IssueCode.DUPLICATE_MERGED, "information", text, _type(each), each.label)
+    text = f"{twin.label} and {each.label} are alike in product, dose and first day; counted once."
+    settle = "If both are taken, confirm the daily dose."
+    return issue_of(IssueCode.DUPLICATE_MERGED, "warning", text, _type(each), each.label, settle=settle)
+
+
+def _replaced(current: Sequence[Evidence], index: ResourceIndex) -> Iterator[tuple[int, int]]:
+    """(old, new) numbers: a prescription replaced by a later one, and a supply by the next one of the product."""
+    for old, one in enumerate(current):
+        for new, other in enumerate(current):
+            if old == new:
+                continue
+            prior = other.resource.get("priorPrescription")
+            renewed = prior is not None and index.resolve(prior, other.resource) is one.resource
+            refilled = (
+                _type(one) == _type(other) == "MedicationDispense"
+                and not _different_products(one, other)
+                and (one.since or date.min, old) < (other.since or date.min, new)
+            )
+            if renewed or refilled:
+                yield old, new
+                break
+
+
+def _replacement(old: Evidence, new: Evidence) -> DetectedIssue:
+    text = f"Replaced by {new.label}; not counted."
+    return issue_of(IssueCode.DUPLICATE_MERGED, "information", text, _type(old), old.label)
 
 
 def issues_block(issues: Iterable[DetectedIssue]) -> bool:
@@ -255,17 +290,24 @@ def _daily(evidence: Evidence) -> Decimal:
 
 
 def _same(one: Evidence, other: Evidence, index: ResourceIndex) -> bool:
-    """Whether two resources are about one prescription: linked, sharing an identifier, or a statement of a request.
+    """Whether two resources are about one prescription: linked, sharing an identifier, or of two kinds.
 
-    A statement and a request for one drug are two views of it (R4 MedicationStatement.derivedFrom, basedOn) unless
-    their products differ.
+    A statement, a request and a supply of one drug are views of one treatment (R4 MedicationStatement.derivedFrom,
+    MedicationDispense.authorizingPrescription) unless their products differ. Two of one kind with the same product,
+    dose and first day are one entry made twice.
     """
     linked = _linked(one.resource, other.resource, index) or _linked(other.resource, one.resource, index)
     return (
         linked
         or bool(_identifiers(one.resource) & _identifiers(other.resource))
         or (_type(one) != _type(other) and not _different_products(one, other))
+        or _entered_twice(one, other)
     )
+
+
+def _entered_twice(one: Evidence, other: Evidence) -> bool:
+    alike = one.medicine and other.medicine and one.medicine.codings and one.medicine.codings == other.medicine.codings
+    return bool(alike) and one.since is not None and (one.since, _daily(one)) == (other.since, _daily(other))
 
 
 def _different_products(one: Evidence, other: Evidence) -> bool:
@@ -274,7 +316,8 @@ def _different_products(one: Evidence, other: Evidence) -> bool:
 
 
 def _linked(one: Resource, other: Resource, index: ResourceIndex) -> bool:
-    references = [*objects_in(one.get("derivedFrom")), *objects_in(one.get("basedOn")), *objects_in(one.get("partOf"))]
+    names = ("derivedFrom", "basedOn", "partOf", "authorizingPrescription")
+    references = [reference for name in names for reference in objects_in(one.get(name))]
     return any(index.resolve(reference, one) is other for reference in references)
 
 

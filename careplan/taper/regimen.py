@@ -52,7 +52,7 @@ class Regimen:
     def expression(self) -> str:
         """Where the dose stands in the first source, as FHIRPath."""
         kind = self.sources[0].reference.partition("/")[0] if self.sources else "MedicationStatement"
-        return f"{kind}.{'dosageInstruction' if kind == 'MedicationRequest' else 'dosage'}"
+        return f"{kind}.{'dosage' if kind == 'MedicationStatement' else 'dosageInstruction'}"
 
     @property
     def daily(self) -> Dose:

@@ -9,6 +9,7 @@ from careplan.taper.dose import Dose
 from tests.fhir.vocabulary import VOCABULARY, rxnorm
 
 TODAY = date(2026, 11, 24)
+DAILY = {"frequency": 2, "period": 1}
 MG = {"system": "http://unitsofmeasure.org", "code": "mg", "unit": "mg"}
 
 
@@ -206,10 +207,54 @@ def test_two_strengths_of_one_drug_add_up():
 
 
 def test_the_same_product_twice_asks():
-    """A renewal and a doubled dose look alike."""
-    drug = only(statement("1"), statement("2"))
+    """A renewal and a doubled dose look alike, unless they begin on one day."""
+    later = statement("2", effectivePeriod={"start": "2021-05-01"})
+    drug = only(statement("1"), later)
     assert drug.regimen is None
     assert ("sources-disagree", "error") in codes(drug)
+
+
+def test_one_entry_made_twice_is_counted_once_and_said():
+    """Same product, dose and first day: one treatment, with a warning in case it is not."""
+    drug = only(statement("1"), statement("2"))
+    assert drug.regimen
+    assert drug.regimen.daily == Dose(Decimal(10))
+    assert ("duplicate-merged", "warning") in codes(drug)
+
+
+def test_a_prescription_that_replaces_another_stands_alone():
+    """R4 priorPrescription: the order being replaced is not taken as well."""
+    renewed = request("r2", dosages=[dosage("4")], priorPrescription={"reference": "MedicationRequest/r1"})
+    regimen = only(request(effectivePeriod=None, authoredOn="2026-01-01"), renewed).regimen
+    assert regimen
+    assert regimen.daily == Dose(Decimal(8))
+
+
+def dispense(identity="d1", **more):
+    resource = request(identity, effectivePeriod=None, status="completed", whenHandedOver="2026-11-10", **more)
+    return {**resource, "resourceType": "MedicationDispense", "daysSupply": {"value": 28}}
+
+
+def test_a_supply_in_use_is_taken_now():
+    """Completed means handed over, not stopped; its directions are the dose."""
+    regimen = only(dispense()).regimen
+    assert regimen
+    assert regimen.daily == Dose(Decimal(10))
+    assert regimen.since == date(2026, 11, 10)
+
+
+def test_supplies_tell_since_when_and_only_the_last_counts():
+    first = {**dispense("d0"), "whenHandedOver": "2026-10-15"}
+    drug = only(first, dispense(), request())
+    assert drug.regimen
+    assert drug.regimen.daily == Dose(Decimal(10))
+
+
+@pytest.mark.parametrize("change", [{"whenHandedOver": "2026-05-01"}, {"whenHandedOver": None}, {"status": "stopped"}])
+def test_a_supply_that_is_used_up_says_nothing_about_now(change):
+    drug = only({**dispense(), **change})
+    assert drug.regimen is None
+    assert ("status-not-current", "information") in codes(drug)
 
 
 def test_one_that_ended_is_history_when_another_goes_on():
@@ -300,10 +345,60 @@ def test_kidney_function_is_the_latest():
     assert facts.egfr == (Decimal(24), date(2026, 8, 1))
 
 
-def test_r5_is_named():
-    """An R5 statement has `medication`; it is refused by name, not half read."""
-    reading = read({**statement(), "medication": {"concept": rxnorm("197591")}})
-    assert reading.issues[0].code == "fhir-version-shape"
+def r5(**more):
+    resource = {**statement(), "medication": {"concept": rxnorm("197591")}, "status": "recorded", **more}
+    return {name: value for name, value in resource.items() if name != "medicationCodeableConcept"}
+
+
+def test_r5_is_read_where_it_says_that_the_drug_is_taken():
+    """R5 has one `medication`, and `adherence` in the place of the status."""
+    taking = {"coding": [{"system": "http://hl7.org/fhir/CodeSystem/medication-statement-adherence", "code": "taking"}]}
+    drug = only(r5(adherence={"code": taking}))
+    assert drug.regimen
+    assert drug.regimen.daily == Dose(Decimal(10))
+    assert ("fhir-version-shape", "information") in codes(drug)
+    assert ("status-not-current", "error") in codes(only(r5()))
+    assert ("status-not-current", "error") in codes(only(r5(status="active")))
+
+
+@pytest.mark.parametrize(
+    ("older", "code"),
+    [
+        ({"taken": "y"}, None),
+        ({"taken": "n"}, "status-not-current"),
+        ({"taken": "unk"}, "status-not-current"),
+        ({"wasNotTaken": False}, None),
+        ({"wasNotTaken": True}, "status-not-current"),
+        ({"wasNotTaken": "no"}, "status-not-current"),
+    ],
+)
+def test_stu3_and_dstu2_say_elsewhere_whether_it_is_taken(older, code):
+    drug = only(statement(**older))
+    assert (drug.regimen is None) == (code is not None)
+    assert code is None or code in {issue.code for issue in drug.issues}
+
+
+def test_the_dose_of_dstu2_stands_at_the_dosage():
+    """quantityQuantity, periodUnits, and `patient` for `subject`."""
+    old = statement(
+        dosages=[{"quantityQuantity": {"value": 5, **MG}, "timing": {"repeat": {**DAILY, "periodUnits": "d"}}}]
+    )
+    old["patient"] = old.pop("subject")
+    reading = read(old)
+    assert reading.subject == "Patient/p"
+    assert reading.drugs[0].regimen
+    assert reading.drugs[0].regimen.daily == Dose(Decimal(10))
+
+
+@pytest.mark.parametrize(
+    ("code", "severity"), [("no-known-medications", "information"), ("no-medication-info", "warning")]
+)
+def test_a_summary_that_names_no_medication_is_told(code, severity):
+    """International Patient Summary: none, or nobody knows; the two are not the same."""
+    system = "http://hl7.org/fhir/uv/ips/CodeSystem/absent-unknown-uv-ips"
+    reading = read(statement(concept={"coding": [{"system": system, "code": code}]}))
+    assert reading.drugs == ()
+    assert [(issue.code.value, issue.severity) for issue in reading.issues] == [("no-medication", severity)]
 
 
 def test_an_older_version_is_named():
