@@ -186,11 +186,13 @@ def post(source: str, fhir_base: str | None, **options: Any) -> None:
 
     INPUT is as for `careplan plan`, or Patient/ID to read that patient from the same server.
     """
+    from careplan.fhir.dialects import DIALECTS
     from careplan.fhir.posting import post_plan
     from careplan.fhir.record import fetch_record
     from careplan.fhir.server import FhirServer
 
-    base = fhir_base or _settings().fhir_base
+    settings = _settings()
+    base = fhir_base or settings.fhir_base
     if not base:
         raise click.UsageError("Say which server: --fhir URL, or CAREPLAN_FHIR_BASE.")
     server, planner = FhirServer(base), _planner(options)
@@ -201,7 +203,8 @@ def post(source: str, fhir_base: str | None, **options: Any) -> None:
 
     if source.startswith("Patient/"):
         patient_id = source.removeprefix("Patient/")
-        sys.exit(_answer(lambda: posted(fetch_record(server, patient_id, medications=options["medications"]))))
+        asked, dialect = options["medications"], DIALECTS[settings.fhir_dialect]
+        sys.exit(_answer(lambda: posted(fetch_record(server, patient_id, medications=asked, dialect=dialect))))
     with click.open_file(source, "rb") as stream:
         sys.exit(_each(stream, posted))
 

@@ -9,17 +9,21 @@ from typing import Any
 
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
 
+from careplan.fhir.dialects import DIALECTS
+
 
 @dataclass(frozen=True)
 class Settings:
     """Where to listen, which FHIR server to read and write, and what canonical URLs begin with.
 
-    *fhir_base* None means that only calls that bring their own `statements` can be answered.
+    *fhir_base* None means that only calls that bring their own `statements` can be answered. *fhir_dialect* names how
+    that server is asked (`fhir/dialects.py`).
     """
 
     host: str = "127.0.0.1"
     port: int = 8000
     fhir_base: str | None = None
+    fhir_dialect: str = "r4"
     canonical_base: str = "https://careplan.example/fhir"
     max_body: int = 8 * 1024 * 1024
     unprotected: bool = False
@@ -74,6 +78,10 @@ class _SettingsSchema(Schema):
     host = fields.String(data_key="CAREPLAN_HOST")
     port = _number("CAREPLAN_PORT", 0, 65535)
     fhir_base = _url("CAREPLAN_FHIR_BASE")
+    fhir_dialect = fields.String(
+        data_key="CAREPLAN_FHIR_DIALECT",
+        validate=validate.OneOf(DIALECTS, error=f"give {', '.join(list(DIALECTS)[:-1])} or {list(DIALECTS)[-1]}."),
+    )
     canonical_base = _url("CAREPLAN_CANONICAL_BASE")
     max_body = _number("CAREPLAN_MAX_BODY", 1024, 1024**3)
     unprotected = fields.Boolean(data_key="CAREPLAN_UNPROTECTED", error_messages={"invalid": "give yes or no."})

@@ -19,6 +19,7 @@ def test_every_setting_is_read():
             "CAREPLAN_HOST": "0.0.0.0",
             "CAREPLAN_PORT": "8001",
             "CAREPLAN_FHIR_BASE": "http://hapi:8080/fhir/",
+            "CAREPLAN_FHIR_DIALECT": "epic",
             "CAREPLAN_CANONICAL_BASE": "https://taper.example/fhir",
             "CAREPLAN_MAX_BODY": "4096",
             "CAREPLAN_UNPROTECTED": "yes",
@@ -26,7 +27,7 @@ def test_every_setting_is_read():
         }
     )
     assert settings == Settings(
-        "0.0.0.0", 8001, "http://hapi:8080/fhir", "https://taper.example/fhir", 4096, True, "warning"
+        "0.0.0.0", 8001, "http://hapi:8080/fhir", "epic", "https://taper.example/fhir", 4096, True, "warning"
     )
     assert not settings.loopback_only
 

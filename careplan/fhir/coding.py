@@ -115,7 +115,7 @@ def identify(
     codings = tuple(coding for each in concepts for coding in codings_of(each))
     texts = tuple(dict.fromkeys(text for each in concepts for text in texts_of(each)))
     text = "; ".join(texts)
-    found = list(dict.fromkeys((*_by_code(codings, vocabulary), *_by_word(texts, vocabulary))))
+    found = ingredients_in(concepts, vocabulary)
     if not found:
         return None
     if len(found) > 1:
@@ -129,6 +129,15 @@ def identify(
         )
     problem = _not_a_plain_oral_form(found[0], text, medication, codings, vocabulary)
     return problem or Medicine(found[0], _strength(medication, codings, texts, vocabulary), text, codings)
+
+
+def ingredients_in(concepts: Iterable[Any], vocabulary: Vocabulary) -> list[Ingredient]:
+    """The drugs of *vocabulary* that CodeableConcepts name by code, display or text."""
+    found: dict[Ingredient, None] = {}
+    for concept in concepts:
+        found |= dict.fromkeys(_by_code(codings_of(concept), vocabulary))
+        found |= dict.fromkeys(_by_word(texts_of(concept), vocabulary))
+    return list(found)
 
 
 def _concepts(medication: Mapping[str, Any] | None) -> Iterator[Any]:

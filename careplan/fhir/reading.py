@@ -15,7 +15,7 @@ from typing import Any
 
 from careplan.errors import BadRequest
 from careplan.fhir.bundle import Resource, ResourceIndex, id_in, label_of, objects_in
-from careplan.fhir.coding import codings_of
+from careplan.fhir.coding import codings_of, ingredients_in, texts_of
 from careplan.fhir.dosage import read_dosages
 from careplan.fhir.evidence import Evidence, dose_in_mg, evidence_of, other_versions
 from careplan.fhir.facts import read_facts
@@ -104,9 +104,9 @@ def read_record(
     for each in evidence:
         by_drug.setdefault(each.ingredient.name, []).append(each)
     drugs = tuple(_read_drug(found, index, today, confirmations) for found in by_drug.values())
-    return Reading(
-        subject, read_facts(subject, index, vocabulary, today), drugs, (*issues, *other_versions(index), *_plans(index))
-    )
+    facts = read_facts(subject, index, vocabulary, today)
+    others = (*other_versions(index), *_plans(index), *_allergies(index, vocabulary, drugs))
+    return Reading(subject, facts, drugs, (*issues, *others))
 
 
 # --- whose record -------------------------------------------------------------------------------------------------
@@ -438,6 +438,27 @@ def _said_to_have_ended(evidence: Evidence) -> DetectedIssue:
 
 
 # --- the rest of the record ---------------------------------------------------------------------------------------
+
+
+def _allergies(index: ResourceIndex, vocabulary: Vocabulary, drugs: Iterable[DrugReading]) -> Iterator[DetectedIssue]:
+    """A recorded allergy to a drug that is taken: one of the two is wrong, or needs to be known."""
+    names = {drug.ingredient.name for drug in drugs}
+    for resource in index.of_type("AllergyIntolerance"):
+        refuted = {each.code for each in codings_of(resource.get("verificationStatus"))}
+        over = {each.code for each in codings_of(resource.get("clinicalStatus"))}
+        if refuted & {"refuted", "entered-in-error"} or over & {"inactive", "resolved"}:
+            continue
+        for ingredient in ingredients_in([resource.get("code")], vocabulary):
+            if ingredient.name in names:
+                yield issue_of(
+                    IssueCode.ALLERGY_RECORDED,
+                    "warning",
+                    f"An allergy or intolerance to {ingredient.name} is recorded, and it is taken.",
+                    "AllergyIntolerance.code",
+                    label_of(resource),
+                    seen="; ".join(texts_of(resource.get("code"))) or None,
+                    settle="Ask what happened; it may decide how fast to taper.",
+                )
 
 
 def _plans(index: ResourceIndex) -> Iterator[DetectedIssue]:

@@ -6,8 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from careplan.errors import BadRequest, Refused, UpstreamError
+from careplan.errors import BadRequest, Refused, UpstreamError, UpstreamRejected
 from careplan.fhir.bundle import ResourceIndex, label_of, objects_in
+from careplan.fhir.dialects import DIALECTS, R4, Dialect
+from careplan.fhir.status import MEDICATION_TYPES
 from careplan.taper.issue import DetectedIssue, IssueCode
 
 if TYPE_CHECKING:  # it loads requests, which a command that only plans need not wait for
@@ -15,13 +17,13 @@ if TYPE_CHECKING:  # it loads requests, which a command that only plans need not
 
 Resource = dict[str, Any]
 
-_MEDICATION_LISTS = ("MedicationStatement", "MedicationRequest")
-_BACKGROUND = ("Condition", "Observation", "CarePlan")
 _ID = re.compile(r"(?!\.+$)[A-Za-z0-9\-.]{1,64}")
 
 
-def fetch_record(server: FhirServer, patient_id: str, *, medications: Sequence[str] = ()) -> list[Resource]:
-    """Read the Patient, all medication with its Medication resources, conditions, observations and plans.
+def fetch_record(
+    server: FhirServer, patient_id: str, *, medications: Sequence[str] = (), dialect: Dialect = R4
+) -> list[Resource]:
+    """Read the Patient, all medication with its Medication resources, conditions, observations, allergies and plans.
 
     *medications* are references that must be part of the record. Raises NotFound for an unknown patient, BadRequest
     for one of *medications* that is not among the patient's, and an UpstreamError as soon as anything is missing: an
@@ -29,14 +31,24 @@ def fetch_record(server: FhirServer, patient_id: str, *, medications: Sequence[s
     """
     patient_id = checked_id(patient_id)
     record = [server.read(f"Patient/{patient_id}")]
-    for kind in _MEDICATION_LISTS:
-        record += server.search(kind, {"patient": patient_id, "_include": f"{kind}:medication"})
-    for kind in _BACKGROUND:
-        record += server.search(kind, {"patient": patient_id})
+    for kind in (*dialect.medication_lists, *dialect.background):
+        record += _searched(server, kind, dialect, patient_id)
     record = list(_once(record))
     record += [server.read(reference) for reference in _undelivered(record)]
     _require(medications, record)
     return record
+
+
+def _searched(server: FhirServer, kind: str, dialect: Dialect, patient_id: str) -> list[Resource]:
+    """One list; a server that does not have it is asked in the wrong dialect, which the error says."""
+    try:
+        return server.search(kind, dialect.query(kind, patient_id))
+    except UpstreamRejected as error:
+        if error.upstream_status not in (400, 404, 405, 501):
+            raise
+        names = ", ".join(DIALECTS)
+        advice = f"It was asked for {kind} as `{dialect.name}`; another CAREPLAN_FHIR_DIALECT may fit: {names}."
+        raise UpstreamRejected(f"{error} {advice}", upstream_status=error.upstream_status) from error
 
 
 def checked_id(text: str) -> str:
@@ -75,7 +87,7 @@ def _undelivered(record: Sequence[Resource]) -> list[str]:
     """The Medications that are referred to and did not come along; `_include` is optional for servers."""
     index = ResourceIndex(record)
     missing: dict[str, None] = {}
-    for resource in index.of_type(*_MEDICATION_LISTS):
+    for resource in index.of_type(*MEDICATION_TYPES):
         reference = resource.get("medicationReference")
         target = reference.get("reference") if isinstance(reference, dict) else None
         if isinstance(target, str) and not target.startswith("#") and index.resolve(reference, resource) is None:

@@ -84,6 +84,7 @@ _OWN: Mapping[str, tuple[Param, ...]] = {
     "Medication": (_CODE, _STATUS),
     "MedicationStatement": (*_about(), _STATUS, _CATEGORY, *_MEDICATION),
     "MedicationRequest": (*_about(), _STATUS, _CATEGORY, *_MEDICATION),
+    "MedicationDispense": (*_about(), _STATUS, *_MEDICATION),
     "Condition": (*_about(), _CATEGORY, _CODE),
     "Observation": (*_about(), _STATUS, _CATEGORY, _CODE),
     "AllergyIntolerance": (*_about("patient"), _CATEGORY, _CODE),
@@ -126,6 +127,7 @@ PARAMS: Mapping[str, Mapping[str, Param]] = {
 INCLUDES: Mapping[str, tuple[str, ...]] = {
     "MedicationStatement": ("medication",),
     "MedicationRequest": ("medication",),
+    "MedicationDispense": ("medication",),
     "CarePlan": ("activity-reference", "goal"),
 }
 

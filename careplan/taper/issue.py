@@ -48,6 +48,7 @@ class IssueCode(StrEnum):
     SEVERAL_PRODUCTS_ADDED = "several-products-added"
     STATEMENT_OLD = "statement-old"
     DURATION_UNKNOWN = "duration-unknown"
+    ALLERGY_RECORDED = "allergy-recorded"
     CONFIRMED_BY_CALLER = "confirmed-by-caller"
     # the patient should not get an automatic plan, or needs care
     PATIENT_MISSING = "patient-missing"

@@ -9,7 +9,7 @@ from flask import Blueprint, Response
 from careplan.errors import BadRequest
 from careplan.fhir.outcome import codes_of, note, outcome
 from careplan.fhir.posting import post_plan
-from careplan.fhir.record import checked_id, fetch_record, require_whole
+from careplan.fhir.record import checked_id, require_whole
 from careplan.planning import TaperPlan, plan_taper
 from careplan.web.logs import note_issues
 from careplan.web.negotiation import fhir_body, fhir_response, is_lenient, require_acceptable
@@ -72,7 +72,7 @@ def _record(asked: TaperRequest, patient_id: str | None) -> list[Resource]:
     if asked.statements is None and patient_id is None:
         raise BadRequest("Name the patient (`subject`), or send the record (`statements`).", expression="subject")
     if asked.statements is None:
-        return fetch_record(services().server(), patient_id or "", medications=asked.medications)
+        return services().record(patient_id or "", asked.medications)
     require_whole(asked.statements)
     named = [{"resourceType": "Patient", "id": patient_id}] if patient_id else []
     return [asked.statements, *named]

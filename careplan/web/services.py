@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Any
 
 from flask import Flask, current_app, g
 
 from careplan.catalog import Catalog
 from careplan.errors import NotSupported
+from careplan.fhir.dialects import DIALECTS
+from careplan.fhir.record import fetch_record
 from careplan.fhir.server import FhirServer
 from careplan.settings import Settings
 
@@ -44,6 +47,12 @@ class Services:
             g.fhir_server = self.server_for(self.settings.fhir_base)
         server: FhirServer = g.fhir_server
         return server
+
+    def record(self, patient_id: str, medications: Sequence[str] = ()) -> list[dict[str, Any]]:
+        """One patient's record, whole. Raises as `fetch_record` does."""
+        return fetch_record(
+            self.server(), patient_id, medications=medications, dialect=DIALECTS[self.settings.fhir_dialect]
+        )
 
 
 def init_app(app: Flask, services: Services) -> None:

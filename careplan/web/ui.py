@@ -9,7 +9,6 @@ from flask import Blueprint, render_template, request
 
 from careplan.fhir.bundle import objects_in, text_in
 from careplan.fhir.outcome import codes_of, outcome
-from careplan.fhir.record import fetch_record
 from careplan.fhir.wording import each_step
 from careplan.web.logs import note_issues
 from careplan.web.operations import make_plan
@@ -37,7 +36,7 @@ def home() -> str:
 def plan(patient_id: str) -> str:
     """A preview, which nobody has signed and which is stored nowhere. `?medication=` picks one of several drugs."""
     medications = tuple(request.args.getlist("medication"))
-    record = fetch_record(services().server(), patient_id, medications=medications)
+    record = services().record(patient_id, medications)
     made = make_plan(TaperRequest(medications=medications), record)
     issues = outcome(made.issues, canonical_base=services().settings.canonical_base)
     note_issues(codes_of(issues))

@@ -405,3 +405,12 @@ def test_an_older_version_is_named():
     """A DSTU2 MedicationOrder is no R4 list; it is said, not passed over."""
     issue = read({"resourceType": "MedicationOrder", "id": "o"}).issues[0]
     assert (issue.code, issue.severity, issue.reference) == ("fhir-version-shape", "error", "MedicationOrder/o")
+
+
+def test_an_allergy_to_what_is_taken_is_told():
+    """It stops nothing, and is no second medicine; one that was refuted says nothing."""
+    allergy = {"resourceType": "AllergyIntolerance", "id": "a", "code": {"text": "Diazepam"}}
+    issues = read(statement(), allergy).issues
+    assert [(issue.code.value, issue.severity) for issue in issues] == [("allergy-recorded", "warning")]
+    refuted = {**allergy, "verificationStatus": {"coding": [{"system": "urn:x", "code": "refuted"}]}}
+    assert read(statement(), refuted, {**allergy, "code": {"text": "penicillin"}}).issues == ()

@@ -47,15 +47,17 @@ def labels(record: list[Resource]) -> list[str]:
 
 
 def test_everything_that_matters_is_asked_for():
-    """Medication of both kinds, conditions, observations, plans."""
+    """Medication of all kinds, conditions, observations, allergies, plans."""
     server = Shelf(patient(), diazepam())
     assert labels(fetch_record(server, "p1")) == ["Patient/p1", "MedicationStatement/p1-diazepam"]
     assert server.asked == [
         "Patient/p1",
         "MedicationStatement",
         "MedicationRequest",
+        "MedicationDispense",
         "Condition",
         "Observation",
+        "AllergyIntolerance",
         "CarePlan",
     ]
 
