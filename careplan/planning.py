@@ -93,6 +93,7 @@ def plan_taper(
         issues=tuple(issue for issue in issues if issue.severity == "warning"),
         pace_because=because,
         confirmed_by=next((each.by for each in confirmations if each.by), None),
+        confirmed=next((issue for issue in drug.issues if issue.code is IssueCode.CONFIRMED_BY_CALLER), None),
     )
     bundle = transaction(schedule, context)
     _check(bundle)

@@ -126,3 +126,29 @@ def test_nothing_to_taper_is_a_refusal_too():
     """A record without such a drug is never an empty plan."""
     with pytest.raises(Refused, match="No benzodiazepine and no oral baclofen is taken now"):
         plan_taper([{"resourceType": "Patient", "id": "p"}], load_catalog(), today=TODAY)
+
+
+def test_a_confirmed_dose_names_who_said_it_and_what_could_not_be_read():
+    """Provenance: the reading that the confirmation stands in for, and the person."""
+    record = [
+        {"resourceType": "Patient", "id": "p", "birthDate": "1980-01-01"},
+        {
+            "resourceType": "MedicationStatement",
+            "id": "a",
+            "status": "active",
+            "medicationCodeableConcept": {"text": "diazepam 5 mg tablet"},
+            "subject": {"reference": "Patient/p"},
+            "dosage": [{"text": "2 tabs as directed"}],
+        },
+    ]
+    said = Confirmation("diazepam", {"text": "5 mg twice daily"}, by="Dr Synthetic")
+    bundle = plan_taper(record, load_catalog(), today=TODAY, confirmations=[said]).bundle
+    provenance = next(
+        entry["resource"] for entry in bundle["entry"] if entry["resource"]["resourceType"] == "Provenance"
+    )
+    revised = next(entity for entity in provenance["entity"] if entity["role"] == "revision")
+    assert revised["what"] == {
+        "reference": "MedicationStatement/a",
+        "display": "10 mg of diazepam a day was confirmed by Dr Synthetic, over: no-timing.",
+    }
+    assert revised["agent"][0]["who"] == {"display": "Dr Synthetic"}

@@ -409,10 +409,13 @@ def _confirmed(
     if administrations is None:
         return DrugReading(ingredient, None, (*kept, *(replace(each, reference=None) for each in problems)))
     daily = plain(sum((each.dose.value for each in administrations), Decimal(0)))
+    by = f" by {confirmed[0].by}" if confirmed[0].by else ""
+    settled = "; ".join(dict.fromkeys(issue.code.value for issue in issues if issue.blocks))
+    over = f", over: {settled}" if settled else ""
     note = DetectedIssue(
         IssueCode.CONFIRMED_BY_CALLER,
         "information",
-        f"{daily} mg of {ingredient.name} a day was confirmed{f' by {confirmed[0].by}' if confirmed[0].by else ''}.",
+        f"{daily} mg of {ingredient.name} a day was confirmed{by}{over}.",
         "confirm",
         named[0].label,
         seen=daily,

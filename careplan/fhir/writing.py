@@ -43,7 +43,8 @@ class PlanContext:
     """What a plan is written with, apart from its schedule.
 
     *parameters* are those of the request, which with the inputs' versions make the plan's identity; *recorded* is
-    when it was computed. *confirmed_by* is who confirmed the dose, if anyone did.
+    when it was computed. *confirmed_by* is who confirmed the dose, if anyone did, and *confirmed* what, over which
+    reading.
     """
 
     subject: str
@@ -57,6 +58,7 @@ class PlanContext:
     issues: tuple[DetectedIssue, ...]
     pace_because: str
     confirmed_by: str | None = None
+    confirmed: DetectedIssue | None = None
 
 
 def transaction(schedule: TaperSchedule, context: PlanContext) -> Resource:
@@ -317,6 +319,7 @@ class _Plan:
             ],
             "entity": [
                 *({"role": "source", "what": _source(source)} for source in schedule.regimen.sources),
+                *([_confirmation(context.confirmed, context.confirmed_by)] if context.confirmed else []),
                 {
                     "role": "derivation",
                     "what": {
@@ -326,6 +329,16 @@ class _Plan:
                 },
             ],
         }
+
+
+def _confirmation(confirmed: DetectedIssue, by: str | None) -> Resource:
+    """The reading that a person's word stands in for: R4 Provenance.entity, revised by an agent of its own."""
+    who = by or "not named"
+    return {
+        "role": "revision",
+        "what": {"reference": confirmed.reference, "display": confirmed.text},
+        "agent": [{"type": _participant("verifier"), "who": {"display": who}}],
+    }
 
 
 # --- parts of resources -------------------------------------------------------------------------------------------

@@ -27,11 +27,19 @@ def test_directions_are_read_as_a_reader_would(case):
     assert read.as_needed == case.get("as_needed", False)
 
 
-@given(st.sampled_from(UNDERSTOOD), st.text("bcdfgjkvwxz", min_size=4, max_size=9))
-def test_a_word_that_is_not_known_ends_it(case, word):
-    """Whatever is left over means not understood, and is shown."""
-    directions = read_sig(f"{word} {case['sig']}")
-    assert word in directions.remainder
+@given(st.sampled_from(UNDERSTOOD), st.text("bcdfgjkvwz", min_size=4, max_size=9), st.data())
+def test_a_word_that_is_not_known_ends_it(case, word, data):
+    """Wherever it stands, it is left over and shown; only after "prn" or "for" may it be what the drug is for."""
+    words = case["sig"].split()
+    place = data.draw(st.integers(0, len(words)))
+    directions = read_sig(" ".join([*words[:place], word, *words[place:]]))
+    for_something = any(each.lower().strip(",.;") in FOR for each in words[:place])
+    assert for_something or not directions.understood
+    if not place:
+        assert word in directions.remainder
+
+
+FOR = {"for", "por", "prn", "needed", "bedarf", "tidprn", "cause", "drive", "stop"}
 
 
 @given(st.text(max_size=40))
