@@ -2,6 +2,7 @@ import tomllib
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -130,7 +131,7 @@ def test_nothing_to_taper_is_a_refusal_too():
 
 def test_a_confirmed_dose_names_who_said_it_and_what_could_not_be_read():
     """Provenance: the reading that the confirmation stands in for, and the person."""
-    record = [
+    record: list[dict[str, Any]] = [
         {"resourceType": "Patient", "id": "p", "birthDate": "1980-01-01"},
         {
             "resourceType": "MedicationStatement",

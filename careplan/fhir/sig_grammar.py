@@ -78,12 +78,15 @@ class Grammar:
         )
         self._bare = _compiled(rf"{span}(?![^\W\d_]|[/.:,]?\d| ?[/%:]| (?:a m|p m|am|pm){end})")
         self._times = _compiled(
-            rf"{whole}(?:-| )?(?:{one_of(language.times)}) ?(?:(?P<day>{one_of(language.per_day)})"
-            rf"|(?P<week>{one_of(language.per_week)})){end}"
+            rf"{whole}(?:(?:-| )?(?:{one_of(language.times)}) ?(?:(?P<day>{one_of(language.per_day)})"
+            rf"|(?P<week>{one_of(language.per_week)}))|(?P<slash> / (?:{one_of(language.days)}|d))){end}"
         )
         self._every = _compiled(
             rf"(?:{one_of(language.every)})\.? ?{whole} ?(?:(?P<h>{one_of(language.hours)})"
             rf"|(?P<d>{one_of(language.days)})|(?P<w>{one_of(language.weeks)})){end}"
+        )
+        self._product = _compiled(
+            rf"(?P<times>[1-9]) ?x ?(?P<low>{amount}) ?(?P<unit>{unit})?{end}(?= ?(?:{one_of(language.per_day)}){end})"
         )
         self._hourly = _compiled(rf"{whole} ?-?(?:hourly|hrly|stündlich|stdl){end}")
         per = one_of(language.ceiling_per)
@@ -120,6 +123,7 @@ class Grammar:
         weekday = one_of(language.weekdays)
         self._weekday = _compiled(rf"(?:on |every |each |jeden |le |los |am )?(?P<day>{weekday})(?![^\W_])")
         self._reason = _compiled(rf"(?:{one_of(language.reason)})(?![^\W\d_])")
+        self._word_then_digit = _compiled(rf"\b({one_of(_digits_of(language))}) \( (\d+) \)")
         self._said_twice = _compiled(rf"\b(\d+)(?: \( | |-)({one_of(_digits_of(language))})(?: \))?(?= )")
         self._day_range = _compiled(
             rf"(?:on )?(?P<first>{weekday}) ?(?:-|to|through|bis|à|a) ?(?P<last>{weekday}){end}"
@@ -134,9 +138,9 @@ class Grammar:
         self._change = re.compile(rf"(?<![^\W_])(?:{one_of(language.change)}|{_NUMBERED_PHASE})(?![^\W_])")
         self._needed = re.compile(rf"(?<![^\W_])(?:{one_of(language.needed)})(?![^\W_])")
         self._readers: tuple[_Reader, ...] = (
-            self._take_scheme, self._take_ceiling, self._take_offset, self._take_clock, self._take_rate,
-            self._take_days, self._take_lasting, self._take_quantity, self._take_phrase, self._take_dose,
-            self._take_bare, self._take_count, self._take_reason,
+            self._take_scheme, self._take_product, self._take_ceiling, self._take_offset, self._take_clock,
+            self._take_rate, self._take_days, self._take_lasting, self._take_quantity, self._take_phrase,
+            self._take_dose, self._take_bare, self._take_count, self._take_reason,
         )  # fmt: skip
 
     # --- the whole text
@@ -194,7 +198,11 @@ class Grammar:
         """Lower case, fractions as 1/2, digits and letters apart, slips put right, glued words taken apart."""
         lowered = _spaced(text)
         words = " ".join(self._mended(word) for word in lowered.split())
-        return self._said_twice.sub(self._once, words)
+        return self._word_then_digit.sub(self._once_more, self._said_twice.sub(self._once, words))
+
+    def _once_more(self, match: re.Match[str]) -> str:
+        """ "one (1)" is one number."""
+        return match[2] if self.language.numbers.get(match[1]) == match[2] else match[0]
 
     def _once(self, match: re.Match[str]) -> str:
         """ "1 one" and "4 four" are one number."""
@@ -343,6 +351,17 @@ class Grammar:
                 found.items += [StatedDose(amount, amount, name, joined=True), Place(when, None, joined=False)]
         return length
 
+    def _take_product(self, rest: str, found: Found) -> int:
+        """ "3x1 tablet daily": three a day, whichever of the two numbers is how often."""
+        match = self._product.match(rest)
+        if not match or found.items or BY_WORD.get(match["unit"] or "") in MASS:
+            return 0
+        amount = self.number(match["low"])
+        unit = BY_WORD[match["unit"]] if match["unit"] else UNSTATED
+        times = Fraction(int(match["times"]))
+        found.items += [StatedDose(amount, amount, unit, joined=False), Rate(times, times, hourly=True)]
+        return match.end()
+
     def _take_ceiling(self, rest: str, found: Found) -> int:
         match = self._ceiling.match(rest)
         if match and not found.items and not match["unit"] and found.as_needed is False and self._times.search(rest):
@@ -485,7 +504,7 @@ class Grammar:
             not match
             or isinstance(found.last, StatedDose)
             or match["low"] in ("a", "an")
-            or not rest[match.end() :].strip()
+            or self._dangling(rest[match.end() :], found)
         ):
             return 0
         if found.items and not found.joined and not isinstance(found.last, Place):
@@ -493,10 +512,12 @@ class Grammar:
         low = self.number(match["low"])
         high = self.number(match["high"]) if match["high"] else low
         first = found.dose()
-        if first and self._count_of.fullmatch(rest.strip(" .")):
-            return 0
         self._add_dose(found, StatedDose(low, high, first.unit if first else UNSTATED, found.joined))
         return match.end()
+
+    def _dangling(self, rest: str, found: Found) -> bool:
+        """Whether a number at the very end stands after a dose, and may count anything."""
+        return not rest.strip() and not (found.items and isinstance(found.items[0], Place))
 
     def _add_dose(self, found: Found, dose: StatedDose) -> None:
         found.phased = found.phased or (found.ended and bool(found.items))
