@@ -137,7 +137,7 @@ ENGLISH = Language(
         "spaced evenly", "evenly spaced", "at the same time each day", "same time each day", "via mouth", "dose",
         "apply", "insert", "inject", "instil", "instill", "inhale", "use", "subcut", "sc", "subcutaneously", "insulin",
         "at the same time every day", "dont take anything on the other days", "do not take on other days",
-        "none on other days", "chew", "chewed", "dissolve in water", "crush", "with", "each", "dosage", "in",
+        "none on other days", "chew", "chewed", "dissolve in water", "crush", "dosage",
         "at a time",
     ),
     before=(
@@ -174,7 +174,7 @@ ENGLISH = Language(
         "except", "skip", "until", "stop", "cut down", "adjust dose", "step down", "followed by", "after that",
         "thereafter",
     ),
-    quantity=("#", "disp", "dispense", "qty", "quantity", "supply", "no", "number", "dispense #", "disp #", "qty #"),
+    quantity=("#", "disp", "dispense", "qty", "quantity", "dispense #", "disp #", "qty #"),
     correctable=(
         "tablet", "tablets", "capsule", "capsules", "daily", "times", "twice", "three", "morning", "night", "evening",
         "bedtime", "needed", "mouth", "hours", "weeks", "every", "required", "breakfast", "before", "directed",

@@ -59,8 +59,6 @@ class Grammar:
         amount = rf"(?:{number})(?:,? ?(?:{one_of(language.halves)})(?![^\W\d_]))?"
         to = one_of(language.to)
         unit = one_of(BY_WORD)
-        self._amount = amount
-        self._number_words = re.compile(one_of(language.numbers))
         end = r"(?![^\W\d_])"
         span = rf"(?P<low>{amount})(?: ?(?:{to}) ?(?P<high>{amount}))?"
         count = rf"(?:\d+|(?:{one_of(language.numbers)}){end})"
@@ -74,7 +72,7 @@ class Grammar:
         self._spoons = _compiled(rf"(?P<ml>\d+(?:\.\d+)?) ?ml (?:spoonfuls?|spoons?){end}")
         self._strength = _compiled(
             rf"(?P<mass>\d+(?:\.\d+)?) ?(?P<unit>{_MASS_WORDS}) ?"
-            rf"(?:/ ?(?P<volume>\d+(?:\.\d+)?)? ?ml\b|-? ?(?P<form>{unit}){end})"
+            rf"(?:/ ?(?P<volume>[1-9]\d*(?:\.\d+)?)? ?ml\b|-? ?(?P<form>{unit}){end})"
         )
         self._bare = _compiled(rf"{span}(?![^\W\d_]|[/.:,]?\d| ?[/%:]| (?:a m|p m|am|pm){end})")
         self._times = _compiled(
@@ -101,12 +99,12 @@ class Grammar:
             rf"(?! (?:on|off|out|a|per|each|every|pro|par|sur|por|al|weekly|before|after|later)\b| ?/| (?:{per}){end})"
         )
         self._quantity = _compiled(rf"(?:{one_of(language.quantity) or 'x^'}) ?:?#? ?\d+(?: ?(?:{unit}){end})?")
-        self._refills = _compiled(r"(?:refills?|rf|r)(?: ?x)?:? ?\d+|\d+ refills?")
+        self._refills = _compiled(r"(?:refills?|rf)(?: ?x)?:? ?\d+|\d+ refills?")
         self._count_of = _compiled(r"(?:x ?)?(?P<count>\d+)(?![\d./:]| ?(?:-|to)\b)")
         clock = one_of(language.clock)
         self._clock = _compiled(
             rf"(?P<at>(?:{clock}) )?(?:(?P<h>\d{{1,2}})(?::(?P<m>\d\d))? ?(?P<half>a ?m|p ?m){end}"
-            rf"|(?P<h24>[01]?\d|2[0-3])[:.](?P<m24>[0-5]\d)(?! ?(?:mg|ml|{unit}))(?: ?(?:h|hrs?|hours|uhr){end})?"
+            rf"|(?P<h24>[01]?\d|2[0-3]):(?P<m24>[0-5]\d)(?! ?(?:mg|ml|{unit}))(?: ?(?:h|hrs?|hours|uhr){end})?"
             rf"|(?<=\b)(?P<hh>[01]?\d|2[0-3]) ?(?:uhr|o'clock){end})"
         )
         self._on_the_hour = _compiled(
@@ -130,7 +128,7 @@ class Grammar:
         )
         self._phrases = self._phrase_table()
         self._phrase = _compiled(rf"(?:{one_of(self._phrases)})(?![^\W_])")
-        self._on_as_night = _compiled(r"on(?= *$| *[,;.]| +and\b| +\d| +prn)")
+        self._on_as_night = _compiled(r"on(?= *$| *[,;.]| +and\b| +prn)")
         every = self._every.pattern.replace("(?P<low>", "(?P<low2>").replace("(?P<high>", "(?P<high2>")
         self._rate_anywhere = re.compile(
             rf"(?<![^\W_])(?:{self._times.pattern}|{every}|(?P<phrase>{one_of(language.rates)}){end})"
@@ -291,7 +289,7 @@ class Grammar:
         end = re.search(r"[.;]|$", rest[opener.end() :])
         text = rest[opener.end() : opener.end() + (end.start() if end else 0)]
         words = set(re.findall(r"[^\W\d_]+", text))
-        if re.search(r"\d", text) or words & self._meaning or self._changes(text):
+        if re.search(r"\d", text) or words & (self._meaning | _MORE) or self._changes(text):
             return 0
         return opener.end() + len(text)
 
@@ -312,7 +310,7 @@ class Grammar:
         at = opener.end() if opener else 0
         count = 0
         while match := _WORD.match(rest, at):
-            if match[1] in self._meaning or self._stops(rest[match.start(1) :], match[1]):
+            if match[1] in self._meaning or match[1] in _MORE or self._stops(rest[match.start(1) :], match[1]):
                 break
             at, count = match.end(), count + 1
         if not 0 < count <= _LONGEST_REASON:
@@ -541,8 +539,15 @@ class Grammar:
 _BEFORE = frozenset({"before", "after", "vor", "nach", "avant", "après", "antes", "después"})
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LONGEST_REASON = 8
+# Words of another dose; in a reason or in advice they would hide it.
+_MORE = frozenset({
+    "take", "takes", "extra", "additional", "another", "double", "repeat", "again", "first", "loading", "unless",
+    "plus", "nehmen", "nimm", "zusätzlich", "noch", "weitere", "doppelt", "prendre", "supplémentaire", "encore",
+    "tomar", "adicional", "otra", "otro", "repetir", "doble",
+})  # fmt: skip
 _LONGEST_TEXT = 1000
-_NO_NUMBER = re.compile(r"\d{7}|(?![0-9])\d|[²³¹⁰-⁹]")  # too long for a dose, or in digits that are not ours
+# Too long for a dose, "1.000" that is one or a thousand, and digits that are not ours.
+_NO_NUMBER = re.compile(r"\d{7}|(?<![\d.])[1-9]\d*\.\d{3}(?!\d)|(?![0-9])\d|[²³¹⁰-⁹]")
 _NUMBERED_PHASE = r"(?<!\ba )(?<!per )(?<!each )(?<!every )(?<!other )(?<!/ )(?:weeks?|days?) \d+(?! ?(?:days?|weeks?))"
 _WORD = re.compile(r"[ ,/&-]*([^\W\d_](?:[^\W\d_]|')*)")
 
@@ -561,7 +566,7 @@ def _spaced(text: str) -> str:
     text = re.sub(r"(?<=\d) ?½", " 1/2", text).replace("½", "1/2")
     text = re.sub(r"(?<=\d) ?¼", " 1/4", text).replace("¼", "1/4").replace("¾", "3/4")
     text = text.replace("(s)", "s").replace("(", " ( ").replace(")", " ) ").replace("&", " and ").replace("+", " plus ")
-    text = re.sub(r"(?<=\d),(?=\d{1,2}(?!\d))", ".", text)
+    text = re.sub(r"(?<=\d),(?=\d{1,2}(?!\d))|\b(?<=0),(?=\d)", ".", text)
     text = re.sub(r"(?<![\d.])\.(?=\d)", "0.", text)
     text = re.sub(r"\b((?:[a-z]\.){2,3}[a-z]?)(?![a-z])", lambda match: match[1].replace(".", "") + " ", text)
     text = re.sub(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])", " ", text)
