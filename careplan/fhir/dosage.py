@@ -32,6 +32,7 @@ from careplan.taper.dose import plain
 from careplan.taper.issue import IssueCode
 
 Basis = Literal["structured", "text"]
+_DOSES = {"doseAndRate", "doseQuantity", "doseRange", "doseSimpleQuantity", "quantityQuantity"}
 _RATES = ("rateQuantity", "rateRatio", "rateRange", "rateSimpleQuantity")
 
 
@@ -49,7 +50,8 @@ class DailyDose:
     """*low* to *high* of *unit* a day, as stated; *as_needed*: or nothing at all.
 
     *administrations* are None unless every day is exactly the same. *mass* is what the words call one intake in mg (of
-    one piece if *each*), to hold against the product. *rate*: it runs in at a rate; *route*: words of another route
+    one piece if *each*), *said* what they come to a day in another unit than the structure; both are to be held against
+    the product. *rate*: it runs in at a rate; *route*: words of another route
     than swallowing; neither is anything to taper by tablets.
     """
 
@@ -63,6 +65,7 @@ class DailyDose:
     each: bool = False
     rate: bool = False
     route: str = ""
+    said: tuple[Decimal, str] | None = None
 
 
 def read_dosage(dosage: Mapping[str, Any]) -> DailyDose | NotRead:
@@ -110,8 +113,11 @@ def dosage_line(row: Mapping[str, Any]) -> dict[str, Any]:
 def _together(dosages: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> DailyDose | NotRead:
     """The sum of some elements. Words that several of them repeat are about all of them."""
     chosen = [dosages[number] for number in numbers]
-    words = {str(each.get("text")) for each in chosen if "text" in each}
-    shared = chosen[0].get("text") if len(chosen) > 1 and len(words) == 1 and "doseAndRate" in chosen[0] else None
+    texts = [each["text"] for each in chosen if isinstance(each.get("text"), str)]
+    shared = texts[0] if len(chosen) > 1 and len(texts) == len(chosen) and len(set(texts)) == 1 else None
+    if shared and not all(_DOSES & set(each) for each in chosen):
+        text = "Several dosages repeat the same words, so nobody can tell whether they add up."
+        return NotRead(IssueCode.SEQUENTIAL_DOSAGE, text, f"[{numbers[1]}].text", shared, "Confirm the daily dose.")
     read = [read_dosage({**each, "text": None} if shared else each) for each in chosen]
     for number, each in zip(numbers, read, strict=True):
         if isinstance(each, NotRead):
@@ -198,7 +204,7 @@ def _read(dosage: Mapping[str, Any]) -> DailyDose:
     else:
         read = _daily(amount.low, amount.high, amount.unit, times, as_needed)
         for text in (dosage.get("text"), dosage.get("patientInstruction")):
-            _agree(read, times, text)
+            read = replace(read, said=_agree(read, times, text) or read.said)
     for instruction in objects_in(dosage.get("additionalInstruction")):
         _no_change(instruction.get("text"), "additionalInstruction")
     _below_ceiling(read, dosage.get("maxDosePerPeriod"))
@@ -301,17 +307,20 @@ def _no_change(words: Any, element: str) -> None:
         raise NotReadError(IssueCode.TEXT_CONTRADICTS_STRUCTURE, text, element, words)
 
 
-def _agree(read: DailyDose, times: Times | None, words: Any) -> None:
-    """Words must say the same as the structure, as far as they are understood; words of change never do."""
+def _agree(read: DailyDose, times: Times | None, words: Any) -> tuple[Decimal, str] | None:
+    """Words must say the same as the structure, as far as they are understood; words of change never do.
+
+    Gives what they come to a day when that is in another unit, which only the product can compare.
+    """
     if not isinstance(words, str) or not words.strip():
-        return
+        return None
     _no_change(words, "text")
     directions = read_sig(words)
     if not directions.understood:
         rates = stated_rates(words)
         if times and times.every_day and rates and (times.least, times.most) not in rates:
             raise _contradiction(words, f"{float(times.most):g} times a day")
-        return
+        return None
     said = _of_directions(directions, as_needed=read.as_needed)
     in_mg = _mass_of(directions.intakes)
     if said.unit == read.unit or said.unit == UNSTATED:
@@ -323,6 +332,8 @@ def _agree(read: DailyDose, times: Times | None, words: Any) -> None:
         differ = times is not None and most != times.most
     if differ and not (said.unit == UNSTATED and read.unit in MASS):
         raise _contradiction(words, f"{plain(read.high)} {read.unit} a day")
+    other_unit = said.unit not in (read.unit, UNSTATED) and said.low == said.high
+    return (said.high, said.unit) if other_unit else None
 
 
 def _mass_of(intakes: Sequence[Intake]) -> Decimal | None:

@@ -214,7 +214,7 @@ def dose_in_mg(
     factor, issues = _mg_per_unit(read, medicine, expression, label)
     if factor is None:
         return None, None, issues
-    contradiction = _other_mass(read, factor, expression, label)
+    contradiction = _other_mass(read, factor, medicine, expression, label)
     if contradiction:
         return None, None, (contradiction,)
     administrations = tuple(
@@ -244,8 +244,29 @@ def _not_swallowed(read: DailyDose, medicine: Medicine, expression: str, label: 
     return None
 
 
-def _other_mass(read: DailyDose, factor: Decimal, expression: str, label: str) -> DetectedIssue | None:
+def _other_total(read: DailyDose, factor: Decimal, medicine: Medicine) -> Decimal | None:
+    """mg a day by words in another unit than the structure, where the product can tell and they differ."""
+    if read.said is None:
+        return None
+    amount, unit = read.said
+    strength = medicine.strength
+    by_strength = strength.dose.value if strength and strength.certain and strength.per_ml == (unit == "mL") else None
+    per_unit = _MG_PER_UNIT.get(unit, by_strength)
+    if per_unit is None or amount * per_unit == read.high * factor:
+        return None
+    return amount * per_unit
+
+
+def _other_mass(
+    read: DailyDose, factor: Decimal, medicine: Medicine, expression: str, label: str
+) -> DetectedIssue | None:
     """Words such as "2 tablets (10 mg)" must fit the strength of the product; the mass may be that of one piece."""
+    total = _other_total(read, factor, medicine)
+    if total is not None:
+        text = f"The directions come to {plain(total)} mg a day, the structure to {plain(read.high * factor)} mg."
+        where, settle = f"{expression}[0].text", "Confirm the dose in mg."
+        code = IssueCode.TEXT_CONTRADICTS_STRUCTURE
+        return issue_of(code, "error", text, where, label, seen=f"{plain(total)} mg", settle=settle)
     if read.mass is None or read.unit in _MG_PER_UNIT or not read.administrations:
         return None
     intake = read.administrations[0].amount * factor

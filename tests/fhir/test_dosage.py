@@ -294,6 +294,16 @@ def test_words_that_every_element_repeats_are_about_all_of_them():
     assert wrong.code == "text-contradicts-structure"
 
 
+def test_words_alone_that_repeat_are_not_added():
+    """Twice "1 tab bid" is two tablets a day written twice, or four; nobody can tell."""
+    read = read_dosages([{"text": "1 tab bid"}, {"text": "1 tab bid"}], on=ON)
+    assert isinstance(read, NotRead)
+    assert read.code == "sequential-dosage"
+    night = read_dosages([{"text": "1 tab in the morning"}, {"text": "2 tabs at night"}], on=ON)
+    assert isinstance(night, DailyDose)
+    assert night.high == 3
+
+
 # --- laws ---------------------------------------------------------------------------------------------------------
 
 NAMES = st.sampled_from(

@@ -130,6 +130,8 @@ def test_what_is_not_certain_is_refused_at_its_element(change, code, expression)
     [
         ([{"text": "3 twice daily"}], "unit-not-supported"),
         ([{"text": "2 tablets (4 mg) twice daily"}], "text-contradicts-structure"),
+        ([dosage(text="1 tablet in the morning and 2 at night")], "text-contradicts-structure"),
+        ([dosage("4", text="1 tablet twice daily")], "text-contradicts-structure"),
         ([{"text": "1 tablet under the tongue twice daily"}], "route-not-oral"),
         ([{"text": "1 tablet daily, then reduce by half a tablet a week"}], "sequential-dosage"),
         ([dosage(timing={"repeat": {"frequency": 1, "period": 2, "periodUnit": "d"}})], "not-daily"),
