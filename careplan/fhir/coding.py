@@ -133,11 +133,11 @@ def identify(
 
 def ingredients_in(concepts: Iterable[Any], vocabulary: Vocabulary) -> list[Ingredient]:
     """The drugs of *vocabulary* that CodeableConcepts name by code, display or text."""
-    found: dict[Ingredient, None] = {}
+    found: dict[str, Ingredient] = {}
     for concept in concepts:
-        found |= dict.fromkeys(_by_code(codings_of(concept), vocabulary))
-        found |= dict.fromkeys(_by_word(texts_of(concept), vocabulary))
-    return list(found)
+        for ingredient in (*_by_code(codings_of(concept), vocabulary), *_by_word(texts_of(concept), vocabulary)):
+            found[ingredient.name] = ingredient
+    return list(found.values())
 
 
 def _concepts(medication: Mapping[str, Any] | None) -> Iterator[Any]:

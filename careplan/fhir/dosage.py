@@ -204,11 +204,12 @@ def _read(dosage: Mapping[str, Any]) -> DailyDose:
     else:
         read = _daily(amount.low, amount.high, amount.unit, times, as_needed)
         for text in (dosage.get("text"), dosage.get("patientInstruction")):
-            read = replace(read, said=_agree(read, times, text) or read.said)
+            if said := _agree(read, times, text):
+                read = replace(read, said=said)
     for instruction in objects_in(dosage.get("additionalInstruction")):
         _no_change(instruction.get("text"), "additionalInstruction")
     _below_ceiling(read, dosage.get("maxDosePerPeriod"))
-    return replace(read, rate=amount is not None and amount.rate)
+    return replace(read, rate=True) if amount is not None and amount.rate else read
 
 
 def _words(dosage: Mapping[str, Any]) -> str | None:
