@@ -40,7 +40,7 @@ knows no words.
 ENDINGS = """
 ## How each published resource ends
 
-{count} published resources ({folders} sources), each read on its own, as a medicine of today ({day}):
+{count} published resources ({folders} sources), each read on its own, as a medicine of the day the page was made:
 
 | ending | resources |
 |---|---|
@@ -64,7 +64,7 @@ def main(corpus: Path) -> int:
     files = sorted((corpus / "inputs").rglob("*.json"))
     counted = endings_of(answers_of("plan", files))
     folders = len({path.relative_to(corpus / "inputs").parts[0] for path in files})
-    text += ENDINGS.format(count=len(files), folders=folders, day="the day the page was made")
+    text += ENDINGS.format(count=len(files), folders=folders)
     text += "".join(f"| {name} | {count} |\n" for name, count in counted.most_common())
     PAGE.write_text(text, encoding="utf-8")
     print(text)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from careplan.fhir.units import BY_WORD, MASS_IN_MG
 from careplan.taper.dose import Dose
 from careplan.taper.issue import IssueCode
 from careplan.taper.profile import Coding, Ingredient, Vocabulary
@@ -48,7 +49,7 @@ _STRENGTH = re.compile(
     r"(?<![\d.,/])(\d+(?:[.,]\d+)?)\s*(mg|mcg|µg|ug|g)\b(?:\s*/\s*(\d+(?:[.,]\d+)?)?\s*(ml|actuat|hr?)\b)?"
 )
 _WORD = re.compile(r"[^\W\d_]+")
-_TO_MG = {"mg": Decimal(1), "g": Decimal(1000), "mcg": Decimal("0.001"), "ug": Decimal("0.001"), "µg": Decimal("0.001")}
+_TO_MG = {word: MASS_IN_MG[BY_WORD[word]] for word in ("mg", "g", "mcg", "ug", "µg")}
 
 
 @dataclass(frozen=True)

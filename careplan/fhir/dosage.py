@@ -16,7 +16,6 @@ from typing import Any, Literal
 
 from careplan.fhir.bundle import objects_in
 from careplan.fhir.sig import (
-    MASS_IN_MG,
     Directions,
     Intake,
     Times,
@@ -27,7 +26,7 @@ from careplan.fhir.sig import (
 )
 from careplan.fhir.timing import Bounds, NotReadError, number_in, read_bounds, read_timing
 from careplan.fhir.timing import NotRead as NotRead
-from careplan.fhir.units import MASS, PIECES, UNSTATED, unit_of
+from careplan.fhir.units import MASS, MASS_IN_MG, PIECES, UNSTATED, unit_of
 from careplan.taper.dose import plain
 from careplan.taper.issue import IssueCode
 

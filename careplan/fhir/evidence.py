@@ -13,7 +13,7 @@ from careplan.fhir.bundle import Resource, ResourceIndex, label_of, objects_in, 
 from careplan.fhir.coding import PIECES, Medicine, NotIdentified, codings_of, identify, texts_of
 from careplan.fhir.dosage import DailyDose, NotRead, read_dosages
 from careplan.fhir.status import MEDICATION_TYPES, is_mistake_or_proposal, issue_of, status_now, used_since
-from careplan.fhir.units import UNSTATED
+from careplan.fhir.units import MASS_IN_MG, UNSTATED
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import DetectedIssue, IssueCode, Severity
 from careplan.taper.profile import Coding, Ingredient, Vocabulary
@@ -251,7 +251,7 @@ def _other_total(read: DailyDose, factor: Decimal, medicine: Medicine) -> Decima
     amount, unit = read.said
     strength = medicine.strength
     by_strength = strength.dose.value if strength and strength.certain and strength.per_ml == (unit == "mL") else None
-    per_unit = _MG_PER_UNIT.get(unit, by_strength)
+    per_unit = MASS_IN_MG.get(unit, by_strength)
     if per_unit is None or amount * per_unit == read.high * factor:
         return None
     return amount * per_unit
@@ -267,7 +267,7 @@ def _other_mass(
         where, settle = f"{expression}[0].text", "Confirm the dose in mg."
         code = IssueCode.TEXT_CONTRADICTS_STRUCTURE
         return issue_of(code, "error", text, where, label, seen=f"{plain(total)} mg", settle=settle)
-    if read.mass is None or read.unit in _MG_PER_UNIT or not read.administrations:
+    if read.mass is None or read.unit in MASS_IN_MG or not read.administrations:
         return None
     intake = read.administrations[0].amount * factor
     if read.mass == factor or (read.mass == intake and not read.each):
@@ -311,17 +311,14 @@ def _not_daily(read: DailyDose, expression: str, label: str) -> DetectedIssue:
     )
 
 
-_MG_PER_UNIT = {"mg": Decimal(1), "g": Decimal(1000), "ug": Decimal("0.001")}
-
-
 def _mg_per_unit(
     read: DailyDose, medicine: Medicine, expression: str, label: str
 ) -> tuple[Decimal | None, tuple[DetectedIssue, ...]]:
     """mg in one *unit*: of mass by itself, of a piece or a mL by the strength of the product."""
     unit = read.unit
     name = unit.strip().lower()
-    if name in _MG_PER_UNIT:
-        return _MG_PER_UNIT[name], ()
+    if name in MASS_IN_MG:
+        return MASS_IN_MG[name], ()
     strength = medicine.strength
     counted = name in PIECES and not (unit == UNSTATED and read.basis == "text")
     if name == "ml" or counted:

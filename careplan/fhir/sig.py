@@ -10,10 +10,10 @@ from fractions import Fraction
 from functools import lru_cache
 
 from careplan.fhir.languages import LANGUAGES
-from careplan.fhir.sig_assembly import MASS_IN_MG, Directions, Intake, Times
+from careplan.fhir.sig_assembly import Directions, Intake, Times
 from careplan.fhir.sig_grammar import Grammar
 
-__all__ = ["MASS_IN_MG", "Directions", "Intake", "Times", "change_in", "read_sig", "says_as_needed", "stated_rates"]
+__all__ = ["Directions", "Intake", "Times", "change_in", "read_sig", "says_as_needed", "stated_rates"]
 
 
 @lru_cache(maxsize=8192)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
-from careplan.fhir.units import MASS, UNSTATED
+from careplan.fhir.units import MASS, MASS_IN_MG, UNSTATED
 
 ONCE = Fraction(1)
 
@@ -42,15 +42,14 @@ class Intake:
 class Directions:
     """What the words say. *remainder* is what was not understood; without it and with intakes they are understood.
 
-    *missing* is "dose" or "timing"; *ceiling* an amount that is not to be exceeded in a day; *changes*: the words
-    speak of a dose that changes; *route*: words of a route other than swallowing.
+    *missing* is "dose" or "timing"; *changes*: the words speak of a dose that changes; *route*: words of a route other
+    than swallowing.
     """
 
     intakes: tuple[Intake, ...] = ()
     as_needed: bool = False
     remainder: str = ""
     missing: str = ""
-    ceiling: tuple[Decimal, str] | None = None
     changes: str = ""
     route: str = ""
 
@@ -125,7 +124,6 @@ class NotUnderstoodError(Exception):
     """What was consumed can not be put together; the argument says why."""
 
 
-MASS_IN_MG = {"mg": Decimal(1), "g": Decimal(1000), "ug": Decimal("0.001")}
 _PART = {
     "WAKE": 0, "MORN": 0, "MORN.early": 0, "MORN.late": 0, "ACM": 0, "CM": 0, "PCM": 0, "NOON": 1, "ACD": 1, "CD": 1,
     "PCD": 1, "AFT": 2, "AFT.early": 2, "AFT.late": 2, "EVE": 3, "EVE.early": 3, "EVE.late": 3, "ACV": 3, "CV": 3,
@@ -153,13 +151,13 @@ def assembled(found: Found) -> Directions:
         return Directions(missing="dose", route=found.route, as_needed=found.as_needed)
     if found.phased:
         raise NotUnderstoodError("one dose after another")
-    if not any(not isinstance(each, StatedDose) for each in found.items):
+    if len(doses) == len(found.items):
         return Directions(missing="timing", route=found.route, as_needed=found.as_needed)
     clauses = list(_clauses(found.items))
     intakes = tuple(_intake(dose, timings, found) for dose, timings in clauses)
     _check_several(clauses, intakes)
     intakes = _below_ceiling(intakes, found)
-    return Directions(intakes, found.as_needed, ceiling=found.ceiling, route=found.route)
+    return Directions(intakes, found.as_needed, route=found.route)
 
 
 def _clauses(items: list[StatedDose | StatedTiming]) -> Iterator[tuple[StatedDose, list[StatedTiming]]]:

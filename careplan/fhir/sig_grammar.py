@@ -13,7 +13,6 @@ from functools import cached_property, lru_cache
 
 from careplan.fhir.languages import Language
 from careplan.fhir.sig_assembly import (
-    MASS_IN_MG,
     Directions,
     Found,
     NotUnderstoodError,
@@ -24,7 +23,7 @@ from careplan.fhir.sig_assembly import (
     assembled,
     said_again,
 )
-from careplan.fhir.units import BY_WORD, MASS, PIECES, UNSTATED, WORDS
+from careplan.fhir.units import BY_WORD, MASS, MASS_IN_MG, PIECES, UNSTATED, WORDS
 
 _Reader = Callable[[str, Found], int]
 
@@ -55,80 +54,81 @@ class Grammar:
     def __init__(self, language: Language) -> None:
         self.language = language
         one_of = _one_of
-        number = rf"\d+ \d+/[1-9]\d*|\d+-\d/[1-9]|\d+/[1-9]\d*|\d+(?:\.\d+)?|(?:{one_of(language.numbers)})(?![^\W\d_])"
-        amount = rf"(?:{number})(?:,? ?(?:{one_of(language.halves)})(?![^\W\d_]))?"
+        end = r"(?![^\W\d_])"
+        number = rf"\d+ \d+/[1-9]\d*|\d+-\d/[1-9]|\d+/[1-9]\d*|\d+(?:\.\d+)?|(?:{one_of(language.numbers)}){end}"
+        amount = rf"(?:{number})(?:,? ?(?:{one_of(language.halves)}){end})?"
         to = one_of(language.to)
         unit = one_of(BY_WORD)
-        end = r"(?![^\W\d_])"
         span = rf"(?P<low>{amount})(?: ?(?:{to}) ?(?P<high>{amount}))?"
         count = rf"(?:\d+|(?:{one_of(language.numbers)}){end})"
         whole = rf"(?P<low>{count})(?: ?(?:{to}) ?(?P<high>{count}))?"
         of = r"(?: of(?: the)?| a| d'| de)?"
-        self._dose = _compiled(
+        self._dose = re.compile(
             rf"{span}{of} ?(?:[x×] ?|\b)(?:(?P<mass>\d+(?:\.\d+)?) ?(?P<massunit>{_MASS_WORDS}) ?)?"
             rf"(?P<unit>{unit}){end}(?! ?/ ?(?:kg|m\b|h\b|hr|min))"
         )
-        self._spoon = _compiled(rf"(?P<low>{amount}) ?(?:[x×] ?)?(?P<ml>\d+(?:\.\d+)?) ?ml (?:spoonfuls?|spoons?){end}")
-        self._spoons = _compiled(rf"(?P<ml>\d+(?:\.\d+)?) ?ml (?:spoonfuls?|spoons?){end}")
-        self._strength = _compiled(
+        self._spoons = re.compile(
+            rf"(?:(?P<low>{amount}) ?(?:[x×] ?)?)?(?P<ml>\d+(?:\.\d+)?) ?ml (?:spoonfuls?|spoons?){end}"
+        )
+        self._strength = re.compile(
             rf"(?P<mass>\d+(?:\.\d+)?) ?(?P<unit>{_MASS_WORDS}) ?"
             rf"(?:/ ?(?P<volume>[1-9]\d*(?:\.\d+)?)? ?ml\b|-? ?(?P<form>{unit}){end})"
         )
-        self._bare = _compiled(rf"{span}(?![^\W\d_]|[/.:,]?\d| ?[/%:]| (?:a m|p m|am|pm){end})")
-        self._times = _compiled(
+        self._bare = re.compile(rf"{span}(?![^\W\d_]|[/.:,]?\d| ?[/%:]| (?:a m|p m|am|pm){end})")
+        self._times = re.compile(
             rf"{whole}(?:(?:-| )?(?:{one_of(language.times)}) ?(?:(?P<day>{one_of(language.per_day)})"
             rf"|(?P<week>{one_of(language.per_week)}))|(?P<slash> / (?:{one_of(language.days)}|d))){end}"
         )
-        self._every = _compiled(
+        self._every = re.compile(
             rf"(?:{one_of(language.every)})\.? ?{whole} ?(?:(?P<h>{one_of(language.hours)})"
             rf"|(?P<d>{one_of(language.days)})|(?P<w>{one_of(language.weeks)})){end}"
         )
-        self._product = _compiled(
+        self._product = re.compile(
             rf"(?P<times>[1-9]) ?x ?(?P<low>{amount}) ?(?P<unit>{unit})?{end}(?= ?(?:{one_of(language.per_day)}){end})"
         )
-        self._hourly = _compiled(rf"{whole} ?-?(?:hourly|hrly|stündlich|stdl){end}")
+        self._hourly = re.compile(rf"{whole} ?-?(?:hourly|hrly|stündlich|stdl){end}")
         per = one_of(language.ceiling_per)
-        self._ceiling = _compiled(
+        self._ceiling = re.compile(
             rf"(?:{one_of(language.ceiling)}){end}(?: of| von| de)?[:=]? ?=? ?(?P<low>{amount})"
             rf"(?: ?(?P<unit>{unit}){end}| (?:doses?|times){end})?(?: ?(?:{per}){end})?"
         )
         prefix = one_of(language.duration)
         lasting = rf"(?:{one_of(language.days)}|{one_of(language.weeks)}|months?|monate?n?|mois|mes(?:es)?|d|wk)"
-        self._lasting = _compiled(
+        self._lasting = re.compile(
             rf"(?:(?:{prefix}){end} ?)?{count}(?: ?(?:{to}) ?\d+)? ?{lasting}{end}(?: supply)?"
             rf"(?! (?:on|off|out|a|per|each|every|pro|par|sur|por|al|weekly|before|after|later)\b| ?/| (?:{per}){end})"
         )
-        self._quantity = _compiled(rf"(?:{one_of(language.quantity) or 'x^'}) ?:?#? ?\d+(?: ?(?:{unit}){end})?")
-        self._refills = _compiled(r"(?:refills?|rf)(?: ?x)?:? ?\d+|\d+ refills?")
-        self._count_of = _compiled(r"(?:x ?)?(?P<count>\d+)(?![\d./:]| ?(?:-|to)\b)")
+        self._quantity = re.compile(rf"(?:{one_of(language.quantity) or 'x^'}) ?:?#? ?\d+(?: ?(?:{unit}){end})?")
+        self._refills = re.compile(r"(?:refills?|rf)(?: ?x)?:? ?\d+|\d+ refills?")
+        self._count_of = re.compile(r"(?:x ?)?(?P<count>\d+)(?![\d./:]| ?(?:-|to)\b)")
         clock = one_of(language.clock)
-        self._clock = _compiled(
+        self._clock = re.compile(
             rf"(?P<at>(?:{clock}) )?(?:(?P<h>\d{{1,2}})(?::(?P<m>\d\d))? ?(?P<half>a ?m|p ?m){end}"
             rf"|(?P<h24>[01]?\d|2[0-3]):(?P<m24>[0-5]\d)(?! ?(?:mg|ml|{unit}))(?: ?(?:h|hrs?|hours|uhr){end})?"
             rf"|(?<=\b)(?P<hh>[01]?\d|2[0-3]) ?(?:uhr|o'clock){end})"
         )
-        self._on_the_hour = _compiled(
+        self._on_the_hour = re.compile(
             rf"(?:{clock}) (?P<hh>[01]?\d|2[0-3])(?: ?(?:h|hours|hrs|heures){end}|(?P<mm>[0-5]0)\b)"
         )
         slot = r"(?:\d+ \d+/[1-9]\d*|\d+/[1-9]\d*|\d+(?:\.\d+)?)"
-        self._scheme = _compiled(rf"({slot}) ?- ?({slot}) ?- ?({slot})(?: ?- ?({slot}))?(?! ?[-/]|\d)")
-        self._unit_word = _compiled(rf"(?P<unit>{unit}){end}")
+        self._scheme = re.compile(rf"({slot}) ?- ?({slot}) ?- ?({slot})(?: ?- ?({slot}))?(?! ?[-/]|\d)")
+        self._unit_word = re.compile(rf"(?P<unit>{unit}){end}")
         before = one_of((*language.before, *(each for each in language.whens if each.split()[0] in _BEFORE)))
-        self._offset = _compiled(
+        self._offset = re.compile(
             rf"(?:{amount}|eine halbe) ?(?:to {amount} |- ?{amount} )?(?:an )?"
             rf"(?:{one_of((*language.minutes, *language.hours))})(?= (?:{before}))"
         )
         weekday = one_of(language.weekdays)
-        self._weekday = _compiled(rf"(?:on |every |each |jeden |le |los |am )?(?P<day>{weekday})(?![^\W_])")
-        self._reason = _compiled(rf"(?:{one_of(language.reason)})(?![^\W\d_])")
-        self._word_then_digit = _compiled(rf"\b({one_of(_digits_of(language))}) \( (\d+) \)")
-        self._said_twice = _compiled(rf"\b(\d+)(?: \( | |-)({one_of(_digits_of(language))})(?: \))?(?= )")
-        self._day_range = _compiled(
+        self._weekday = re.compile(rf"(?:on |every |each |jeden |le |los |am )?(?P<day>{weekday})(?![^\W_])")
+        self._reason = re.compile(rf"(?:{one_of(language.reason)}){end}")
+        self._word_then_digit = re.compile(rf"\b({one_of(_digits_of(language))}) \( (\d+) \)")
+        self._said_twice = re.compile(rf"\b(\d+)(?: \( | |-)({one_of(_digits_of(language))})(?: \))?(?= )")
+        self._day_range = re.compile(
             rf"(?:on )?(?P<first>{weekday}) ?(?:-|to|through|bis|à|a) ?(?P<last>{weekday}){end}"
         )
         self._phrases = self._phrase_table()
-        self._phrase = _compiled(rf"(?:{one_of(self._phrases)})(?![^\W_])")
-        self._on_as_night = _compiled(r"on(?= *$| *[,;.]| +and\b| +prn)")
+        self._phrase = re.compile(rf"(?:{one_of(self._phrases)})(?![^\W_])")
+        self._on_as_night = re.compile(r"on(?= *$| *[,;.]| +and\b| +prn)")
         every = self._every.pattern.replace("(?P<low>", "(?P<low2>").replace("(?P<high>", "(?P<high2>")
         self._rate_anywhere = re.compile(
             rf"(?<![^\W_])(?:{self._times.pattern}|{every}|(?P<phrase>{one_of(language.rates)}){end})"
@@ -192,6 +192,7 @@ class Grammar:
         found = self._change.search(kept)
         return kept[found.start() :] if found else ""
 
+    @lru_cache(maxsize=256)  # noqa: B019  there are four grammars, made once
     def _normal(self, text: str) -> str:
         """Lower case, fractions as 1/2, digits and letters apart, slips put right, glued words taken apart."""
         lowered = _spaced(text)
@@ -216,6 +217,11 @@ class Grammar:
         )  # fmt: skip
         return frozenset(word for phrase in phrases for word in re.findall(r"[^\W\d_]+", phrase))
 
+    @cached_property
+    def _glue(self) -> frozenset[str]:
+        """The words that may stand in others without a space."""
+        return frozenset(each for each in self._vocabulary if len(each) > 2 or each in _GLUE)
+
     @lru_cache(maxsize=4096)  # noqa: B019  there are four grammars, made once
     def _mended(self, token: str) -> str:
         """A token with a known slip put right, or glued words taken apart; otherwise as it is."""
@@ -231,12 +237,11 @@ class Grammar:
 
     def _apart(self, word: str) -> str | None:
         """Glued words such as "prnas" or "bidx" apart; the rest after "prn" or "for" may be what it is for."""
-        glue = {each for each in self._vocabulary if len(each) > 2 or each in _GLUE}
         best: list[list[str]] = [[]]
         for end in range(1, len(word) + 1):
             splits = [
                 [*best[start], word[start:end]] for start in range(end) if best[start] or not start
-                if word[start:end] in glue
+                if word[start:end] in self._glue
             ]  # fmt: skip
             best.append(min(splits, key=len, default=[]))
         if len(best[-1]) > 1:
@@ -274,14 +279,13 @@ class Grammar:
             return self._place(found, value, None, match)
         if kind == "rate":
             found.items.append(Rate(Fraction(value), Fraction(value)))
+            found.joined = False
         elif kind in ("needed", "up to"):
             found.as_needed, found.after_reason = True, kind == "needed"
         elif kind == "route":
             found.route = value
         elif kind == "join":
             found.joined = found.added = True
-        if kind == "rate":
-            found.joined = False
         return match.end()
 
     def _notice(self, rest: str, opener: re.Match[str]) -> int:
@@ -463,10 +467,10 @@ class Grammar:
         return 0
 
     def _take_spoons(self, rest: str, found: Found) -> int:
-        match = self._spoon.match(rest) or self._spoons.match(rest)
+        match = self._spoons.match(rest)
         if not match or isinstance(found.last, StatedDose):
             return 0
-        amount = self.number(match.groupdict().get("low") or "1") * Decimal(match["ml"])
+        amount = self.number(match["low"] or "1") * Decimal(match["ml"])
         self._add_dose(found, StatedDose(amount, amount, "mL", found.joined))
         return match.end()
 
@@ -579,11 +583,6 @@ def _spaced(text: str) -> str:
 def _one_of(phrases: Iterable[str]) -> str:
     """An alternation of *phrases*, the longest first."""
     return "|".join(re.escape(each) for each in sorted(phrases, key=len, reverse=True))
-
-
-@lru_cache(maxsize=512)
-def _compiled(pattern: str) -> re.Pattern[str]:
-    return re.compile(pattern)
 
 
 def _digits_of(language: Language) -> list[str]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
-MASS = frozenset({"mg", "ug", "g"})
+MASS_IN_MG = {"mg": Decimal(1), "g": Decimal(1000), "ug": Decimal("0.001")}
+MASS = MASS_IN_MG.keys()
 PIECES = frozenset({"tablet", "capsule", "patch", "suppository", "piece", "film", "sachet", "lozenge"})
 UNSTATED = "1"  # a bare count: one of what, only the product says
 
@@ -23,7 +25,7 @@ WORDS = {
     "mL": "ml mls millilitre millilitres milliliter milliliters cc mililitro mililitros",
     "U": "u unit units iu einheit einheiten ie unité unités unidad unidades",
     "drop": "drop drops gtt gtts tropfen trpf goutte gouttes gota gotas",
-    "tablet": "tablet tablets tab tabs tabl tbl tbls tbl tablette tabletten comprimé comprimés comprime comprimes cp "
+    "tablet": "tablet tablets tab tabs tabl tbl tbls tablette tabletten comprimé comprimés comprime comprimes cp "
     "cpr comprimido comprimidos tableta tabletas compr pill pills vagtab dragee dragees dragée dragées caplet caplets",
     "capsule": "capsule capsules cap caps kapsel kapseln kaps gélule gélules gelule gelules cápsula cápsulas capsula "
     "capsulas",
