@@ -122,12 +122,14 @@ def _together(dosages: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> D
         if isinstance(each, NotRead):
             return replace(each, expression=f"[{number}].{each.expression}")
     total = _added([each for each in read if isinstance(each, DailyDose)])
-    if isinstance(total, DailyDose) and isinstance(shared, str):
-        try:
-            _agree(total, None, shared)
-        except NotReadError as error:
-            return replace(error.reason, expression=f"[{numbers[0]}].{error.reason.expression}")
-    return total
+    if isinstance(total, NotRead) or shared is None:
+        return total
+    try:
+        if any(_as_needed(each, shared) for each in chosen):
+            total = replace(total, as_needed=True, administrations=None)
+        return _agreeing(total, None, shared)
+    except NotReadError as error:
+        return replace(error.reason, expression=f"[{numbers[0]}].{error.reason.expression}")
 
 
 def _added(read: Sequence[DailyDose]) -> DailyDose | NotRead:
@@ -203,8 +205,7 @@ def _read(dosage: Mapping[str, Any]) -> DailyDose:
     else:
         read = _daily(amount.low, amount.high, amount.unit, times, as_needed)
         for text in (dosage.get("text"), dosage.get("patientInstruction")):
-            if said := _agree(read, times, text):
-                read = replace(read, said=said)
+            read = _agreeing(read, times, text)
     for instruction in objects_in(dosage.get("additionalInstruction")):
         _no_change(instruction.get("text"), "additionalInstruction")
     _below_ceiling(read, dosage.get("maxDosePerPeriod"))
@@ -307,20 +308,21 @@ def _no_change(words: Any, element: str) -> None:
         raise NotReadError(IssueCode.TEXT_CONTRADICTS_STRUCTURE, text, element, words)
 
 
-def _agree(read: DailyDose, times: Times | None, words: Any) -> tuple[Decimal, str] | None:
-    """Words must say the same as the structure, as far as they are understood; words of change never do.
+def _agreeing(read: DailyDose, times: Times | None, words: Any) -> DailyDose:
+    """*read*, whose words must say the same as the structure as far as they are understood; words of change never do.
 
-    Gives what they come to a day when that is in another unit, which only the product can compare.
+    It then holds what else they say: their route, and what they come to a day in another unit, which only the product
+    can compare.
     """
     if not isinstance(words, str) or not words.strip():
-        return None
+        return read
     _no_change(words, "text")
     directions = read_sig(words)
     if not directions.understood:
         rates = stated_rates(words)
         if times and times.every_day and rates and (times.least, times.most) not in rates:
             raise _contradiction(words, f"{float(times.most):g} times a day")
-        return None
+        return replace(read, route=read.route or directions.route) if directions.route else read
     said = _of_directions(directions, as_needed=read.as_needed)
     in_mg = _mass_of(directions.intakes)
     if said.unit == read.unit or said.unit == UNSTATED:
@@ -333,7 +335,10 @@ def _agree(read: DailyDose, times: Times | None, words: Any) -> tuple[Decimal, s
     if differ and not (said.unit == UNSTATED and read.unit in MASS):
         raise _contradiction(words, f"{plain(read.high)} {read.unit} a day")
     other_unit = said.unit not in (read.unit, UNSTATED) and said.low == said.high
-    return (said.high, said.unit) if other_unit else None
+    if not other_unit and not directions.route:
+        return read
+    total = (said.high, said.unit) if other_unit else read.said
+    return replace(read, said=total, route=read.route or directions.route)
 
 
 def _mass_of(intakes: Sequence[Intake]) -> Decimal | None:

@@ -261,14 +261,20 @@ def _replaced(current: Sequence[Evidence], index: ResourceIndex) -> Iterator[tup
                 continue
             prior = other.resource.get("priorPrescription")
             renewed = prior is not None and index.resolve(prior, other.resource) is one.resource
-            refilled = (
-                _type(one) == _type(other) == "MedicationDispense"
-                and not _different_products(one, other)
-                and (one.since or date.min, old) < (other.since or date.min, new)
-            )
-            if renewed or refilled:
+            if renewed or _refilled(one, other):
                 yield old, new
                 break
+
+
+def _refilled(one: Evidence, other: Evidence) -> bool:
+    """Whether *other* is a later supply of the very product of *one*; what is handed out together adds up."""
+    both = (one.medicine, other.medicine)
+    return (
+        _type(one) == _type(other) == "MedicationDispense"
+        and all(each is not None and each.strength is not None for each in both)
+        and not _different_products(one, other)
+        and (one.since or date.max) < (other.since or date.min)
+    )
 
 
 def _replacement(old: Evidence, new: Evidence) -> DetectedIssue:

@@ -44,7 +44,7 @@ CODES = {
     "385055001": "tablet", "385049006": "capsule", "15054000": "tablet", "15012000": "capsule",
 }  # fmt: skip
 BY_WORD = {word: unit for unit, words in WORDS.items() for word in words.split()}
-_PIECE_ENDING = re.compile(r"\w+?(tablet(te|ten|ts?)?|tabl|tbl|kapseln?|kaps)")
+_PIECE_ENDING = re.compile(r"(?!\w*(?:retard|depot))\w+?(tablet(te|ten|ts?)?|tabl|tbl|kapseln?|kaps)")
 
 
 def unit_of(quantity: Mapping[str, Any]) -> str | None:
@@ -76,7 +76,10 @@ def _looks_like_ucum(code: str) -> bool:
 
 @lru_cache(maxsize=4096)
 def of_words(text: str) -> str | None:
-    """The canonical unit of words such as "Tablets", "FTbl." or "Tablet (unit of presentation)"."""
+    """The canonical unit of words such as "Tablets", "FTbl." or "Tablet (unit of presentation)".
+
+    None for a modified-release form: it is no piece that a plain one could stand for.
+    """
     word = re.sub(r"\(.*?\)", "", text.lower().replace("μ", "µ")).strip(" .")
     if word in BY_WORD:
         return BY_WORD[word]

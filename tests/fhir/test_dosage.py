@@ -294,6 +294,15 @@ def test_words_that_every_element_repeats_are_about_all_of_them():
     assert wrong.code == "text-contradicts-structure"
 
 
+def test_as_needed_in_words_that_every_element_repeats_is_heard():
+    """What is only taken when needed is no daily dose, however many elements it is written in."""
+    text = "5 mg in the morning and 5 mg at night prn"
+    read = read_dosages([{**timed(when=[at]), "text": text} for at in ("MORN", "HS")], on=ON)
+    assert isinstance(read, DailyDose), read
+    assert read.as_needed
+    assert read.administrations is None
+
+
 def test_words_alone_that_repeat_are_not_added():
     """Twice "1 tab bid" is two tablets a day written twice, or four; nobody can tell."""
     read = read_dosages([{"text": "1 tab bid"}, {"text": "1 tab bid"}], on=ON)

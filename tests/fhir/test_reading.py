@@ -132,6 +132,11 @@ def test_what_is_not_certain_is_refused_at_its_element(change, code, expression)
         ([{"text": "2 tablets (4 mg) twice daily"}], "text-contradicts-structure"),
         ([dosage(text="1 tablet in the morning and 2 at night")], "text-contradicts-structure"),
         ([dosage("4", text="1 tablet twice daily")], "text-contradicts-structure"),
+        ([dosage(text="5 mg im twice daily")], "route-not-oral"),
+        (
+            [{**dosage(), "doseAndRate": [{"doseQuantity": {"value": 1, "unit": "Retardtablette", "code": "1"}}]}],
+            "unit-not-supported",
+        ),
         ([{"text": "1 tablet under the tongue twice daily"}], "route-not-oral"),
         ([{"text": "1 tablet daily, then reduce by half a tablet a week"}], "sequential-dosage"),
         ([dosage(timing={"repeat": {"frequency": 1, "period": 2, "periodUnit": "d"}})], "not-daily"),
@@ -250,6 +255,23 @@ def test_supplies_tell_since_when_and_only_the_last_counts():
     drug = only(first, dispense(), request())
     assert drug.regimen
     assert drug.regimen.daily == Dose(Decimal(10))
+
+
+@pytest.mark.parametrize("product", ["3322", "197591"])
+def test_supplies_of_one_day_do_not_replace_each_other(product):
+    """5 mg and 2 mg handed out together may be 7 mg a day; one is not dropped for the other."""
+    concept = rxnorm(product)
+    drug = only(dispense("d1", concept=concept), dispense("d2", concept=concept, dosages=[dosage("2")]))
+    assert drug.regimen is None
+    assert ("sources-disagree", "error") in codes(drug)
+
+
+def test_a_later_supply_of_unknown_strength_may_be_another_product():
+    """Only the code of the drug is known, so the second may be taken besides the first."""
+    first = {**dispense("d1", concept=rxnorm("3322")), "whenHandedOver": "2026-11-01"}
+    drug = only(first, dispense("d2", concept=rxnorm("3322"), dosages=[dosage("2")]))
+    assert drug.regimen is None
+    assert ("sources-disagree", "error") in codes(drug)
 
 
 @pytest.mark.parametrize("change", [{"whenHandedOver": "2026-05-01"}, {"whenHandedOver": None}, {"status": "stopped"}])
