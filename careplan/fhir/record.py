@@ -48,7 +48,9 @@ def _searched(server: FhirServer, kind: str, dialect: Dialect, patient_id: str) 
             raise
         names = ", ".join(DIALECTS)
         advice = f"It was asked for {kind} as `{dialect.name}`; another CAREPLAN_FHIR_DIALECT may fit: {names}."
-        raise UpstreamRejected(f"{error} {advice}", upstream_status=error.upstream_status) from error
+        raise UpstreamRejected(
+            f"{error} {advice}", upstream_status=error.upstream_status, outcome=error.outcome
+        ) from error
 
 
 def checked_id(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from careplan.errors import UpstreamError, UpstreamRejected
+from careplan.errors import UpstreamRejected
 from careplan.fhir.dialects import DIALECTS
 from careplan.fhir.record import fetch_record
 from careplan.fhir.server import FhirServer
@@ -24,6 +24,7 @@ REQUEST = {
     "subject": {"reference": "Patient/p1"},
     "medicationReference": {"reference": "Medication/m1"},
 }
+OUTCOME = {"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "not-supported"}]}
 MEDICATION = {"resourceType": "Medication", "id": "m1", "code": {"text": "diazepam 5 mg tablet"}}
 
 
@@ -42,7 +43,7 @@ class Ehr(FhirServer):
     def search(self, resource_type: str, params: Mapping[str, Any]) -> list[Resource]:
         self.asked.append(resource_type)
         if resource_type in self.lacks:
-            raise UpstreamRejected(f"No {resource_type} here.", upstream_status=404)
+            raise UpstreamRejected(f"No {resource_type} here.", upstream_status=404, outcome=OUTCOME)
         if self.needs.get(resource_type, "patient") not in params:
             raise UpstreamRejected(f"{resource_type} needs a parameter.", upstream_status=400)
         if "_include" in params and not self.includes:
@@ -91,8 +92,9 @@ def test_a_record_comes_whole_in_its_dialect(name):
 @pytest.mark.parametrize("name", [name for name in DIALECTS if name != "r4"])
 def test_the_wrong_dialect_is_told(name):
     """A server that lacks a list is no server without medicines; the sentence names the setting."""
-    with pytest.raises(UpstreamError, match="CAREPLAN_FHIR_DIALECT may fit: r4, us-core, epic"):
+    with pytest.raises(UpstreamRejected, match="CAREPLAN_FHIR_DIALECT may fit: r4, us-core, epic") as caught:
         fetch_record(Ehr(**EHRS[name]), "p1")
+    assert caught.value.outcome == OUTCOME
 
 
 def test_an_unknown_dialect_is_a_mistake_in_the_settings():
