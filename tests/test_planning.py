@@ -153,3 +153,32 @@ def test_a_confirmed_dose_names_who_said_it_and_what_could_not_be_read():
         "display": "10 mg of diazepam a day was confirmed by Dr Synthetic, over: no-timing.",
     }
     assert revised["agent"][0]["who"] == {"display": "Dr Synthetic"}
+
+
+@pytest.mark.parametrize(
+    ("value", "refused"),
+    [
+        ({"valueInteger": 2}, True),
+        ({"valueQuantity": {"value": 1}}, True),
+        ({"valueBoolean": True}, True),
+        ({"valueInteger": 0}, False),
+        ({"valueBoolean": False}, False),
+    ],
+)
+def test_thoughts_of_suicide_scored_above_zero_refuse(value, refused):
+    """PHQ-9 item 9 (LOINC 44260-8): any score but zero; the question alone is no answer."""
+    item = {
+        "resourceType": "Observation",
+        "id": "phq",
+        "status": "final",
+        "code": {"coding": [{"system": "http://loinc.org", "code": "44260-8"}]},
+        "effectiveDateTime": "2026-11-20",
+        **value,
+    }
+    record = [patient("long-diazepam"), {**item, "subject": {"reference": "Patient/long-diazepam"}}]
+    if refused:
+        with pytest.raises(Refused) as caught:
+            plan_taper(record, load_catalog(), today=TODAY)
+        assert "suicidal-thoughts" in {issue.code for issue in caught.value.issues if issue.blocks}
+    else:
+        assert plan_taper(record, load_catalog(), today=TODAY).bundle

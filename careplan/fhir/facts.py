@@ -45,9 +45,9 @@ def _observations(index: ResourceIndex, today: date) -> Iterator[Finding]:
             continue
         value = resource.get("valueCodeableConcept")
         on = day_in(resource.get("effectiveDateTime"))
-        yield Finding(
-            label_of(resource), codings_of(value), "; ".join(texts_of(value)), "observation", _is_recent(on, today), on
-        )
+        own = codings_of(resource.get("code")) if _is_above_zero(resource) else ()
+        codings, text = (*codings_of(value), *own), "; ".join(texts_of(value))
+        yield Finding(label_of(resource), codings, text, "observation", _is_recent(on, today), on)
 
 
 def _is_above_zero(resource: Mapping[str, Any]) -> bool:
