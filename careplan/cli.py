@@ -232,6 +232,7 @@ def check() -> None:
 Settings, from the environment:
   CAREPLAN_HOST, CAREPLAN_PORT   where to listen (127.0.0.1, 8000)
   CAREPLAN_FHIR_BASE             the FHIR R4 server to read and write; without it only `statements` are planned
+  CAREPLAN_FHIR_DIALECT          what kind of server that is: r4, hapi, us-core, epic, oracle, athena (r4)
   CAREPLAN_CANONICAL_BASE        what canonical URLs begin with
   CAREPLAN_MAX_BODY              the largest request in bytes (8388608)
   CAREPLAN_LOG_LEVEL             info, warning, error

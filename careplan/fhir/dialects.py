@@ -1,7 +1,8 @@
 """How one kind of FHIR server is asked for a patient's record: which lists it has, and what it insists on.
 
-The differences are what the makers' own API lists say; what no dialect names is asked as R4 allows it. A site whose
-server differs from all of these needs another row here, and a test that behaves like it.
+A list that a search leaves out without a word is the danger here, so several values of a parameter are joined by
+commas only where the maker says that it takes them; elsewhere each value is a search of its own. A site whose server
+differs from all of these needs another row, and a test that behaves like it.
 """
 
 from __future__ import annotations
@@ -9,55 +10,89 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+Query = Mapping[str, str]
+
 
 @dataclass(frozen=True)
 class Dialect:
-    """*medication_lists* and *background* are the types asked for, *params* what a type needs besides `patient`.
+    """*medication_lists* and *background* are the types asked for.
 
+    *needs*: the searches of a type, as what each has besides `patient`; one with nothing more if it is not named.
     *includes*: whether `_include` brings the Medications along; without it they are read one by one.
+    *batches*: whether all of it may be asked in one Bundle of type batch.
     """
 
     name: str
     medication_lists: tuple[str, ...]
-    background: tuple[str, ...]
+    background: tuple[str, ...] = ("Condition", "Observation", "AllergyIntolerance", "CarePlan")
+    needs: Mapping[str, tuple[Query, ...]] = field(default_factory=dict)
     includes: bool = True
-    params: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    batches: bool = False
 
-    def query(self, resource_type: str, patient_id: str) -> dict[str, str]:
-        """The parameters of the search for one type of one patient's resources."""
-        query = {"patient": patient_id, **self.params.get(resource_type, {})}
-        if self.includes and resource_type in self.medication_lists:
-            query["_include"] = f"{resource_type}:medication"
-        return query
+    def searches(self, patient_id: str) -> list[tuple[str, dict[str, str]]]:
+        """Type and parameters of each search that one patient's record takes."""
+        return [
+            (kind, {"patient": patient_id, **need, **self._include(kind)})
+            for kind in (*self.medication_lists, *self.background)
+            for need in self.needs.get(kind, ({},))
+        ]
+
+    def _include(self, kind: str) -> Query:
+        return {"_include": f"{kind}:medication"} if self.includes and kind in self.medication_lists else {}
 
 
-_BACKGROUND = ("Condition", "Observation", "AllergyIntolerance", "CarePlan")
-# US Core 3.1 and later: a search of Observation or CarePlan may need a category, and the medication list is requests of
-# these intents, also of what the patient only reports (reportedBoolean).
-# https://hl7.org/fhir/us/core/stu4/medication-list-guidance.html
-_US_CORE_PARAMS = {
-    "MedicationRequest": {"intent": "order,plan"},
-    "Observation": {"category": "laboratory,social-history,survey,vital-signs"},
-    "CarePlan": {"category": "assess-plan"},
-}
+def _each(name: str, *values: str) -> tuple[Query, ...]:
+    return tuple({name: value} for value in values)
 
-DIALECTS: Mapping[str, Dialect] = {
-    each.name: each
-    for each in (
-        Dialect("r4", ("MedicationStatement", "MedicationRequest", "MedicationDispense"), _BACKGROUND),
-        Dialect("us-core", ("MedicationRequest",), _BACKGROUND, params=_US_CORE_PARAMS),
-        # Epic has MedicationStatement only in DSTU2 and STU3, and honours no _include for medications.
-        Dialect(
-            "epic",
-            ("MedicationRequest", "MedicationDispense"),
-            _BACKGROUND,
-            includes=False,
-            params={**_US_CORE_PARAMS, "Condition": {"category": "problem-list-item,encounter-diagnosis"}},
+
+# Home medicines are requests too, of intent plan or order with reportedBoolean; US Core servers SHALL take both values
+# at once: https://hl7.org/fhir/us/core/STU4/SearchParameter-us-core-medicationrequest-intent.html
+_REQUESTS = {"MedicationRequest": ({"intent": "order,plan"},)}
+# A search of Observation needs a category or codes. eGFR is in the first of these, whether somebody is pregnant in the
+# second, PHQ-9 in the third; nothing in profiles/precautions.toml is a vital sign.
+# https://hl7.org/fhir/us/core/CapabilityStatement-us-core-server.html (patient with category, patient with code)
+_RESULTS = {"Observation": _each("category", "laboratory", "social-history", "survey")}
+_PLANS = {"CarePlan": ({"category": "assess-plan"},)}
+
+R4 = Dialect("r4", ("MedicationStatement", "MedicationRequest", "MedicationDispense"))
+
+# HAPI answers GETs in a batch, and hears the batch's Cache-Control for each of them (tried on 8.8.0, see
+# tests/contract): https://hl7.org/fhir/R4/http.html#transaction
+HAPI = Dialect("hapi", R4.medication_lists, batches=True)
+
+# https://hl7.org/fhir/us/core/STU4/medication-list-guidance.html
+US_CORE = Dialect("us-core", ("MedicationRequest",), needs={**_REQUESTS, **_RESULTS, **_PLANS})
+
+# Epic has MedicationStatement in DSTU2 and STU3 only, and no _include for medications. Observations "must have either
+# code or category". A category of Condition is an API of its own, medical history among them; of the problem list only
+# what is active comes unless the status is named. What patients report is of intent plan, asked for by name besides.
+# https://fhir.epic.com/Specifications (Condition.Search, Observation.Search, MedicationDispense.Search), and as seen
+# by others: https://github.com/jwilleke/yourphr/issues/754, https://docs.nerve.run/functions/condition-search
+_ANY_STATUS = {"clinical-status": "active,inactive,resolved"}
+EPIC = Dialect(
+    "epic",
+    ("MedicationRequest", "MedicationDispense"),
+    needs={
+        **_RESULTS,
+        **_PLANS,
+        "MedicationRequest": ({}, {"intent": "plan"}),
+        "Condition": (
+            {"category": "problem-list-item", **_ANY_STATUS},
+            {"category": "health-concern", **_ANY_STATUS},
+            *_each("category", "encounter-diagnosis", "medical-history"),
         ),
-        # Oracle Health has no R4 MedicationStatement: home medicines are requests of intent plan.
-        Dialect("oracle", ("MedicationRequest",), _BACKGROUND, includes=False, params=_US_CORE_PARAMS),
-        # athenaOne's MedicationRequest holds all medications; its Medication has no strength.
-        Dialect("athena", ("MedicationRequest",), _BACKGROUND, includes=False, params=_US_CORE_PARAMS),
-    )
-}
-R4 = DIALECTS["r4"]
+    },
+    includes=False,
+)
+
+# Oracle Health (Cerner Millennium) has no MedicationStatement, MedicationDispense or _include in R4, and Medications
+# come contained. CarePlan must have this category; the others are searched by patient alone.
+# https://github.com/cerner/fhir.cerner.com/tree/main/content/millennium/r4/clinical
+ORACLE = Dialect("oracle", ("MedicationRequest",), needs={**_REQUESTS, **_PLANS}, includes=False)
+
+# athenaOne's MedicationRequest holds all medication and must have an intent; its Medication has no strength.
+# https://fhir.athena.io/athenacoreext/StructureDefinition-ah-medicationrequest.html
+# https://github.com/drajer-health/eCRNow/issues/280
+ATHENA = Dialect("athena", ("MedicationRequest",), needs={**_REQUESTS, **_RESULTS, **_PLANS}, includes=False)
+
+DIALECTS: Mapping[str, Dialect] = {each.name: each for each in (R4, HAPI, US_CORE, EPIC, ORACLE, ATHENA)}

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from careplan.fhir.bundle import ResourceIndex, day_in, label_of, objects_in
+from careplan.fhir.bundle import Resource, ResourceIndex, day_in, label_of, objects_in
 from careplan.fhir.coding import codings_of, texts_of
 from careplan.fhir.status import MEDICATION_TYPES, OLD_AFTER_DAYS, is_mistake_or_proposal, status_now
 from careplan.taper.profile import Vocabulary
@@ -23,11 +23,9 @@ def read_facts(subject: str | None, index: ResourceIndex, vocabulary: Vocabulary
 
 def _conditions(index: ResourceIndex) -> Iterator[Finding]:
     for resource in index.of_type("Condition"):
-        refuted = {coding.code for coding in codings_of(resource.get("verificationStatus"))}
-        if refuted & {"refuted", "entered-in-error"}:
+        if _codes_in(resource.get("verificationStatus")) & {"refuted", "entered-in-error"}:
             continue
-        status = {coding.code for coding in codings_of(resource.get("clinicalStatus"))}
-        current = not status & {"inactive", "remission", "resolved"}
+        current = not _codes_in(resource.get("clinicalStatus")) & {"inactive", "remission", "resolved"}
         code = resource.get("code")
         yield Finding(label_of(resource), codings_of(code), "; ".join(texts_of(code)), "condition", current)
     for resource in index.of_type(*MEDICATION_TYPES):  # what a medicine is taken for is a condition too
@@ -35,26 +33,58 @@ def _conditions(index: ResourceIndex) -> Iterator[Finding]:
             yield Finding(label_of(resource), codings_of(reason), "; ".join(texts_of(reason)), "condition")
 
 
+def _codes_in(status: Any) -> set[str]:
+    """The codes of a status, which was a plain code before R4."""
+    return {status} if isinstance(status, str) else {coding.code for coding in codings_of(status)}
+
+
 def _observations(index: ResourceIndex, today: date) -> Iterator[Finding]:
-    """Results by their coded value, and by their own code where the value is above zero.
+    """Results by their coded value, and by their own code too where the value is a yes or above zero.
 
     One of more than a year ago (a past pregnancy) is history.
     """
-    for resource in index.of_type("Observation"):
-        if resource.get("status") in ("entered-in-error", "cancelled"):
-            continue
-        value = resource.get("valueCodeableConcept")
-        on = day_in(resource.get("effectiveDateTime"))
-        own = codings_of(resource.get("code")) if _is_above_zero(resource) else ()
-        codings, text = (*codings_of(value), *own), "; ".join(texts_of(value))
+    for resource, part, on in _results(index):
+        value = part.get("valueCodeableConcept")
+        concepts = (part.get("code"), value) if _is_above_zero(part) else (value,)
+        codings = tuple(coding for concept in concepts for coding in codings_of(concept))
+        text = "; ".join(text for concept in concepts for text in texts_of(concept))
         yield Finding(label_of(resource), codings, text, "observation", _is_recent(on, today), on)
 
 
-def _is_above_zero(resource: Mapping[str, Any]) -> bool:
-    """A yes, or a score above zero."""
-    quantity = resource.get("valueQuantity")
-    value = quantity.get("value") if isinstance(quantity, Mapping) else resource.get("valueInteger")
-    return resource.get("valueBoolean") is True or (isinstance(value, int | Decimal) and value > 0)
+def _results(index: ResourceIndex) -> Iterator[tuple[Resource, Mapping[str, Any], date | None]]:
+    """Each Observation, the part that holds a code and a value (itself, or a component), and its day."""
+    for resource in index.of_type("Observation"):
+        if resource.get("status") not in ("entered-in-error", "cancelled"):
+            for part in (resource, *objects_in(resource.get("component"))):
+                yield resource, part, _day_of(resource)
+
+
+def _day_of(resource: Mapping[str, Any]) -> date | None:
+    """The day an Observation is about, in any of the shapes of `effective[x]`; else the day it was issued."""
+    period = resource.get("effectivePeriod")
+    timing = resource.get("effectiveTiming")
+    events = timing.get("event") if isinstance(timing, Mapping) else None
+    stated = (
+        resource.get("effectiveDateTime"),
+        resource.get("effectiveInstant"),
+        *((period.get("end"), period.get("start")) if isinstance(period, Mapping) else ()),
+        *(reversed(events) if isinstance(events, list) else ()),
+        resource.get("issued"),
+    )
+    return next((day for day in map(day_in, stated) if day), None)
+
+
+# Several days, more than half the days, nearly every day (https://loinc.org/LL358-3, the answers of PHQ-9), and yes
+_ABOVE_ZERO = frozenset({"LA6569-3", "LA6570-1", "LA6571-9", "LA33-6", "373066001"})
+
+
+def _is_above_zero(part: Mapping[str, Any]) -> bool:
+    """A yes, or a score above zero, as a number or as the answer that stands for it."""
+    quantity = part.get("valueQuantity")
+    value = quantity.get("value") if isinstance(quantity, Mapping) else part.get("valueInteger")
+    if part.get("valueBoolean") is True or (isinstance(value, int | Decimal) and value > 0):
+        return True
+    return bool(_codes_in(part.get("valueCodeableConcept")) & _ABOVE_ZERO)
 
 
 def _is_recent(on: date | None, today: date) -> bool:
@@ -74,15 +104,18 @@ def _medicines(index: ResourceIndex, today: date) -> Iterator[Finding]:
 
 
 def _egfr(index: ResourceIndex, vocabulary: Vocabulary) -> tuple[Decimal, date] | None:
-    """The latest eGFR with a value in mL/min/1.73 m2 and a date; the sign of a result like "<15" is dropped."""
+    """The latest eGFR with a value in mL/min/1.73 m2 and a date; of several on that day the lowest.
+
+    The sign of a result like ">60" is dropped, and "<60" counts as 59: it is not 60.
+    """
     found = []
     wanted = {(coding.system, coding.code) for coding in vocabulary.egfr}
-    for resource in index.of_type("Observation"):
-        codes = {(coding.system, coding.code) for coding in codings_of(resource.get("code"))}
-        quantity, on = resource.get("valueQuantity"), day_in(resource.get("effectiveDateTime"))
-        wrong = resource.get("status") in ("entered-in-error", "cancelled")
-        if codes & wanted and isinstance(quantity, Mapping) and on and not wrong:
+    for _, part, on in _results(index):
+        codes = {(coding.system, coding.code) for coding in codings_of(part.get("code"))}
+        quantity = part.get("valueQuantity")
+        if codes & wanted and isinstance(quantity, Mapping) and on:
             value = quantity.get("value")
             if isinstance(value, int | Decimal) and not isinstance(value, bool):
-                found.append((on, Decimal(value)))
-    return (max(found)[1], max(found)[0]) if found else None
+                found.append((on, Decimal(value) - (quantity.get("comparator") == "<")))
+    latest = max((on for on, _ in found), default=None)
+    return (min(value for on, value in found if on == latest), latest) if latest else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from careplan.errors import BadRequest, Refused, UpstreamError, UpstreamRejected
@@ -18,6 +19,8 @@ if TYPE_CHECKING:  # it loads requests, which a command that only plans need not
 Resource = dict[str, Any]
 
 _ID = re.compile(r"(?!\.+$)[A-Za-z0-9\-.]{1,64}")
+_NOT_SERVED = (400, 404, 405, 501)
+_OFTEN_ABSENT = ("MedicationDispense", "AllergyIntolerance")
 
 
 def fetch_record(
@@ -30,27 +33,54 @@ def fetch_record(
     incomplete list is no list.
     """
     patient_id = checked_id(patient_id)
-    record = [server.read(f"Patient/{patient_id}")]
-    for kind in (*dialect.medication_lists, *dialect.background):
-        record += _searched(server, kind, dialect, patient_id)
-    record = list(_once(record))
-    record += [server.read(reference) for reference in _undelivered(record)]
+    record = list(_once(_asked(server, patient_id, dialect)))
+    record += [server.read(reference) for reference in _undelivered(record, server.base_url)]
     _require(medications, record)
     return record
 
 
-def _searched(server: FhirServer, kind: str, dialect: Dialect, patient_id: str) -> list[Resource]:
-    """One list; a server that does not have it is asked in the wrong dialect, which the error says."""
+def _asked(server: FhirServer, patient_id: str, dialect: Dialect) -> list[Resource]:
+    """All lists, in one request where the dialect has that; one by one tells best what a server does not have."""
+    patient = f"Patient/{patient_id}"
+    searches = dialect.searches(patient_id)
+    if dialect.batches:
+        try:
+            return server.read_and_search(patient, searches)
+        except UpstreamRejected as error:
+            if error.upstream_status not in _NOT_SERVED:
+                raise
+    served = cache(lambda: _types_served(server.capabilities()))
+    record = [server.read(patient)]
+    for kind, query in searches:
+        record += _searched(server, kind, query, dialect, served)
+    return record
+
+
+def _searched(
+    server: FhirServer, kind: str, query: Mapping[str, str], dialect: Dialect, served: Callable[[], set[str]]
+) -> list[Resource]:
+    """One list; a server that does not have it is asked in the wrong dialect, which the error says.
+
+    Many servers have no supplies and some no allergies: that list is empty where their CapabilityStatement says so.
+    """
     try:
-        return server.search(kind, dialect.query(kind, patient_id))
+        return server.search(kind, query)
     except UpstreamRejected as error:
-        if error.upstream_status not in (400, 404, 405, 501):
+        if error.upstream_status not in _NOT_SERVED:
             raise
+        if kind in _OFTEN_ABSENT and "Patient" in served() and kind not in served():
+            return []
         names = ", ".join(DIALECTS)
         advice = f"It was asked for {kind} as `{dialect.name}`; another CAREPLAN_FHIR_DIALECT may fit: {names}."
         raise UpstreamRejected(
             f"{error} {advice}", upstream_status=error.upstream_status, outcome=error.outcome
         ) from error
+
+
+def _types_served(capabilities: Resource) -> set[str]:
+    """The resource types that a CapabilityStatement lists for the server."""
+    served = [rest for rest in objects_in(capabilities.get("rest")) if rest.get("mode") == "server"]
+    return {str(each.get("type")) for rest in served for each in objects_in(rest.get("resource"))}
 
 
 def checked_id(text: str) -> str:
@@ -85,15 +115,18 @@ def _once(resources: Iterable[Resource]) -> Iterator[Resource]:
             yield resource
 
 
-def _undelivered(record: Sequence[Resource]) -> list[str]:
-    """The Medications that are referred to and did not come along; `_include` is optional for servers."""
+def _undelivered(record: Sequence[Resource], base_url: str) -> list[str]:
+    """The Medications that are referred to and did not come along; `_include` is optional for servers.
+
+    Those of another server are not read: under the same id this one may have another drug.
+    """
     index = ResourceIndex(record)
     missing: dict[str, None] = {}
     for resource in index.of_type(*MEDICATION_TYPES):
         reference = resource.get("medicationReference")
         target = reference.get("reference") if isinstance(reference, dict) else None
-        if isinstance(target, str) and not target.startswith("#") and index.resolve(reference, resource) is None:
-            missing["/".join(target.split("/_history/")[0].split("/")[-2:])] = None
+        if isinstance(target, str) and index.resolve(reference, resource) is None:
+            missing[target.removeprefix(f"{base_url}/").split("/_history/")[0]] = None
     return [target for target in missing if re.fullmatch(rf"Medication/{_ID.pattern}", target)]
 
 

@@ -9,10 +9,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import unquote, urlencode, urljoin, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -39,6 +40,8 @@ _RESOURCE_TYPE = re.compile(_TYPE)
 _REFERENCE = re.compile(f"{_TYPE}/{_ID}(/_history/{_ID})?")
 _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# HAPI answers a repeated search from the last minute's result unless asked not to (hapi-fhir#647), also in a batch
+_UNCACHED = {"Cache-Control": "no-cache"}
 _MAY_HAVE_BEEN_WRITTEN = " It may have been written all the same: look before sending it again."
 
 
@@ -80,16 +83,9 @@ class FhirServer:
 
         Raises NotFound when it is not there, or no longer; UpstreamError when the answer is of another type.
         """
-        relative = reference.removeprefix(f"{self.base_url}/")
-        if not _REFERENCE.fullmatch(relative):
-            raise BadRequest("A reference to read has the form Patient/123, on the configured server.")
-        try:
+        relative = self._relative(reference)
+        with _not_found_is_said(relative, self.base_url):
             found = self._get(f"{self.base_url}/{relative}")
-        except UpstreamRejected as error:
-            if error.upstream_status not in (404, 410):
-                raise
-            gone = "has deleted" if error.upstream_status == 410 else "has no"
-            raise NotFound(f"The FHIR server {_place(self.base_url)} {gone} {relative}.") from error
         return self._expected(found, relative.partition("/")[0], relative)
 
     def search(self, resource_type: str, params: Mapping[str, str | Sequence[str]]) -> list[Resource]:
@@ -100,12 +96,31 @@ class FhirServer:
         """
         if not _RESOURCE_TYPE.fullmatch(resource_type):
             raise BadRequest("A search is for one resource type, such as MedicationStatement.")
-        found: dict[tuple[str, str], Resource] = {}
-        for number, page in enumerate(self._pages(resource_type, params), start=1):
-            for resource in _resources_in(page, f"Page {number} of {resource_type}"):
-                key = (str(resource.get("resourceType")), str(resource.get("id", f"#{len(found)}")))
-                found.setdefault(key, resource)
-        return list(found.values())
+        body, url = self._fetch(f"{self.base_url}/{resource_type}", params, limit=MAX_BYTES)
+        return self._whole(resource_type, _parsed(body, url), url, size=len(body))
+
+    def read_and_search(
+        self, reference: str, searches: Sequence[tuple[str, Mapping[str, str | Sequence[str]]]]
+    ) -> list[Resource]:
+        """What `read` and then each `search` (type, parameters) give, asked in one Bundle of type batch.
+
+        Pages after the first are asked one by one. All or nothing, with the errors of `read` and `search`; an
+        UpstreamRejected also when the server takes no batch.
+        """
+        relative = self._relative(reference)
+        urls = [relative, *(f"{kind}?{urlencode(params, doseq=True)}" for kind, params in searches)]
+        entries = [{"request": {"method": "GET", "url": url}} for url in urls]
+        batch = {"resourceType": "Bundle", "type": "batch", "entry": entries}
+        answer = self._expected(self._post(self.base_url, batch), "Bundle", "the answer")
+        answers = _objects(answer.get("entry"))
+        if answer.get("type") != "batch-response" or len(answers) != len(urls):
+            raise UpstreamError(f"The FHIR server {_place(self.base_url)} did not answer every entry of the batch.")
+        with _not_found_is_said(relative, self.base_url):
+            first = self._answered(answers[0], relative)
+        record = [self._expected(first, relative.partition("/")[0], relative)]
+        for (kind, _), entry in zip(searches, answers[1:], strict=True):
+            record += self._whole(kind, self._answered(entry, kind), f"{self.base_url}/", size=0)
+        return record
 
     def transaction(self, bundle: Resource) -> Resource:
         """Send *bundle* to be written as a whole, and return the transaction-response.
@@ -144,28 +159,53 @@ class FhirServer:
         """The server's CapabilityStatement."""
         return self._expected(self._get(f"{self.base_url}/metadata"), "CapabilityStatement", "metadata")
 
-    def _pages(self, resource_type: str, params: Mapping[str, str | Sequence[str]]) -> Iterator[Resource]:
-        url = f"{self.base_url}/{resource_type}"
-        query: Mapping[str, str | Sequence[str]] | None = params
+    def _relative(self, reference: str) -> str:
+        relative = reference.removeprefix(f"{self.base_url}/")
+        if not _REFERENCE.fullmatch(relative):
+            raise BadRequest("A reference to read has the form Patient/123, on the configured server.")
+        return relative
+
+    def _answered(self, entry: Resource, what: str) -> Resource:
+        """The resource in an entry of a batch-response, or the error that fits its status."""
+        response, resource = _object(entry.get("response")), entry.get("resource")
+        status = str(response.get("status", ""))[:3]
+        if not status.isdigit() or (status[0] == "2" and not isinstance(resource, dict)):
+            raise UpstreamError(f"The FHIR server {_place(self.base_url)} did not answer for {what} in the batch.")
+        if status[0] != "2":
+            outcome = _outcome(response.get("outcome")) or _outcome(resource)
+            raise _error_of(int(status), f"{_place(self.base_url)}/{what}", outcome)
+        return _object(resource)
+
+    def _whole(self, resource_type: str, page: Resource, url: str, *, size: int) -> list[Resource]:
+        """The matches and includes of *page*, which came from *url* with *size* bytes, and of all that follow it."""
+        found: dict[tuple[str, str], Resource] = {}
+        for number, each in enumerate(self._pages(resource_type, page, url, left=MAX_BYTES - size), start=1):
+            for resource in _resources_in(each, f"Page {number} of {resource_type}"):
+                key = (str(resource.get("resourceType")), str(resource.get("id", f"#{len(found)}")))
+                found.setdefault(key, resource)
+        return list(found.values())
+
+    def _pages(self, resource_type: str, page: Resource, url: str, *, left: int) -> Iterator[Resource]:
+        page = self._expected(page, "Bundle", resource_type)
+        following = self._next(page, url)
+        yield page
         seen: set[str] = set()
-        left = MAX_BYTES
-        for number in range(1, MAX_PAGES + 1):
-            try:
-                body, page_url = self._fetch(url, query, limit=left)
-                page = self._expected(_parsed(body, page_url), "Bundle", resource_type)
-                following = self._next(page, page_url)
-            except UpstreamError as error:
-                if number == 1:  # no list has begun; the error itself says most
-                    raise
-                raise _incomplete(resource_type, f"page {number} failed: {error.message}") from error
-            yield page
+        for number in range(2, MAX_PAGES + 1):
             if following is None:
                 return
             if following in seen:
                 raise _incomplete(resource_type, "the link to the next page leads back to an earlier one")
             seen.add(following)
-            url, query, left = following, None, left - len(body)
-        raise _incomplete(resource_type, f"it has more than {MAX_PAGES} pages")
+            try:
+                body, url = self._fetch(following, None, limit=left)
+                page = self._expected(_parsed(body, url), "Bundle", resource_type)
+                following = self._next(page, url)
+            except UpstreamError as error:
+                raise _incomplete(resource_type, f"page {number} failed: {error.message}") from error
+            left -= len(body)
+            yield page
+        if following is not None:
+            raise _incomplete(resource_type, f"it has more than {MAX_PAGES} pages")
 
     def _next(self, page: Resource, page_url: str) -> str | None:
         """The link to the next page, verbatim; it must stay on this server, since our credentials go with it."""
@@ -199,8 +239,7 @@ class FhirServer:
 
     def _fetch(self, url: str, query: Any, *, limit: int) -> tuple[bytes, str]:
         """GET *url*, past the server's caches, and past redirects that stay below the base."""
-        # HAPI answers a repeated search from the last minute's result unless asked not to (hapi-fhir#647)
-        headers = {**self._headers, "Cache-Control": "no-cache"}
+        headers = {**self._headers, **_UNCACHED}
         for _ in range(MAX_REDIRECTS + 1):
             response = self._send("GET", url, params=query, headers=headers)
             with response:
@@ -215,7 +254,7 @@ class FhirServer:
         raise UpstreamError(f"{_place(self.base_url)} redirects more than {MAX_REDIRECTS} times.")
 
     def _post(self, url: str, resource: Resource, *, writes: bool = False) -> Resource:
-        headers = {**self._headers, "Content-Type": FHIR_JSON}
+        headers = {**self._headers, "Content-Type": FHIR_JSON, **_UNCACHED}
         body = json.dumps(resource).encode()
         try:
             with self._send("POST", url, data=body, headers=headers) as response:
@@ -250,7 +289,8 @@ class FhirServer:
         body = self._read(response, limit)
         if 200 <= response.status_code < 300:
             return body
-        raise _error_of(response, body)
+        place, again = _place(response.url), _when_again(response)
+        raise _error_of(response.status_code, place, _outcome_in(body), again=again)
 
     def _read(self, response: requests.Response, limit: int) -> bytes:
         deadline = time.monotonic() + self._timeout
@@ -373,15 +413,25 @@ def _check_length(response: requests.Response, chunks: list[bytes]) -> None:
         raise UpstreamError(f"{_place(response.url)} broke off in the middle of its answer.")
 
 
-def _error_of(response: requests.Response, body: bytes) -> UpstreamError:
-    status, place = response.status_code, _place(response.url)
+@contextmanager
+def _not_found_is_said(relative: str, base_url: str) -> Iterator[None]:
+    """What is not there, or no longer, is a NotFound."""
+    try:
+        yield
+    except UpstreamRejected as error:
+        if error.upstream_status not in (404, 410):
+            raise
+        gone = "has deleted" if error.upstream_status == 410 else "has no"
+        raise NotFound(f"The FHIR server {_place(base_url)} {gone} {relative}.") from error
+
+
+def _error_of(status: int, place: str, outcome: Resource | None, *, again: str = "") -> UpstreamError:
     if status == 429:
-        return UpstreamError(f"{place} has too much to do (429).{_when_again(response)}")
+        return UpstreamError(f"{place} has too much to do (429).{again}")
     if status == 504:
         return UpstreamTimeout(f"{place} waited in vain for the server behind it (504). Try again later.")
     if status >= 500:
-        return UpstreamError(f"{place} failed ({status}).{_when_again(response)} Try again later.")
-    outcome = _outcome_in(body)
+        return UpstreamError(f"{place} failed ({status}).{again} Try again later.")
     return UpstreamRejected(
         f"{place} refused ({status}{_codes_of(outcome)}). {_advice(status)}", upstream_status=status, outcome=outcome
     )
@@ -414,6 +464,10 @@ def _outcome_in(body: bytes) -> Resource | None:
         value = json.loads(body)
     except BadRequest:
         return None
+    return _outcome(value)
+
+
+def _outcome(value: Any) -> Resource | None:
     return value if isinstance(value, dict) and value.get("resourceType") == "OperationOutcome" else None
 
 

@@ -123,24 +123,33 @@ def _entry(full_url: str | None, resource: Resource) -> Resource:
 
 def _understood(store: Store, bundle: Resource) -> list[Entry]:
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "transaction":
-        raise NotSupported(
-            "Only a Bundle of type transaction is taken here; send the entries of a batch one by one.",
-            expression="Bundle.type",
-        )
-    given = bundle.get("entry", [])
-    if not isinstance(given, list):
-        raise BadRequest("entry is not a list.", expression="Bundle.entry")
-    if len(given) > MAX_ENTRIES:
-        raise TooLarge(f"A transaction has at most {MAX_ENTRIES} entries.", expression="Bundle.entry")
+        raise NotSupported("Only a Bundle of type transaction or batch is taken here.", expression="Bundle.type")
+    given = entries_of(bundle)
     entries = [_one(store, number, entry) for number, entry in enumerate(given)]
     _check_distinct(entries, given)
     return entries
 
 
+def entries_of(bundle: Resource) -> list[Any]:
+    """The entries of a Bundle that was sent here. Raises BadRequest for no list, TooLarge for a long one."""
+    given = bundle.get("entry", [])
+    if not isinstance(given, list):
+        raise BadRequest("entry is not a list.", expression="Bundle.entry")
+    if len(given) > MAX_ENTRIES:
+        raise TooLarge(f"A Bundle has at most {MAX_ENTRIES} entries here.", expression="Bundle.entry")
+    return given
+
+
+def request_of(entry: Any) -> Mapping[str, Any]:
+    """What an entry asks for; nothing when it does not say."""
+    wanted = entry.get("request") if isinstance(entry, dict) else None
+    return wanted if isinstance(wanted, dict) else {}
+
+
 def _one(store: Store, number: int, entry: Any) -> Entry:
     where = f"Bundle.entry[{number}]"
-    request = entry.get("request") if isinstance(entry, dict) else None
-    if not isinstance(request, dict) or request.get("method") not in _ORDER:
+    request = request_of(entry)
+    if request.get("method") not in _ORDER:
         raise NotSupported(f"A request has one of the methods {', '.join(_ORDER)} here.", expression=where)
     resource = entry.get("resource", {})
     resource_type, _, identity = str(request.get("url", "")).partition("/")

@@ -5,22 +5,31 @@ https://hl7.org/fhir/R4/http.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any, NamedTuple
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 from flask import Blueprint, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.http import http_date, parse_options_header
 
-from careplan.errors import BadRequest, CareplanError, NotAcceptable, NotFound, UnsupportedMediaType
+from careplan.errors import BadRequest, CareplanError, NotAcceptable, NotFound, NotSupported, UnsupportedMediaType
 from careplan.fhir import json
 from careplan.fhir.conformance import Problem
 from careplan.sandbox.search import AFTER, INCLUDES, PARAMS, Query, parse_query, referenced_by
 from careplan.sandbox.store import Invalid, Store, Stored
-from careplan.sandbox.transactions import matching, process, relative_to, version_in, with_references
+from careplan.sandbox.transactions import (
+    entries_of,
+    matching,
+    process,
+    relative_to,
+    request_of,
+    version_in,
+    with_references,
+)
 
 Resource = dict[str, Any]
 
@@ -28,6 +37,7 @@ FHIR_JSON = "application/fhir+json"
 MAX_BODY = 50_000_000
 _OURS = frozenset({FHIR_JSON, "application/json", "text/json", "json", "*/*", "application/*"})
 _FORM = "application/x-www-form-urlencoded"
+_NO_SUCH_TYPE = "This server keeps no resources of this type; /metadata lists those it does."
 _STARTED = datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -94,6 +104,38 @@ def search(store: Store, resource_type: str) -> Response:
     pairs = list(request.args.items(multi=True))
     if request.method == "POST":
         pairs += request.form.items(multi=True)
+    return _answer(_searchset(store, resource_type, pairs))
+
+
+def bundle(store: Store) -> Response:
+    """A transaction, or a batch of reads and searches."""
+    given = _body()
+    if given.get("resourceType") != "Bundle" or given.get("type") != "batch":
+        return _answer(process(store, given, base_url=_base()))
+    answers = [_batched(store, request_of(entry)) for entry in entries_of(given)]
+    return _answer({"resourceType": "Bundle", "type": "batch-response", **({"entry": answers} if answers else {})})
+
+
+def _batched(store: Store, wanted: Mapping[str, Any]) -> Resource:
+    """The answer to one entry of a batch; one that fails leaves the others alone."""
+    try:
+        if wanted.get("method") != "GET":
+            raise NotSupported("A batch is for GET here; send what is to be written as a transaction.")
+        path, _, query = str(wanted.get("url", "")).partition("?")
+        resource_type, _, identity = path.partition("/")
+        if resource_type not in PARAMS:
+            raise NotFound(_NO_SUCH_TYPE)
+        if identity:
+            found = store.read(resource_type, identity).resource
+        else:
+            found = _searchset(store, resource_type, parse_qsl(query, keep_blank_values=True))
+        return {"resource": found, "response": {"status": "200 OK"}}
+    except CareplanError as error:
+        status = f"{error.status} {HTTPStatus(error.status).phrase}"
+        return {"response": {"status": status, "outcome": _outcome_of(error)}}
+
+
+def _searchset(store: Store, resource_type: str, pairs: Sequence[tuple[str, str]]) -> Resource:
     query = parse_query(resource_type, pairs)
     page = store.search(query)
     address = f"{_base()}/{resource_type}"
@@ -103,12 +145,8 @@ def search(store: Store, resource_type: str) -> Response:
         links.append({"relation": "next", "url": f"{address}?{urlencode([*kept, (AFTER, str(page.after))])}"})
     entries = [_found(resource, "match") for resource in page.matches]
     entries += [_found(resource, "include") for resource in _included(store, query, page.matches)]
-    bundle = {"resourceType": "Bundle", "type": "searchset", "total": page.total, "link": links}
-    return _answer({**bundle, "entry": entries} if entries else bundle)  # R4 has no empty lists
-
-
-def transaction(store: Store) -> Response:
-    return _answer(process(store, _body(), base_url=_base()))
+    searchset = {"resourceType": "Bundle", "type": "searchset", "total": page.total, "link": links}
+    return {**searchset, "entry": entries} if entries else searchset  # R4 has no empty lists
 
 
 def validate(store: Store, resource_type: str) -> Response:
@@ -130,7 +168,8 @@ def capabilities(store: Store) -> Response:
 _ONE = "/<resource_type>/<identity>"
 INTERACTIONS = (
     Interaction("capabilities", "GET", "/metadata", capabilities, whole=True),
-    Interaction("transaction", "POST", "/", transaction, whole=True),
+    Interaction("transaction", "POST", "/", bundle, whole=True),
+    Interaction("batch", "POST", "/", bundle, whole=True),
     Interaction("read", "GET", _ONE, read),
     Interaction("vread", "GET", f"{_ONE}/_history/<version_id>", vread),
     Interaction("update", "PUT", _ONE, update),
@@ -194,7 +233,7 @@ def _dispatcher(store: Store, interactions: Iterable[Interaction]) -> Callable[.
 
     def dispatch(**arguments: str) -> Response:
         if arguments.get("resource_type", "Patient") not in PARAMS:
-            raise NotFound("This server keeps no resources of this type; /metadata lists those it does.")
+            raise NotFound(_NO_SUCH_TYPE)
         view = views.get("GET" if request.method == "HEAD" else request.method)
         if view is None:
             return _answer(
@@ -297,9 +336,13 @@ def _answer(resource: Resource | None, status: int = 200, headers: Mapping[str, 
 
 
 def _ours(error: CareplanError) -> Response:
+    return _answer(_outcome_of(error), error.status)
+
+
+def _outcome_of(error: CareplanError) -> Resource:
     if isinstance(error, Invalid):
-        return _answer(_outcome(*map(_problem, error.problems)), error.status)
-    return _answer(_outcome(_error(error.issue_type, error.message, error.expression)), error.status)
+        return _outcome(*map(_problem, error.problems))
+    return _outcome(_error(error.issue_type, error.message, error.expression))
 
 
 def http_outcome(error: HTTPException) -> Response:

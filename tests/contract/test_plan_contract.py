@@ -10,6 +10,7 @@ import pytest
 
 from careplan.catalog import load_catalog
 from careplan.demo import synthetic_patients
+from careplan.fhir.dialects import HAPI
 from careplan.fhir.posting import post_plan
 from careplan.fhir.record import fetch_record
 from careplan.fhir.server import FhirServer
@@ -34,6 +35,23 @@ def load(server, name):
 
 def plan(server, patient):
     return plan_taper(fetch_record(server, patient), load_catalog(), today=TODAY)
+
+
+@pytest.mark.parametrize("name", PLANNED)
+def test_a_record_asked_in_one_batch_is_the_same(server, name):
+    """As the one that is asked for list by list, before and after something is written."""
+
+    def record(**more):
+        found = fetch_record(server, patient, **more)
+        return sorted(found, key=lambda each: (each["resourceType"], each["id"]))
+
+    patient = load(server, name)
+    before = record(dialect=HAPI)
+    assert before == record()
+    post_plan(server, plan(server, patient).bundle)
+    after = record(dialect=HAPI)
+    assert after == record()
+    assert len(after) > len(before)
 
 
 @pytest.mark.parametrize("name", PLANNED)

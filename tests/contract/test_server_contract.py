@@ -325,3 +325,34 @@ def test_a_body_that_is_no_json_is_refused(fhir_base):
     headers = {"Content-Type": "application/fhir+json"}
     answer = requests.post(f"{fhir_base}/Patient", data=b'{"resourceType": ', headers=headers, timeout=60)
     assert (answer.status_code, answer.json()["resourceType"]) == (400, "OperationOutcome")
+
+
+def test_pages_of_a_batch_are_followed(fhir_base, server):
+    """A searchset within a batch has the same links to its other pages."""
+    someone = created(fhir_base, patient())
+    made = {created(fhir_base, statement(f"Patient/{someone['id']}"))["id"] for _ in range(5)}
+    query = {"patient": someone["id"], "_count": "2", "_include": "MedicationStatement:medication"}
+    first, *found = server.read_and_search(f"Patient/{someone['id']}", [("MedicationStatement", query)])
+    assert first["id"] == someone["id"]
+    assert {each["id"] for each in found} == made
+
+
+def test_a_batch_hears_of_what_was_just_written(fhir_base, server):
+    """HAPI would answer a repeated search from its cache; a medicine added since would be missing."""
+    someone = created(fhir_base, patient())
+    searches = [("MedicationStatement", {"patient": someone["id"]})]
+    for known in range(3):
+        assert len(server.read_and_search(f"Patient/{someone['id']}", searches)) == 1 + known
+        created(fhir_base, statement(f"Patient/{someone['id']}"))
+
+
+def test_a_batch_is_refused_with_one_of_its_entries(fhir_base, server):
+    """Nobody by that id, a type that is none, a parameter that is none."""
+    someone = f"Patient/{created(fhir_base, patient())['id']}"
+    with pytest.raises(NotFound):
+        server.read_and_search(f"Patient/nobody-{uuid4()}", [("Condition", {"patient": "x"})])
+    for search, status in ((("Nonsense", {"patient": "x"}), 404), (("Condition", {"no-such-parameter": "1"}), 400)):
+        with pytest.raises(UpstreamRejected) as caught:
+            server.read_and_search(someone, [search])
+        assert caught.value.upstream_status == status
+        assert caught.value.outcome

@@ -93,6 +93,14 @@ def test_a_medication_that_is_nowhere_ends_it():
         fetch_record(Shelf(patient(), diazepam(**BY_REFERENCE)), "p1")
 
 
+@pytest.mark.parametrize("base", ["https://elsewhere.example/fhir", "http://127.0.0.1:9/fhir2"])
+def test_a_medication_of_another_server_is_not_read_from_this_one(base):
+    """Under the same id it may be another drug."""
+    statement = diazepam(medicationCodeableConcept=None, medicationReference={"reference": f"{base}/Medication/m1"})
+    server = Shelf(patient(), statement, MEDICATION, includes=False)
+    assert "Medication/m1" not in labels(fetch_record(server, "p1"))
+
+
 def test_an_unknown_patient_is_not_found():
     """Before anything else is asked."""
     server = Shelf()

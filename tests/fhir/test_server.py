@@ -280,6 +280,57 @@ def test_a_transaction_that_is_not_confirmed_is_an_error(entries):
         ask(lambda path: answer(said), lambda s: s.transaction(bundle))
 
 
+def batched(server):
+    return server.read_and_search("Patient/p", [("Condition", {"patient": "p", "category": ["a", "b"]})])
+
+
+READ = f'{{"resource": {PATIENT}, "response": {{"status": "200 OK"}}}}'
+EMPTY = '{"resourceType": "Bundle", "type": "searchset"}'
+
+
+@pytest.mark.parametrize(
+    ("entries", "says"),
+    [
+        (f"[{READ}]", "did not answer every entry"),
+        (f"[{READ}, {READ}, {READ}]", "did not answer every entry"),
+        (f"[{READ}, 7]", "did not answer every entry"),
+        (f'[{READ}, {{"resource": {EMPTY}}}]', "did not answer for Condition"),
+        (f'[{READ}, {{"response": {{"status": "200 OK"}}}}]', "did not answer for Condition"),
+        (f'[{READ}, {{"response": {{"status": "OK"}}}}]', "did not answer for Condition"),
+        (f"[{READ}, {READ}]", "gave Patient for Condition where a Bundle is due"),
+        (f'[{READ}, {{"resource": {EMPTY}, "response": {{"status": "500"}}}}]', r"Condition failed \(500\)"),
+        (f'[{{"resource": {EMPTY}, "response": {{"status": "200"}}}}, {READ}]', "gave Bundle for Patient/p"),
+    ],
+)
+def test_a_batch_is_answered_whole_or_not_at_all(entries, says):
+    """Every entry, in the order of the questions."""
+    said = f'{{"resourceType": "Bundle", "type": "batch-response", "entry": {entries}}}'
+    with pytest.raises(UpstreamError, match=says):
+        ask(lambda path: answer(said), batched)
+
+
+def test_another_kind_of_bundle_is_no_answer_to_a_batch():
+    """Such as the one that was sent."""
+    said = f'{{"resourceType": "Bundle", "type": "batch", "entry": [{READ}, {READ}]}}'
+    with pytest.raises(UpstreamError, match="did not answer every entry"):
+        ask(lambda path: answer(said), batched)
+
+
+def test_a_batch_is_asked_past_caches_with_its_parameters_escaped():
+    """As the same searches would be one by one."""
+    seen = []
+
+    def view(path):
+        seen.append((request.headers["Cache-Control"], request.get_json(force=True)))
+        entries = f'[{READ}, {{"resource": {EMPTY}, "response": {{"status": "200 OK"}}}}]'
+        return answer(f'{{"resourceType": "Bundle", "type": "batch-response", "entry": {entries}}}')
+
+    assert [each["id"] for each in ask(view, batched)] == ["p"]
+    cache, bundle = seen[0]
+    urls = [entry["request"]["url"] for entry in bundle["entry"]]
+    assert (cache, urls) == ("no-cache", ["Patient/p", "Condition?patient=p&category=a&category=b"])
+
+
 def test_a_transaction_that_took_too_long_may_have_been_written():
     """The message says so: to send it again blindly would write it twice."""
     bundle = {"resourceType": "Bundle", "type": "transaction", "entry": []}

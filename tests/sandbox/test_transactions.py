@@ -87,11 +87,44 @@ def test_a_condition_that_fits_several_is_412(ask):
     assert issue_of(answer)["code"] == "multiple-matches"
 
 
-def test_a_batch_is_refused(ask):
-    """Politely: it says what to do instead."""
-    answer = ask("POST", "", {"resourceType": "Bundle", "type": "batch", "entry": []})
+def batch(*urls, method="GET"):
+    entries = [{"request": {"method": method, "url": url}} for url in urls]
+    return {"resourceType": "Bundle", "type": "batch", "entry": entries}
+
+
+def test_a_batch_reads_and_searches(ask):
+    """Each answer is what the same GET gives, in the order of the questions."""
+    ask.store.load([patient(), statement(), statement("s2")])
+    urls = ("Patient/p1", "MedicationStatement?patient=p1&_count=1", "Condition?patient=p1")
+    answer = ask("POST", "", batch(*urls))
+    assert statuses(answer) == ["200", "200", "200"]
+    given = [entry["resource"] for entry in json.loads(answer.data)["entry"]]
+    assert given == [json.loads(ask("GET", f"/{url}").data) for url in urls]
+
+
+@pytest.mark.parametrize(
+    ("entry", "status"),
+    [
+        (batch("Patient/nobody"), "404"),
+        (batch("Nonsense?patient=p1"), "404"),
+        (batch("Condition?nonsense=1"), "400"),
+        (batch("Patient", method="POST"), "400"),
+        ({"resourceType": "Bundle", "type": "batch", "entry": [7]}, "400"),
+    ],
+)
+def test_one_entry_of_a_batch_may_fail(ask, entry, status):
+    """The others are answered."""
+    ask.store.load([patient()])
+    answer = ask("POST", "", {**entry, "entry": [*entry["entry"], *batch("Patient/p1")["entry"]]})
+    assert statuses(answer) == [status, "200"]
+    assert json.loads(answer.data)["entry"][0]["response"]["outcome"]["resourceType"] == "OperationOutcome"
+
+
+def test_other_bundles_are_refused(ask):
+    """Only these two are carried out."""
+    answer = ask("POST", "", {"resourceType": "Bundle", "type": "collection", "entry": []})
     assert answer.status_code == 400
-    assert "one by one" in issue_of(answer)["details"]["text"]
+    assert "transaction or batch" in issue_of(answer)["details"]["text"]
 
 
 def test_collections_and_lists_are_loaded_as_a_whole(store):

@@ -1,0 +1,215 @@
+"""What the record says besides the medication, however it is written down."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from careplan.catalog import load_catalog
+from careplan.fhir.bundle import ResourceIndex
+from careplan.fhir.facts import read_facts
+from careplan.taper.regimen import PatientFacts
+from careplan.taper.screening import screen
+from tests.taper.builders import regimen
+
+Resource = dict[str, Any]
+TODAY = date(2026, 11, 24)
+CATALOG = load_catalog()
+LOINC, SNOMED = "http://loinc.org", "http://snomed.info/sct"
+RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
+
+
+def concept(system: str, code: str, display: str | None = None) -> Resource:
+    return {"coding": [{"system": system, "code": code, **({"display": display} if display else {})}]}
+
+
+def result(code: Resource, **more: Any) -> Resource:
+    return {"resourceType": "Observation", "id": "o", "status": "final", "code": code, **more}
+
+
+def facts(*resources: Any) -> PatientFacts:
+    return read_facts("Patient/p", ResourceIndex(resources), CATALOG.vocabulary, TODAY)
+
+
+def found(*resources: Any) -> set[str]:
+    """The precautions that *resources* raise in a taper of diazepam."""
+    issues = screen(
+        regimen("5"),
+        CATALOG.profiles["diazepam"],
+        facts(*resources),
+        precautions=CATALOG.precautions,
+        limits=CATALOG.limits,
+        diazepam_mg=None,
+        today=TODAY,
+    )
+    return {issue.code.value for issue in issues} - {"age-unknown", "record-incomplete"}
+
+
+THOUGHTS = concept(LOINC, "44260-8")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"valueInteger": 1},
+        {"valueQuantity": {"value": Decimal(2), "unit": "{score}"}},
+        {"valueBoolean": True},
+        {"valueCodeableConcept": concept(LOINC, "LA6569-3", "Several days")},
+        {"valueCodeableConcept": concept(LOINC, "LA6570-1")},
+        {"valueCodeableConcept": concept(LOINC, "LA6571-9")},
+        {"valueCodeableConcept": concept(LOINC, "LA33-6", "Yes")},
+    ],
+)
+def test_thoughts_of_suicide_are_seen_by_their_score(value):
+    """Item 9 of PHQ-9: any answer above zero, as a number, a yes, or the answer of LOINC's list LL358-3."""
+    assert found(result(THOUGHTS, **value)) == {"suicidal-thoughts"}
+    panel = result(concept(LOINC, "44249-1"), component=[{"code": THOUGHTS, **value}])
+    assert found(panel) == {"suicidal-thoughts"}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"valueInteger": 0},
+        {"valueQuantity": {"value": Decimal("0.0")}},
+        {"valueBoolean": False},
+        {"valueCodeableConcept": concept(LOINC, "LA6568-5", "Not at all")},
+        {"valueCodeableConcept": concept(LOINC, "LA32-8", "No")},
+        {},
+    ],
+)
+def test_a_score_of_zero_says_nothing(value):
+    """Nor does a question without an answer."""
+    assert found(result(THOUGHTS, **value)) == set()
+
+
+@pytest.mark.parametrize("more", [{"status": "entered-in-error"}, {"status": "cancelled"}])
+def test_a_result_that_was_a_mistake_says_nothing(more):
+    """Whatever its value."""
+    assert found(result(THOUGHTS, valueInteger=3, **more)) == set()
+
+
+PREGNANT = {"valueCodeableConcept": concept(SNOMED, "77386006", "Pregnant")}
+STATUS = concept(LOINC, "82810-3")
+
+
+@pytest.mark.parametrize(
+    ("when", "recent"),
+    [
+        ({"effectiveDateTime": "2026-11-01"}, True),
+        ({"effectiveDateTime": "2024-11-01"}, False),
+        ({"effectiveInstant": "2024-11-01T08:00:00Z"}, False),
+        ({"effectivePeriod": {"start": "2024-01-01", "end": "2024-11-01"}}, False),
+        ({"effectivePeriod": {"start": "2024-01-01", "end": "2026-11-01"}}, True),
+        ({"effectivePeriod": {"start": "2024-01-01"}}, False),
+        ({"effectiveTiming": {"event": ["2023-01-01", "2024-11-01"]}}, False),
+        ({"effectiveTiming": {"event": ["2023-01-01", "2026-11-01"]}}, True),
+        ({"issued": "2024-11-01T08:00:00Z"}, False),
+        ({"effectiveDateTime": "2026-11-01", "issued": "2024-11-01T08:00:00Z"}, True),
+        ({}, True),
+    ],
+)
+def test_a_pregnancy_of_last_year_is_over(when, recent):
+    """By the day the result is about, in any shape; without one it counts."""
+    expected = {"pregnancy"} if recent else set()
+    assert found(result(STATUS, **PREGNANT, **when)) == expected
+    assert found(result(STATUS, component=[{"code": STATUS, **PREGNANT}], **when)) == expected
+
+
+def egfr(value: str, on: str = "2026-08-01", **more: Any) -> Resource:
+    quantity = {"value": Decimal(value), "unit": "mL/min/{1.73_m2}", **more}
+    return result(concept(LOINC, "98979-8"), effectiveDateTime=on, valueQuantity=quantity)
+
+
+@pytest.mark.parametrize(
+    ("results", "value"),
+    [
+        ([egfr("70", "2025-01-01"), egfr("24")], 24),
+        ([egfr("48"), egfr("55")], 48),
+        ([egfr("60", comparator=">")], 60),
+        ([egfr("60", comparator="<")], 59),
+        ([egfr("30", comparator="<")], 29),
+        ([egfr("60", comparator=">=")], 60),
+        ([{**egfr("24"), "effectiveDateTime": None, "effectiveInstant": "2026-08-01T10:00:00Z"}], 24),
+        ([{**egfr("24"), "effectiveDateTime": None, "issued": "2026-08-01T10:00:00Z"}], 24),
+        ([result({}, effectiveDateTime="2026-08-01", component=[egfr("24")])], 24),
+    ],
+)
+def test_kidney_function_is_the_latest_and_of_several_the_lowest(results, value):
+    """Whether it stands alone or in a panel; "below 60" is not 60."""
+    assert facts(*results).egfr == (Decimal(value), date(2026, 8, 1))
+    assert facts(*reversed(results)).egfr == (Decimal(value), date(2026, 8, 1))
+
+
+def test_kidney_function_without_a_day_is_none():
+    """Nobody knows whether it still holds."""
+    assert facts({**egfr("24"), "effectiveDateTime": None}).egfr is None
+
+
+def allergy(code: Resource, **more: Any) -> Resource:
+    return {"resourceType": "AllergyIntolerance", "id": "a", "code": code, **more}
+
+
+def test_an_allergy_is_no_condition_and_no_medicine():
+    """An allergy to an opioid is not that one is taken; one to diazepam is told by the reading itself."""
+    assert found(allergy(concept(RXNORM, "7804", "oxycodone"))) == set()
+    assert found(allergy({"text": "pregnancy, seizures, alcohol dependence"})) == set()
+    assert facts(allergy({"text": "oxycodone"})).findings == ()
+
+
+def condition(**more: Any) -> Resource:
+    return {"resourceType": "Condition", "id": "c", "code": {"text": "cirrhosis"}, **more}
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, {"hepatic-impairment"}),
+        ({"clinicalStatus": concept("urn:x", "active")}, {"hepatic-impairment"}),
+        ({"clinicalStatus": concept("urn:x", "resolved")}, set()),
+        ({"clinicalStatus": "resolved"}, set()),
+        ({"verificationStatus": concept("urn:x", "refuted")}, set()),
+        ({"verificationStatus": "refuted"}, set()),
+        ({"verificationStatus": "entered-in-error"}, set()),
+    ],
+)
+def test_a_condition_counts_unless_it_is_over_or_never_was(more, expected):
+    """The status was a plain code before R4."""
+    assert found(condition(**more)) == expected
+
+
+ODD: list[Any] = [
+    None,
+    True,
+    7,
+    Decimal("1.5"),
+    "text",
+    [],
+    [[]],
+    [None],
+    {},
+    {"coding": 7},
+    {"coding": [7, {"code": 7}]},
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("name", ["code", "clinicalStatus", "verificationStatus", "category", "evidence", "subject"])
+def test_odd_conditions_are_passed_over(name, odd):
+    """What is no FHIR stops nothing."""
+    assert len(facts(condition(**{name: odd})).findings) == 1
+
+
+EFFECTIVE = ("effectiveDateTime", "effectiveInstant", "effectivePeriod", "effectiveTiming", "issued")
+VALUES = ("valueQuantity", "valueInteger", "valueCodeableConcept", "valueBoolean")
+
+
+@pytest.mark.parametrize("odd", [*ODD, {"value": None}, {"value": "x"}, {"value": True}, {"start": 7}, {"event": 7}])
+@pytest.mark.parametrize("name", ["code", "status", "component", *EFFECTIVE, *VALUES])
+def test_odd_results_are_passed_over(name, odd):
+    """Also within a component."""
+    whole = {**egfr("24"), name: odd}
+    assert facts(whole, {**whole, "component": [whole, odd]}).findings
