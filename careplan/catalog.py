@@ -38,8 +38,9 @@ from careplan.errors import ClinicalDataError
 from careplan.tables import read_json, read_rows, read_toml
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import IssueCode
-from careplan.taper.products import deliverable_amounts
+from careplan.taper.products import deliverable_amounts, smallest_amount
 from careplan.taper.profile import (
+    LIQUID,
     ClinicalDrug,
     Coding,
     Equivalence,
@@ -96,6 +97,19 @@ class Catalog:
             return None
         tenfold = dose.value * 10
         return tenfold / max(row.high_mg for row in rows), tenfold / min(row.low_mg for row in rows)
+
+
+    def largest_daily(self, profile: TaperProfile) -> Decimal:
+        """The largest daily dose in mg that is planned for: that of the profile, or what counts as the limit in diazepam.
+
+        Raises ClinicalDataError when neither is known.
+        """
+        if profile.max_daily:
+            return profile.max_daily.value
+        equivalent = self.diazepam_equivalent(profile.drug, Dose(Decimal(1)))
+        if equivalent is None:
+            raise ClinicalDataError(f"{_file(profile)}: no largest dose is known; give it max_daily or an equivalent.")
+        return self.limits.max_diazepam_equivalent_mg.value / equivalent[1]
 
 
 def load_catalog(root: Path | None = None) -> Catalog:
@@ -172,11 +186,17 @@ def check_profiles(root: Path | None = None) -> list[str]:
 
 def review_notes(catalog: Catalog) -> list[str]:
     """What is no mistake and yet should be known: profiles nobody has reviewed, numbers that are only remembered."""
-    unreviewed = [profile for profile in catalog.profiles.values() if profile.reviewer is None]
+    drafts = [profile for profile in catalog.profiles.values() if profile.status == "draft"]
     return [
-        *(f"{_file(profile)} has no reviewer." for profile in unreviewed),
+        *(f"{_file(profile)} is a draft: {_why_draft(profile)}." for profile in drafts),
         *(f"{where}: a number is remembered only (confidence C)." for where in _remembered(catalog.root)),
     ]
+
+
+def _why_draft(profile: TaperProfile) -> str:
+    if profile.review is None:
+        return "no reviewer has signed it"
+    return f"it was changed after {profile.review.reviewer} signed it on {profile.review.date}"
 
 
 def _file(profile: TaperProfile) -> str:
@@ -313,8 +333,9 @@ def _bad_profile(profile: TaperProfile, catalog: Catalog) -> Iterator[str]:
     problems = (
         *_bad_paces(profile),
         *(problem for product in profile.products for problem in _bad_product(product, profile, catalog)),
+        *_not_made_up(profile, catalog),
         *_too_coarse(profile),
-        *_bad_review(profile),
+        *_bad_bands(profile),
         *_missing_references(profile, catalog),
     )
     yield from (f"{_file(profile)}: {problem}" for problem in problems)
@@ -338,7 +359,7 @@ def _bad_paces(profile: TaperProfile) -> Iterator[str]:
 
 
 def _bad_product(product: Product, profile: TaperProfile, catalog: Catalog) -> Iterator[str]:
-    if product.smallest_part != 1 and product.form != "tablet":
+    if product.smallest_part != 1 and product.form not in ("tablet", LIQUID):
         yield f"{product.name} may not be halved: only plain tablets may."
     if product.coding is None:
         return
@@ -346,22 +367,39 @@ def _bad_product(product: Product, profile: TaperProfile, catalog: Catalog) -> I
     if drug is None:
         yield f"{product.name}: {product.coding.code} is not in clinical_drugs.csv."
         return
-    if drug.per_ml or drug.modified_release:
-        yield f"{product.name}: {product.coding.code} is a liquid or a modified-release product."
-    here = (profile.drug, product.name, product.strength, product.form)
-    there = (drug.ingredient, drug.name, drug.strength, drug.form)
+    if drug.modified_release:
+        yield f"{product.name}: {product.coding.code} is a modified-release product."
+    here = (profile.drug, product.name, product.strength, product.form, product.is_liquid)
+    there = (drug.ingredient, drug.name, drug.strength, drug.form, drug.per_ml)
     for mine, theirs in zip(here, there, strict=True):
         if mine != theirs:
             yield f"{product.name}: {product.coding.code} is {theirs} in clinical_drugs.csv, and {mine} here."
 
 
-def _too_coarse(profile: TaperProfile) -> Iterator[str]:
-    """From one of the largest tablets, the next dose that can be made up must lie within every ceiling.
+def _not_made_up(profile: TaperProfile, catalog: Catalog) -> Iterator[str]:
+    """Every dose in steps of the smallest one must have pieces, from the largest that is planned down to zero."""
+    counted = [product for product in profile.products if not product.is_liquid]
+    if not counted:
+        yield "it has no tablet or capsule; a liquid alone is not planned with."
+        return
+    smallest, largest = smallest_amount(counted), catalog.largest_daily(profile)
+    made = deliverable_amounts(counted, up_to=largest)
+    for times in range(int(largest / smallest) + 1):
+        if times * smallest not in made:
+            yield f"no pieces make up {plain(times * smallest)} mg, though the smallest dose is {plain(smallest)} mg."
 
-    Smaller doses may be cut by the smallest piece even above it: the schedule says so where it happens.
+
+def _too_coarse(profile: TaperProfile) -> Iterator[str]:
+    """From one of the largest pieces, the next dose that can be made up must lie within every ceiling.
+
+    Smaller doses may be cut by the smallest piece even above it: the schedule says so where it happens. A drug that
+    can be switched to another one is tapered as that one instead.
     """
-    largest = max(product.strength for product in profile.products)
-    below, _ = sorted(deliverable_amounts(profile.products, up_to=largest.value))[-2:]
+    if profile.switch:
+        return
+    counted = [product for product in profile.products if not product.is_liquid]
+    largest = max(product.strength for product in counted)
+    below, _ = sorted(deliverable_amounts(counted, up_to=largest.value))[-2:]
     cut = largest.value - below
     for ceiling in profile.ceilings:
         if ceiling.up_to is None or largest <= ceiling.up_to:
@@ -370,14 +408,12 @@ def _too_coarse(profile: TaperProfile) -> Iterator[str]:
                 yield f"from {largest} the tablets allow no cut smaller than {plain(cut)} mg, above its ceiling."
 
 
-def _bad_review(profile: TaperProfile) -> Iterator[str]:
-    dates = (profile.approval_date, profile.last_review_date)
-    if profile.reviewer is None and any(dates):
-        yield "it has a date of review and no reviewer."
-    if profile.reviewer is not None and not all(dates):
-        yield "it has a reviewer; approval_date and last_review_date are needed too."
-    if dates[0] and dates[1] and dates[1] < dates[0]:
-        yield f"it was last reviewed on {dates[1]}, before its approval on {dates[0]}."
+def _bad_bands(profile: TaperProfile) -> Iterator[str]:
+    if profile.bands and profile.bands[-1].above != 0:
+        yield "the last band must reach down to 0 mg."
+    for upper, lower in pairwise(profile.bands):
+        if lower.above >= upper.above:
+            yield "bands go from high doses to low ones."
 
 
 def _missing_references(profile: TaperProfile, catalog: Catalog) -> Iterator[str]:
@@ -385,5 +421,7 @@ def _missing_references(profile: TaperProfile, catalog: Catalog) -> Iterator[str
         yield f"the questionnaire {profile.questionnaire} is not in questionnaires/."
     if not any(coding.system == RXNORM for coding in profile.codings):
         yield "it has no RxNorm code of the ingredient."
+    if profile.switch and profile.switch.to not in catalog.profiles:
+        yield f"it is switched to {profile.switch.to}, which has no profile."
     if profile.drug_class == "benzodiazepine" and catalog.diazepam_equivalent(profile.drug, Dose(Decimal(1))) is None:
         yield "equivalence/benzodiazepines.csv has no row for it, so its risk cannot be judged."

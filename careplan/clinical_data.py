@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from decimal import Decimal
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,6 +14,8 @@ from careplan.tables import CONFIDENCES, REMARKS, Table, read_rows, read_toml
 from careplan.taper.dose import Dose
 from careplan.taper.issue import IssueCode
 from careplan.taper.profile import (
+    LIQUID,
+    Band,
     Ceiling,
     ClinicalDrug,
     CodePattern,
@@ -25,7 +28,9 @@ from careplan.taper.profile import (
     PaceRule,
     Precaution,
     Product,
+    Review,
     Support,
+    Switch,
     TaperProfile,
     Vocabulary,
 )
@@ -74,15 +79,52 @@ def read_sources(root: Path) -> dict[str, Source]:
 
 
 def read_profile(path: Path, root: Path) -> TaperProfile:
+    """A profile. A table that it does not have is taken from `classes/`, where the file of its class has it."""
     file = read_toml(path, root)
-    maximum = file.table("max_daily") if "max_daily" in file else None
-    minimum = file.table("minimum") if "minimum" in file else None
-    half_life, acute, checks = (file.table(key) for key in ("half_life", "acute_symptoms", "checks"))
-    checks.citation()
     classes: Any = get_args(DrugClass)
     drug_class: Any = file.choice("drug_class", classes)
-    profile = TaperProfile(
-        drug=file.choice("drug", (path.parent.name,)),
+    of_class = root / "classes" / f"{drug_class}.toml"
+    common = read_toml(of_class, root) if of_class.exists() else Table({}, file.file)
+    files = (path, of_class) if of_class.exists() else (path,)
+    profile = _profile(file, common, drug_class, digest_of(files))
+    for key, found in (("products", profile.products), ("paces", profile.paces), ("ceilings", profile.ceilings)):
+        if not found:
+            file.fail(key, "is missing; at least one is needed")
+    file.done()
+    common.done(unused=file.values)
+    return replace(profile, review=_review(path.with_name("review.toml"), root))
+
+
+def digest_of(files: Iterable[Path]) -> str:
+    """SHA-256 over the contents of *files*, in their order: what a reviewer signs."""
+    return sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def _review(path: Path, root: Path) -> Review | None:
+    if not path.exists():
+        return None
+    file = read_toml(path, root)
+    review = Review(file.text("reviewer"), file.day("date") or file.fail("date", "is missing"), file.text("digest"))
+    file.done()
+    return review
+
+
+def _profile(file: Table, common: Table, drug_class: DrugClass, digest: str) -> TaperProfile:
+    def place(key: str) -> Table:
+        return common if key not in file and key in common else file
+
+    def table(key: str) -> Table:
+        return place(key).table(key)
+
+    def optional(key: str) -> Table | None:
+        return table(key) if key in place(key) else None
+
+    maximum, minimum = optional("max_daily"), optional("minimum")
+    floor, intake, supply, half_life = table("cut_floor"), table("largest_intake"), table("supply"), table("half_life")
+    acute, checks = table("acute_symptoms"), table("checks")
+    checks.citation()
+    return TaperProfile(
+        drug=file.choice("drug", (Path(file.file).parent.name,)),
         title=file.text("title"),
         drug_class=drug_class,
         version=file.text("version"),
@@ -90,30 +132,48 @@ def read_profile(path: Path, root: Path) -> TaperProfile:
         codings=read_codings(file.table("codings")),
         names=file.texts("names"),
         names_not_plain=file.texts("names_not_plain"),
-        products=tuple(_product(table) for table in file.tables("products")),
-        paces=tuple(_pace(table) for table in file.tables("paces")),
-        pace_rules=tuple(_pace_rule(table) for table in file.tables("pace_rules")),
-        ceilings=tuple(_ceiling(table) for table in file.tables("ceilings")),
+        products=tuple(_product(each) for each in file.tables("products")),
+        paces=tuple(_pace(each) for each in place("paces").tables("paces")),
+        pace_rules=tuple(_pace_rule(each) for each in place("pace_rules").tables("pace_rules")),
+        ceilings=tuple(_ceiling(each) for each in place("ceilings").tables("ceilings")),
         max_daily=Dose(maximum.number("mg")) if maximum else None,
         max_daily_citation=maximum.citation() if maximum else None,
         minimum_days=minimum.whole("days") if minimum else 0,
         minimum_days_citation=minimum.citation() if minimum else None,
         half_life_hours=_range(half_life, "hours"),
         half_life_citation=half_life.citation(),
-        questionnaire=file.text("questionnaire"),
+        cut_floor=Dose(floor.number("mg")),
+        cut_floor_citation=floor.citation(),
+        bands=tuple(_band(each) for each in file.tables("bands")),
+        switch=_switch(optional("switch"), optional("switch_advised"), drug=file.text("drug")),
+        largest_intake=intake.choice("when", ("MORN", "HS")),
+        largest_intake_citation=intake.citation(),
+        supply_days=supply.whole("days"),
+        short_supply_days=supply.whole("short_days"),
+        supply_citation=supply.citation(),
+        questionnaire=place("questionnaire").text("questionnaire"),
         acute_symptoms=" ".join(acute.text("text").split()),
         acute_symptoms_citation=acute.citation(),
         check_after_cut_days=tuple(int(day) for day in checks.numbers("after_cut_days")),
         author=file.text("author"),
-        reviewer=file.optional_text("reviewer"),
-        approval_date=file.day("approval_date"),
-        last_review_date=file.day("last_review_date"),
+        digest=digest,
+        review=None,
     )
-    for key, found in (("products", profile.products), ("paces", profile.paces), ("ceilings", profile.ceilings)):
-        if not found:
-            file.fail(key, "is missing; at least one is needed")
-    file.done()
-    return profile
+
+
+def _band(table: Table) -> Band:
+    smallest, largest = table.number("smallest_mg"), table.number("largest_mg")
+    if smallest > largest:
+        table.fail("smallest_mg", "is more than largest_mg")
+    return Band(table.number_or_zero("above_mg"), Dose(smallest), Dose(largest), table.citation())
+
+
+def _switch(table: Table | None, advised: Table | None, *, drug: str) -> Switch | None:
+    """None for the drug that others are switched to."""
+    if table is None:
+        return None
+    switch = Switch(table.text("to"), table.whole("days"), table.citation(), advised.citation() if advised else None)
+    return None if switch.to == drug else switch
 
 
 def read_codings(table: Table) -> tuple[Coding, ...]:
@@ -129,14 +189,16 @@ def _product(table: Table) -> Product:
     name = table.text("name")
     if code is None and "coding_note" not in table:
         table.fail("rxnorm", "is missing; a code is needed, or a coding_note that says why there is none")
-    part = table.number("smallest_part")
-    if part != 1:
+    part, form = table.number("smallest_part"), table.text("form")
+    if form == LIQUID:
+        table.table("measuring").citation()
+    elif part != 1:
         table.table("halving").citation()
     try:
         return Product(
             name,
             Dose(table.number("strength_mg")),
-            table.text("form"),
+            form,
             Coding(RXNORM, code, name) if code else None,
             part,
             table.citation(),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
@@ -58,6 +58,10 @@ class Table:
     def number(self, key: str) -> Decimal:
         return self._number(key, self._value(key, int | Decimal, "a number"))
 
+    def number_or_zero(self, key: str) -> Decimal:
+        value = self._value(key, int | Decimal, "a number")
+        return Decimal(0) if value == 0 and not isinstance(value, bool) else self._number(key, value)
+
     def optional_number(self, key: str) -> Decimal | None:
         return self.number(key) if key in self else None
 
@@ -94,10 +98,10 @@ class Table:
         confidence: Any = self.choice("confidence", CONFIDENCES)
         return Citation(self.text("source"), self.text("section"), confidence)
 
-    def done(self) -> None:
-        """Raise ClinicalDataError for a key that nothing reads: most often a slip of the pen."""
+    def done(self, *, unused: Container[str] = ()) -> None:
+        """Raise ClinicalDataError for a key that nothing reads, unless it is *unused*: most often a slip of the pen."""
         for key in self.values:
-            if key not in self._read | REMARKS:
+            if key not in self._read | REMARKS and key not in unused:
                 self.fail(key, "is not a key that is known here")
         for children in self._children.values():
             for child in children:

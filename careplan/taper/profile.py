@@ -12,6 +12,8 @@ from typing import Literal
 from careplan.taper.dose import Dose
 from careplan.taper.issue import IssueCode
 
+LIQUID = "oral liquid"
+
 DrugClass = Literal["benzodiazepine", "baclofen"]
 Effect = Literal["refuse", "slow", "caution"]
 
@@ -40,7 +42,11 @@ class Citation:
 
 @dataclass(frozen=True)
 class Product:
-    """What a pharmacy can hand out. *strength* is that of one piece; *smallest_part* 1, or 0.5 if it may be halved."""
+    """What a pharmacy can hand out: tablets, capsules, or a liquid by the mL.
+
+    *strength* is that of one piece, or of one mL. *smallest_part* is 1 for a piece that is only taken whole, 0.5 for
+    one that may be halved, and for a liquid the smallest volume in mL that can be measured.
+    """
 
     name: str
     strength: Dose
@@ -52,8 +58,13 @@ class Product:
     def __post_init__(self) -> None:
         if not self.strength:
             raise ValueError(f"{self.name} has no strength")
-        if self.smallest_part not in (Decimal(1), Decimal("0.5")):
+        if self.smallest_part <= 0 or (not self.is_liquid and self.smallest_part not in (Decimal(1), Decimal("0.5"))):
             raise ValueError(f"{self.name} cannot be divided into parts of {self.smallest_part}")
+
+    @property
+    def is_liquid(self) -> bool:
+        """Whether it is measured in mL and not counted."""
+        return self.form == LIQUID
 
 
 @dataclass(frozen=True)
@@ -75,6 +86,35 @@ class Ceiling:
     percent: Decimal | None = None
     dose: Dose | None = None
     up_to: Dose | None = None
+
+
+@dataclass(frozen=True)
+class Band:
+    """The cuts that a published schedule makes while the daily dose is above *above*: from *smallest* to *largest*."""
+
+    above: Decimal
+    smallest: Dose
+    largest: Dose
+    citation: Citation
+
+
+@dataclass(frozen=True)
+class Switch:
+    """A change to another drug, one intake after the other, spread over *days*; *advised* by a source, or by none."""
+
+    to: str
+    days: int
+    citation: Citation
+    advised: Citation | None
+
+
+@dataclass(frozen=True)
+class Review:
+    """Who has approved a profile for a site, when, and the *digest* of the files that were approved."""
+
+    reviewer: str
+    date: date
+    digest: str
 
 
 @dataclass(frozen=True)
@@ -196,9 +236,15 @@ class Vocabulary:
         return {word: each for each in self.ingredients for word in each.words}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TaperProfile:
-    """Everything needed to taper one drug, each number with its citation. One folder of `profiles/drugs/` makes one."""
+    """Everything needed to taper one drug, each number with its citation. One folder of `profiles/drugs/` makes one.
+
+    *cut_floor* is the smallest cut worth making, without which a percentage of the current dose never ends.
+    *largest_intake* is the R4 event-timing code of the intake that keeps the larger dose where they differ.
+    *supply_days* and *short_supply_days* are the longest supply handed out at once, usually and after misuse.
+    *digest* is that of the files it was read from; a profile is a draft until a *review* names this very digest.
+    """
 
     drug: str
     title: str
@@ -218,14 +264,27 @@ class TaperProfile:
     minimum_days_citation: Citation | None
     half_life_hours: tuple[Decimal, Decimal]
     half_life_citation: Citation
+    cut_floor: Dose
+    cut_floor_citation: Citation
+    bands: tuple[Band, ...]
+    switch: Switch | None
+    largest_intake: str
+    largest_intake_citation: Citation
+    supply_days: int
+    short_supply_days: int
+    supply_citation: Citation
     questionnaire: str
     acute_symptoms: str
     acute_symptoms_citation: Citation
     check_after_cut_days: tuple[int, ...]
     author: str
-    reviewer: str | None
-    approval_date: date | None
-    last_review_date: date | None
+    digest: str
+    review: Review | None
+
+    @property
+    def status(self) -> Literal["draft", "active"]:
+        """`active` once a reviewer has signed exactly these files (PublicationStatus of a PlanDefinition)."""
+        return "active" if self.review and self.review.digest == self.digest else "draft"
 
     def pace(self, name: str) -> Pace:
         """The pace called *name*. Raises KeyError when the profile has none."""

@@ -20,7 +20,7 @@ def product(strength, *, halves: bool = False) -> Product:
     return Product(f"test {strength} MG Oral Tablet", mg(strength), "tablet", None, part, CITATION)
 
 
-def profile(*products: Product, ceilings=None, paces=None, minimum_days: int = 0) -> TaperProfile:
+def profile(*products: Product, ceilings=None, paces=None, minimum_days: int = 0, floor="0.01", bands=()) -> TaperProfile:
     return TaperProfile(
         drug="testazepam",
         title="Testazepam",
@@ -48,14 +48,22 @@ def profile(*products: Product, ceilings=None, paces=None, minimum_days: int = 0
         minimum_days_citation=None,
         half_life_hours=(Decimal(20), Decimal(100)),
         half_life_citation=CITATION,
+        cut_floor=mg(floor),
+        cut_floor_citation=CITATION,
+        bands=bands,
+        switch=None,
+        largest_intake="HS",
+        largest_intake_citation=CITATION,
+        supply_days=28,
+        short_supply_days=7,
+        supply_citation=CITATION,
         questionnaire="https://careplan.example/fhir/Questionnaire/test",
         acute_symptoms="Call.",
         acute_symptoms_citation=CITATION,
         check_after_cut_days=(7,),
         author="test",
-        reviewer=None,
-        approval_date=None,
-        last_review_date=None,
+        digest="",
+        review=None,
     )
 
 
