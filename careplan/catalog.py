@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -76,6 +76,16 @@ class Catalog:
     supports: tuple[Support, ...]
     questionnaires: Mapping[str, dict[str, Any]]
     conformance: Mapping[str, dict[str, Any]]
+
+    @property
+    def short_supply(self) -> frozenset[IssueCode]:
+        """The findings that ask for short supplies."""
+        return frozenset(each.code for each in self.precautions if each.short_supply)
+
+    @cached_property
+    def links(self) -> Mapping[str, str]:
+        """Where each source can be read, for those that have an address."""
+        return {key: source.url.split(" ")[0] for key, source in self.sources.items() if source.url}
 
     @property
     def ingredients(self) -> tuple[Ingredient, ...]:

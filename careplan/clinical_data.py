@@ -296,8 +296,12 @@ def read_equivalences(root: Path) -> Iterator[Equivalence]:
 def read_limits(table: Table) -> tuple[Limits, frozenset[IssueCode]]:
     """The limits, and the issue codes of those that ask for the slowest pace."""
     tables = {field.name: table.table(field.name) for field in fields(Limits)}
-    limits = Limits(**{name: Limit(limit.number("value"), limit.citation()) for name, limit in tables.items()})
+    limits = Limits(**{name: _limit(limit) for name, limit in tables.items()})
     return limits, frozenset(_issue_code(limit, "slows") for limit in tables.values() if "slows" in limit)
+
+
+def _limit(table: Table) -> Limit:
+    return Limit(table.number("value"), table.citation(), table.flag("overridable"))
 
 
 def _issue_code(table: Table, key: str) -> IssueCode:
@@ -318,6 +322,8 @@ def read_precautions(table: Table, vocabulary: Vocabulary) -> Iterator[Precautio
         table.text("settle"),
         table.citation(),
         history=table.flag("history"),
+        overridable=table.flag("overridable"),
+        short_supply=table.flag("short_supply"),
     )
     places = table.tables("look_for")
     if not places:

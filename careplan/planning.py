@@ -6,8 +6,8 @@ resources --reading--> regimen --screening--> issues --schedule--> steps --writi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -17,19 +17,57 @@ from careplan.errors import BadRequest, CareplanError, Refused
 from careplan.fhir.conformance import check
 from careplan.fhir.reading import Confirmation, DrugReading, Reading, issues_block, read_record
 from careplan.fhir.writing import PlanContext, transaction
-from careplan.taper.issue import DetectedIssue, IssueCode
-from careplan.taper.profile import Pace, TaperProfile
+from careplan.taper.comparison import Measures, measures
+from careplan.taper.cuts import PERCENT_OF_CURRENT, STRATEGIES, Strategy, StrategyName
+from careplan.taper.dose import Dose
+from careplan.taper.issue import DetectedIssue, IssueCode, Severity
+from careplan.taper.overrides import Override, override
+from careplan.taper.pace import PaceChoice, choose_pace
+from careplan.taper.products import EVERY_PRODUCT, ProductChoice
+from careplan.taper.profile import TaperProfile
 from careplan.taper.regimen import Regimen
-from careplan.taper.schedule import TaperSchedule, make_schedule
-from careplan.taper.screening import choose_pace, screen, several_benzodiazepines
+from careplan.taper.schedule import NOTHING, Adjustment, PaceChange, TaperSchedule, make_schedule
+from careplan.taper.screening import screen, several_benzodiazepines
+from careplan.taper.switch import Equivalence, equivalence_not_confirmed, switch_steps
 
 Resource = dict[str, Any]
 
-PERCENT_OF_CURRENT = "percent-of-current"
-STRATEGIES = (PERCENT_OF_CURRENT,)
 DEFAULT_CANONICAL_BASE = "https://careplan.example/fhir"
 
-__all__ = ["STRATEGIES", "Confirmation", "TaperPlan", "plan_taper"]
+__all__ = ["STRATEGIES", "Confirmation", "PlanRequest", "TaperPlan", "compare", "plan_taper"]
+
+
+@dataclass(frozen=True)
+class PlanRequest:
+    """What a caller asks of a plan beyond the record; the defaults ask for nothing.
+
+    *medications* picks the drug when several could be tapered: references or names. *start* is the day of the first
+    cut, today if not given. *pace* is the name of one, never faster than the rules allow. *choice* says which products
+    may be used, *target* where the taper ends, *adjustments* what happens on the way. *switch_to* names the drug that
+    takes its place first, by an *equivalence* that somebody confirmed. *overrides* let a named clinician set findings
+    aside, *confirmations* say what is really taken.
+    """
+
+    medications: tuple[str, ...] = ()
+    start: date | None = None
+    strategy: Strategy = PERCENT_OF_CURRENT
+    pace: str | None = None
+    choice: ProductChoice = EVERY_PRODUCT
+    target: Dose = NOTHING
+    adjustments: tuple[Adjustment, ...] = ()
+    switch_to: str | None = None
+    equivalence: Equivalence | None = None
+    overrides: tuple[Override, ...] = ()
+    confirmations: tuple[Confirmation, ...] = ()
+
+    def as_text(self) -> dict[str, str]:
+        """What makes a plan another plan, apart from record, dose and start: names and values, for its identity."""
+        defaults = PlanRequest()
+        names = ("strategy", "choice", "target", "adjustments", "switch_to", "equivalence", "overrides")
+        return {name: str(getattr(self, name)) for name in names if getattr(self, name) != getattr(defaults, name)}
+
+
+NOTHING_ASKED = PlanRequest()
 
 
 @dataclass(frozen=True)
@@ -37,6 +75,7 @@ class TaperPlan:
     """A schedule, everything a clinician should weigh, and the transaction that would write it."""
 
     schedule: TaperSchedule
+    pace: PaceChoice
     issues: tuple[DetectedIssue, ...]
     bundle: Resource
 
@@ -46,58 +85,190 @@ class TaperPlan:
         return resource
 
 
+def strategy_of(name: str | None, amount: Dose | None) -> Strategy:
+    """The strategy called *name*, percent-of-current if none is. Raises BadRequest for one that is not known."""
+    for known in STRATEGIES:
+        if known == (name or STRATEGIES[0]):
+            try:
+                return Strategy(known, amount)
+            except ValueError as error:
+                raise BadRequest(f"{str(error).capitalize()}.", expression="amount") from error
+    raise BadRequest(f"The strategy must be one of: {', '.join(STRATEGIES)}.", expression="strategy")
+
+
+def override_of(code: str, *, by: str, reason: str, where: str) -> Override:
+    """Raises BadRequest for a code that is no issue of ours, and without name or reason."""
+    try:
+        return Override(IssueCode(code), by, reason)
+    except ValueError as error:
+        raise BadRequest(f"{error}.", expression=where) from error
+
+
 def plan_taper(
     resources: Sequence[Resource],
     catalog: Catalog,
     *,
     today: date,
-    start: date | None = None,
+    asked: PlanRequest = NOTHING_ASKED,
     recorded: datetime | None = None,
-    medications: Sequence[str] = (),
-    strategy: str = PERCENT_OF_CURRENT,
-    pace: str | None = None,
-    confirmations: Sequence[Confirmation] = (),
     canonical_base: str = DEFAULT_CANONICAL_BASE,
 ) -> TaperPlan:
-    """Plan the taper of one drug in one patient's *resources* (R4 resources or Bundles).
+    """Plan the taper of one drug in one patient's *resources* (R4 resources or Bundles), as *asked*.
 
-    *medications* picks the drug when several could be tapered: references or names. *start* is the day of the first
-    cut, *today* if not given; *recorded* the instant of planning. Raises Refused with the issues when no plan may be
-    made, BadRequest when the request itself is wrong, CareplanError when the plan would not be valid R4 (a bug).
+    *recorded* is the instant of planning. Raises Refused with the issues when no plan may be made, BadRequest when the
+    request itself is wrong, CareplanError when the plan would not be valid R4 (a bug).
     """
-    start = start or today
-    _check_request(strategy, start, today)
-    reading = read_record(resources, catalog.vocabulary, today=today, confirmations=confirmations)
-    drug = _the_drug(reading, catalog, medications)
+    start = asked.start or today
+    if start < today:
+        raise BadRequest(f"The first cut cannot be before today, {today}.", expression="start")
+    reading = read_record(resources, catalog.vocabulary, today=today, confirmations=asked.confirmations)
+    drug = _the_drug(reading, catalog, asked.medications)
     profile = catalog.profiles[drug.ingredient.name]
     issues = [*reading.issues, *drug.issues]
     if drug.regimen is None or issues_block(issues):
         raise Refused(_with_screening(issues, drug, profile, reading, catalog, today))
-    issues += _screened(drug.regimen, profile, reading, catalog, today)
+    issues += override(_screened(drug.regimen, profile, reading, catalog, today), asked.overrides)
     if reading.subject is None:
         issues.append(_no_patient())
     if issues_block(issues):
         raise Refused(issues)
-    chosen, because = _pace(drug.regimen, profile, issues, catalog, pace, today)
-    schedule = make_schedule(drug.regimen, profile, pace=chosen, start=start)
+    choice = _pace(drug.regimen, profile, issues, catalog, asked, today)
+    issues += _switch_issues(asked, issues)
+    schedule = _schedule(drug.regimen, profile, choice, catalog, asked, start)
     issues += schedule.issues
+    warnings = tuple(issue for issue in issues if issue.severity == "warning")
     context = PlanContext(
         subject=reading.subject or "",
         canonical_base=canonical_base,
         engine_version=__version__,
         created=today,
         recorded=recorded or datetime.combine(today, time(), UTC),
-        parameters={"strategy": strategy, "pace": chosen.name},
-        questionnaire=catalog.questionnaires[profile.questionnaire],
+        parameters={"strategy": asked.strategy.name, "pace": choice.pace.name, **asked.as_text()},
+        questionnaire=catalog.questionnaires[schedule.profile.questionnaire],
         supports=catalog.supports,
-        issues=tuple(issue for issue in issues if issue.severity == "warning"),
-        pace_because=because,
-        confirmed_by=next((each.by for each in confirmations if each.by), None),
+        issues=warnings,
+        sources=catalog.links,
+        pace_because=choice.because,
+        short_supply=any(issue.code in catalog.short_supply for issue in issues),
+        overrides=asked.overrides,
+        confirmed_by=next((each.by for each in asked.confirmations if each.by), None),
         confirmed=next((issue for issue in drug.issues if issue.code is IssueCode.CONFIRMED_BY_CALLER), None),
     )
     bundle = transaction(schedule, context)
     _check(bundle)
-    return TaperPlan(schedule, tuple(issues), bundle)
+    return TaperPlan(schedule, choice, tuple(issues), bundle)
+
+
+def compare(plan: TaperPlan, strategies: Sequence[StrategyName], *, asked: PlanRequest) -> dict[str, Measures | str]:
+    """What *plan* measures, and what the same taper would by other *strategies*; the reason where one is refused."""
+    schedule = plan.schedule
+    found: dict[str, Measures | str] = {schedule.strategy.name: measures(schedule)}
+    for name in strategies:
+        try:
+            other = make_schedule(
+                schedule.regimen,
+                schedule.profile,
+                pace=schedule.pace,
+                start=schedule.starts_on,
+                strategy=Strategy(name),
+                choice=asked.choice,
+                target=asked.target,
+            )
+        except Refused as refusal:
+            found[name] = refusal.issues[0].text
+        else:
+            found[name] = measures(other)
+    return found
+
+
+def _schedule(
+    regimen: Regimen,
+    profile: TaperProfile,
+    choice: PaceChoice,
+    catalog: Catalog,
+    asked: PlanRequest,
+    start: date,
+) -> TaperSchedule:
+    """The taper itself, or the switch to another drug and then the taper of that one."""
+    if asked.switch_to is None:
+        return _taper(regimen, profile, choice, asked, start)
+    new = _switched_profile(regimen, profile, catalog, asked)
+    equivalence = _confirmed_equivalence(regimen, new, catalog, asked.equivalence)
+    pace = new.pace(choice.pace.name)
+    switched = switch_steps(
+        regimen,
+        profile,
+        new,
+        equivalence=equivalence,
+        start=start,
+        choice=asked.choice,
+        hold_days=pace.interval_days,
+    )
+    after = switched.steps[-1].end + timedelta(days=1)
+    taper = _taper(switched.regimen, new, replace(choice, pace=pace), asked, after)
+    first = len(switched.steps)
+    steps = (*switched.steps, *(replace(step, number=first + step.number) for step in taper.steps))
+    return replace(taper, regimen=regimen, steps=steps)
+
+
+def _taper(
+    regimen: Regimen, profile: TaperProfile, choice: PaceChoice, asked: PlanRequest, start: date
+) -> TaperSchedule:
+    return make_schedule(
+        regimen,
+        profile,
+        pace=choice.pace,
+        start=start,
+        strategy=asked.strategy,
+        choice=asked.choice,
+        target=asked.target,
+        adjustments=asked.adjustments,
+    )
+
+
+def _switched_profile(regimen: Regimen, profile: TaperProfile, catalog: Catalog, asked: PlanRequest) -> TaperProfile:
+    to = profile.switch.to if profile.switch else None
+    if asked.switch_to != to or to is None:
+        known = f"only to {to}" if to else "to no other drug"
+        raise BadRequest(f"{regimen.drug.capitalize()} is switched {known}.", expression="switch")
+    return catalog.profiles[to]
+
+
+def _confirmed_equivalence(
+    regimen: Regimen, new: TaperProfile, catalog: Catalog, equivalence: Equivalence | None
+) -> Equivalence:
+    """The equivalence that somebody confirmed, if it is within the published range. Raises Refused if not."""
+    published = catalog.diazepam_equivalent(regimen.drug, regimen.daily)
+    if published is None:
+        raise BadRequest(f"No source holds {regimen.drug} equal to {new.drug}.", expression="switch")
+    if equivalence and equivalence.dose and published[0] <= equivalence.of(regimen.daily).value <= published[1]:
+        return equivalence
+    sources = ", ".join(dict.fromkeys(row.source for row in catalog.equivalences if row.drug == regimen.drug))
+    raise Refused([equivalence_not_confirmed(regimen, new, published=published, sources=sources, asked=equivalence)])
+
+
+def _switch_issues(asked: PlanRequest, issues: Sequence[DetectedIssue]) -> list[DetectedIssue]:
+    """A longer-acting drug adds up in a weak liver and in old age: there a switch is refused, here it is weighed."""
+    if asked.switch_to is None:
+        return []
+    found = {issue.code: issue for issue in issues}
+    liver, age = found.get(IssueCode.HEPATIC_IMPAIRMENT), found.get(IssueCode.AGE_65_OR_OVER)
+    if liver:
+        raise Refused([_switch_not_advised(liver, "error", "with liver disease"), *issues])
+    return [_switch_not_advised(age, "warning", "from 65 years of age")] if age else []
+
+
+def _switch_not_advised(finding: DetectedIssue, severity: Severity, when: str) -> DetectedIssue:
+    return DetectedIssue(
+        IssueCode.SWITCH_NOT_ADVISED,
+        severity,
+        f"A switch to a longer-acting drug is not advised {when}: it leaves the body slowly and adds up.",
+        expression=finding.expression,
+        reference=finding.reference,
+        seen=finding.seen,
+        settle="Taper directly, or ask a specialist.",
+        source="PRESCQIPP" if severity == "error" else "ASAM25",
+    )
 
 
 def _check(bundle: Resource) -> None:
@@ -107,13 +278,6 @@ def _check(bundle: Resource) -> None:
         raise CareplanError(
             f"The plan is not valid R4: {problems[0].text} Please report this.", expression=problems[0].expression
         )
-
-
-def _check_request(strategy: str, start: date, today: date) -> None:
-    if strategy not in STRATEGIES:
-        raise BadRequest(f"The strategy must be one of: {', '.join(STRATEGIES)}.", expression="strategy")
-    if start < today:
-        raise BadRequest(f"The first cut cannot be before today, {today}.", expression="start")
 
 
 def _the_drug(reading: Reading, catalog: Catalog, medications: Sequence[str]) -> DrugReading:
@@ -201,11 +365,11 @@ def _pace(
     profile: TaperProfile,
     issues: Sequence[DetectedIssue],
     catalog: Catalog,
-    asked: str | None,
+    asked: PlanRequest,
     today: date,
-) -> tuple[Pace, str]:
+) -> PaceChoice:
     """The pace asked for, if the rules allow it: as slow as one likes, never faster than what fits the patient."""
-    choice = choose_pace(
+    allowed = choose_pace(
         regimen,
         profile,
         issues,
@@ -213,25 +377,33 @@ def _pace(
         diazepam_mg=_diazepam_mg(regimen, catalog),
         today=today,
     )
-    if asked is None:
-        return choice.pace, choice.because
+    changes = [each.pace for each in asked.adjustments if isinstance(each, PaceChange)]
+    for name in (asked.pace, *changes):
+        if name is not None:
+            _check_pace(name, allowed, profile)
+    if asked.pace is None:
+        return allowed
+    because = f"asked for; the rules allow {allowed.pace.name} at most ({allowed.because})"
+    return replace(allowed, pace=profile.pace(asked.pace), because=because)
+
+
+def _check_pace(name: str, allowed: PaceChoice, profile: TaperProfile) -> None:
     names = [pace.name for pace in profile.paces]
-    if asked not in names:
+    if name not in names:
         raise BadRequest(f"The pace must be one of: {', '.join(names)}.", expression="pace")
-    if names.index(asked) < names.index(choice.pace.name):
-        raise Refused([_too_fast(asked, choice.pace, choice.because)])
-    return profile.pace(asked), f"asked for; the rules allow {choice.pace.name} at most ({choice.because})"
+    if names.index(name) < names.index(allowed.pace.name):
+        raise Refused([_too_fast(name, allowed)])
 
 
-def _too_fast(asked: str, allowed: Pace, because: str) -> DetectedIssue:
+def _too_fast(asked: str, allowed: PaceChoice) -> DetectedIssue:
     return DetectedIssue(
         IssueCode.PACE_NOT_ALLOWED,
         "error",
-        f"The pace {asked} is faster than the rules allow for this patient, {allowed.name}: {because}.",
+        f"The pace {asked} is faster than the rules allow for this patient, {allowed.pace.name}: {allowed.because}.",
         expression="pace",
         seen=asked,
-        settle=f"Ask for {allowed.name} or slower, or for none.",
-        source=allowed.citation.key,
+        settle=f"Ask for {allowed.pace.name} or slower, or for none.",
+        source=allowed.pace.citation.key,
     )
 
 

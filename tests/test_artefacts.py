@@ -9,12 +9,19 @@ import pytest
 from careplan.fhir.conformance import check, r4b_problems
 from careplan.planning import STRATEGIES
 from careplan.taper.issue import IssueCode
+from careplan.web.parameters import READERS
 
 PROFILES = Path(__file__).parent.parent / "profiles"
 BASE = "https://careplan.example/fhir"
 FOLDERS = ("fhir", "questionnaires")
 FILES = sorted(path for folder in FOLDERS for path in (PROFILES / folder).glob("*.json"))
-STEP_EXTENSIONS = {"step-number": "positiveInt", "step-kind": "code", "step-percent": "decimal", "step-rule": "string"}
+STEP_EXTENSIONS = {
+    "step-number": "positiveInt",
+    "step-kind": "code",
+    "step-percent": "decimal",
+    "step-rule": "string",
+    "step-ceiling": "Quantity",
+}
 
 
 def load(path):
@@ -153,6 +160,6 @@ def test_the_operation_can_be_called_for_a_patient_or_with_a_record():
     assert (operation["code"], levels, operation["resource"]) == ("taper-plan", [True, False, True], ["Patient"])
     names = {use: [each["name"] for each in operation["parameter"] if each["use"] == use] for use in ("in", "out")}
     assert names == {
-        "in": ["subject", "medication", "statements", "strategy", "pace", "start", "confirm", "mode"],
+        "in": list(READERS),
         "out": ["careplan", "bundle", "issues"],
     }

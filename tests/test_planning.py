@@ -10,7 +10,7 @@ from careplan.catalog import load_catalog
 from careplan.errors import BadRequest, Refused
 from careplan.fhir import json
 from careplan.fhir.conformance import check, r4b_problems
-from careplan.planning import Confirmation, plan_taper
+from careplan.planning import Confirmation, PlanRequest, plan_taper, strategy_of
 from careplan.taper.dose import plain
 
 ROOT = Path(__file__).parent.parent
@@ -26,7 +26,7 @@ def patient(name):
 
 
 def plan(name, **options):
-    return plan_taper([patient(name)], load_catalog(), today=TODAY, **options)
+    return plan_taper([patient(name)], load_catalog(), today=TODAY, asked=PlanRequest(**options))
 
 
 def refusal(name, **options):
@@ -94,7 +94,6 @@ def test_a_slower_pace_may_be_asked_for_and_a_faster_may_not():
 @pytest.mark.parametrize(
     ("options", "message", "expression"),
     [
-        ({"strategy": "hyperbolic"}, "The strategy must be one of: percent-of-current.", "strategy"),
         ({"pace": "instantly"}, "The pace must be one of: brief, standard, slow.", "pace"),
         ({"start": date(2026, 11, 23)}, "The first cut cannot be before today, 2026-11-24.", "start"),
         ({"medications": ["MedicationStatement/none"]}, "is not among those that were read", "medication"),
@@ -105,6 +104,14 @@ def test_a_wrong_request_is_told_apart_from_a_refusal(options, message, expressi
     with pytest.raises(BadRequest, match=message) as caught:
         plan("long-diazepam", **options)
     assert caught.value.expression == expression
+
+
+def test_a_strategy_is_known_or_wrong():
+    """A misspelt strategy, or an amount that does not belong to it, is a wrong request."""
+    with pytest.raises(BadRequest, match="The strategy must be one of: percent-of-current, fixed-amount"):
+        strategy_of("hyperbolic", None)
+    with pytest.raises(BadRequest, match="The strategy fixed-amount, and no other, takes an amount above zero"):
+        strategy_of("fixed-amount", None)
 
 
 def test_two_drugs_are_tapered_one_at_a_time():
@@ -119,7 +126,7 @@ def test_two_drugs_are_tapered_one_at_a_time():
     with pytest.raises(Refused) as caught:
         plan_taper(resources, load_catalog(), today=TODAY)
     assert caught.value.issues[0].code == "other-taper-drug"
-    made = plan_taper(resources, load_catalog(), today=TODAY, medications=["baclofen"])
+    made = plan_taper(resources, load_catalog(), today=TODAY, asked=PlanRequest(medications=("baclofen",)))
     assert made.schedule.regimen.daily.value == Decimal(60)
 
 
@@ -143,7 +150,7 @@ def test_a_confirmed_dose_names_who_said_it_and_what_could_not_be_read():
         },
     ]
     said = Confirmation("diazepam", {"text": "5 mg twice daily"}, by="Dr Synthetic")
-    bundle = plan_taper(record, load_catalog(), today=TODAY, confirmations=[said]).bundle
+    bundle = plan_taper(record, load_catalog(), today=TODAY, asked=PlanRequest(confirmations=(said,))).bundle
     provenance = next(
         entry["resource"] for entry in bundle["entry"] if entry["resource"]["resourceType"] == "Provenance"
     )

@@ -31,7 +31,7 @@ from careplan.fhir.conformance import check
 from careplan.fhir.evidence import Evidence, evidence_of
 from careplan.fhir.posting import post_plan
 from careplan.fhir.server import FhirServer
-from careplan.planning import TaperPlan, plan_taper
+from careplan.planning import PlanRequest, TaperPlan, plan_taper
 from careplan.sandbox import Store, create_app
 
 ROUNDS = 25
@@ -75,7 +75,7 @@ def patient() -> list[Resource]:
 
 
 def plan(resources: list[Resource]) -> TaperPlan:
-    return plan_taper(resources, load_catalog(), today=TODAY, pace="slow")
+    return plan_taper(resources, load_catalog(), today=TODAY, asked=PlanRequest(pace="slow"))
 
 
 def preview(resources: list[Resource]) -> str:

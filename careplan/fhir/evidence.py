@@ -50,7 +50,8 @@ def evidence_of(
     medicine = identify(concept, medication, vocabulary)
     if medicine is None:
         if medication is None and not codings_of(concept) and not texts_of(concept):
-            display = text_in((resource.get("medicationReference") or {}).get("display"))
+            reference = resource.get("medicationReference")
+            display = text_in(reference.get("display")) if isinstance(reference, Mapping) else None
             medicine = identify({"text": display}, None, vocabulary) if display else None
             if medicine is None:
                 yield _unnamed(resource, label, display)

@@ -7,11 +7,11 @@ from datetime import date, timedelta
 from html import escape
 
 from careplan.taper.cuts import Portion
-from careplan.taper.dose import plain
+from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import DetectedIssue
 from careplan.taper.products import Pieces
-from careplan.taper.profile import Support
-from careplan.taper.schedule import TaperSchedule, TaperStep
+from careplan.taper.profile import Support, TaperProfile
+from careplan.taper.schedule import NOTHING, TaperSchedule, TaperStep
 
 WORDS_FOR_WHEN = {
     "WAKE": "on waking",
@@ -37,13 +37,24 @@ WORDS_FOR_WHEN = {
 
 
 def title(schedule: TaperSchedule) -> str:
-    return f"{schedule.profile.drug.capitalize()} taper from {schedule.regimen.daily} a day to none"
+    old, new = schedule.regimen.drug, schedule.profile.drug
+    way = "" if old == new else f", by way of {new},"
+    return f"{old.capitalize()} taper from {schedule.regimen.daily} a day{way} to {_end(schedule)}"
+
+
+def _end(schedule: TaperSchedule) -> str:
+    return f"{schedule.target} a day" if schedule.target else "none"
 
 
 def summary(schedule: TaperSchedule) -> str:
+    after = (
+        f"from {schedule.stops_on} the same dose until it is reviewed."
+        if schedule.target
+        else f"none from {schedule.stops_on}."
+    )
     return (
         f"{len(schedule.steps)} steps over {schedule.days} days, from {schedule.starts_on} to the last dose on "
-        f"{schedule.steps[-1].end}; none from {schedule.stops_on}."
+        f"{schedule.steps[-1].end}; {after}"
     )
 
 
@@ -66,33 +77,65 @@ def notes(schedule: TaperSchedule, issues: Sequence[DetectedIssue], pace_because
         f"Pace: {pace.name}, at most {plain(pace.cut_percent)} % of the current dose every {pace.interval_days} days "
         f"({pace.citation.key}, {pace.citation.section}); {pace_because}.",
         *(f"{issue.text}{f' {issue.settle}' if issue.settle else ''}" for issue in issues),
-        "This is a draft made by software. Its rules have not been reviewed by a clinician. Nothing in it is an order "
-        "until a prescriber has checked and signed it.",
+        f"This is a draft made by software. {review_text(schedule.profile)} Nothing in it is an order until a "
+        "prescriber has checked and signed it.",
     ]
 
 
+def review_text(profile: TaperProfile) -> str:
+    """Who has signed the rules, or that nobody has: said in every plan."""
+    if profile.review and profile.status == "active":
+        return f"Its rules for {profile.drug} were signed by {profile.review.reviewer} on {profile.review.date}."
+    return f"Its rules for {profile.drug} have not been reviewed by a clinician."
+
+
 def pieces_text(pieces: Pieces) -> str:
-    """2.5 pieces of a 2 mg tablet: "2½ x 2 mg"."""
+    """2.5 pieces of a 2 mg tablet: "2½ x 2 mg"; of a liquid "2.5 mL of 2 mg/mL"."""
+    if pieces.product.is_liquid:
+        return f"{plain(pieces.count)} mL of {pieces.product.strength}/mL"
+    return f"{_count(pieces)} x {pieces.product.strength}"
+
+
+def _count(pieces: Pieces) -> str:
     whole, half = divmod(pieces.count, 1)
-    count = (plain(whole) if whole else "") + ("½" if half else "")
-    return f"{count} x {pieces.product.strength}"
+    return (plain(whole) if whole else "") + ("½" if half else "")
 
 
-def portion_text(portion: Portion) -> str:
-    """One intake in words: its dose, the pieces, and when it is taken."""
+def _pieces_words(pieces: Pieces) -> str:
+    """ "1½ tablets of 2 mg", "3.5 mL of 1 mg/mL"."""
+    if pieces.product.is_liquid:
+        return pieces_text(pieces)
+    noun = "capsule" if "capsule" in pieces.product.form else "tablet"
+    return f"{_count(pieces)} {noun}{'' if pieces.count <= 1 else 's'} of {pieces.product.strength}"
+
+
+def portion_text(portion: Portion, *, of_several: bool = False) -> str:
+    """One intake in words: its dose, the pieces, and when it is taken; the drug too, where there are several."""
     made_of = " + ".join(pieces_text(pieces) for pieces in portion.pieces)
-    return " ".join(filter(None, (f"{portion.dose} ({made_of})", _when(portion))))
+    drug = portion.drug if of_several else ""
+    return " ".join(filter(None, (drug, f"{portion.dose} ({made_of})", _when(portion))))
 
 
 def step_text(step: TaperStep) -> str:
     """The intakes of a day; those that are alike are counted."""
     words: dict[str, int] = {}
     for portion in step.portions:
-        words[portion_text(portion)] = words.get(portion_text(portion), 0) + 1
+        text = portion_text(portion, of_several=step.kind == "switch")
+        words[text] = words.get(text, 0) + 1
     return "; ".join(
         f"{text}{_TIMES[count]}" if count < len(_TIMES) else f"{text} {count} times a day"
         for text, count in words.items()
     )
+
+
+def daily_text(step: TaperStep) -> str:
+    """The dose of a day; of both drugs while one replaces the other."""
+    if not step.replacing:
+        return str(step.daily)
+    totals: dict[str, Dose] = {}
+    for portion in step.portions:
+        totals[portion.drug] = totals.get(portion.drug, NOTHING) + portion.dose
+    return ", ".join(f"{drug} {dose}" for drug, dose in totals.items())
 
 
 _TIMES = ("", "", " twice a day", " three times a day", " four times a day")
@@ -106,24 +149,18 @@ def _when(portion: Portion) -> str:
 
 def dosage_text(step: TaperStep, pieces: Pieces, portion: Portion, *, frequency: int) -> str:
     """One line of directions: "1½ tablets of 2 mg (3 mg) by mouth at bedtime, 2026-12-01 to 2026-12-14"."""
-    whole, half = divmod(pieces.count, 1)
-    count = (plain(whole) if whole else "") + ("½" if half else "")
-    tablets = "tablet" if pieces.count <= 1 else "tablets"
     often = (
         _when(portion)
         or ("once a day", "twice a day", "three times a day", "four times a day")[frequency - 1 : frequency]
     )
     how_often = often if isinstance(often, str) else (often[0] if often else f"{frequency} times a day")
-    return (
-        f"{count} {tablets} of {pieces.product.strength} ({pieces.dose}) by mouth {how_often}, "
-        f"{step.start} to {step.end}"
-    )
+    return f"{_pieces_words(pieces)} ({pieces.dose}) by mouth {how_often}, {step.start} to {step.end}"
 
 
 def narrative(schedule: TaperSchedule, notes: Sequence[str], supports: Sequence[Support]) -> str:
     """The whole schedule as XHTML, because some servers keep nothing else of a CarePlan."""
     rows = "".join(
-        f"<tr><td>{step.number}</td><td>{step.start} to {step.end}</td><td>{step.daily}</td>"
+        f"<tr><td>{step.number}</td><td>{step.start} to {step.end}</td><td>{escape(daily_text(step))}</td>"
         f"<td>{plain(step.cut_percent)} %</td><td>{escape(step_text(step))}</td>"
         f"<td>{escape(' '.join(step.notes))}</td></tr>"
         for step in schedule.steps
@@ -134,8 +171,9 @@ def narrative(schedule: TaperSchedule, notes: Sequence[str], supports: Sequence[
         '<div xmlns="http://www.w3.org/1999/xhtml">'
         f"<p><b>{escape(title(schedule))}</b> (draft)</p><p>{escape(summary(schedule))}</p>"
         "<table><thead><tr><th>Step</th><th>Dates</th><th>A day</th><th>Cut</th><th>Take</th><th>Note</th></tr>"
-        f"</thead><tbody>{rows}<tr><td></td><td>from {schedule.stops_on}</td><td>0 mg</td><td></td><td>nothing</td>"
-        f"<td></td></tr></tbody></table><ul>{listed}</ul><p>Besides the tablets:</p><ul>{besides}</ul></div>"
+        f"</thead><tbody>{rows}<tr><td></td><td>from {schedule.stops_on}</td><td>{schedule.target}</td><td></td>"
+        f"<td>{'the same, until reviewed' if schedule.target else 'nothing'}</td><td></td></tr>"
+        f"</tbody></table><ul>{listed}</ul><p>Besides the tablets:</p><ul>{besides}</ul></div>"
     )
 
 

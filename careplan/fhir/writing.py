@@ -8,9 +8,9 @@ Builders take the resource's name and give plain R4 JSON.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime
-from decimal import ROUND_CEILING, Decimal
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 from urllib.parse import quote
@@ -20,10 +20,12 @@ from careplan.fhir.wording import check_days, dosage_text, narrative, notes, sum
 from careplan.taper.cuts import Portion
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import DetectedIssue
+from careplan.taper.overrides import Override
 from careplan.taper.products import Pieces
 from careplan.taper.profile import Coding, Product, Support
 from careplan.taper.regimen import SourceVersion
 from careplan.taper.schedule import TaperSchedule, TaperStep
+from careplan.taper.supply import Supply, supplies
 
 Resource = dict[str, Any]
 
@@ -45,7 +47,8 @@ class PlanContext:
 
     *parameters* are those of the request, which with the inputs' versions make the plan's identity; *recorded* is
     when it was computed. *confirmed_by* is who confirmed the dose, if anyone did, and *confirmed* what, over which
-    reading.
+    reading. *sources* are the addresses of the documents that issues cite; *short_supply* asks for short supplies;
+    *overrides* are the findings that a clinician set aside.
     """
 
     subject: str
@@ -58,6 +61,9 @@ class PlanContext:
     supports: tuple[Support, ...]
     issues: tuple[DetectedIssue, ...]
     pace_because: str
+    sources: Mapping[str, str] = field(default_factory=dict)
+    short_supply: bool = False
+    overrides: tuple[Override, ...] = ()
     confirmed_by: str | None = None
     confirmed: DetectedIssue | None = None
 
@@ -73,6 +79,7 @@ def plan_identity(schedule: TaperSchedule, context: PlanContext) -> UUID:
         context.subject,
         schedule.profile.drug,
         schedule.profile.version,
+        schedule.profile.digest,
         context.engine_version,
         *(f"{each.dose} {each.when} {each.time}" for each in schedule.regimen.administrations),
         schedule.starts_on.isoformat(),
@@ -90,32 +97,38 @@ class _Plan:
         self.context = context
         self.base = context.canonical_base
         self.drug = schedule.profile.drug
+        self.before = schedule.regimen.drug
+        supply = schedule.profile.short_supply_days if context.short_supply else schedule.profile.supply_days
         self.id = plan_identity(schedule, context)
         self.device_reference = self._reference("device")
         self.requests = [
-            (step, product, self._urn(f"step {step.number} {product.name}"))
+            (step, each, self._urn(f"step {step.number} {each.product.name}"))
             for step in schedule.steps
-            for product in _products(step)
+            for each in supplies(step, longest_days=supply)
         ]
         self.by_step: dict[int, list[tuple[Product, str]]] = {}
-        for step, product, urn in self.requests:
-            self.by_step.setdefault(step.number, []).append((product, urn))
+        for step, each, urn in self.requests:
+            self.by_step.setdefault(step.number, []).append((each.product, urn))
+        self.issues = [(issue, f"issue {number}") for number, issue in enumerate(context.issues, start=1)]
 
     def bundle(self) -> Resource:
         entries = [
-            self._entry("CarePlan", "plan", self.care_plan(), self._identified("taper-plan", str(self.id))),
+            self._entry("plan", self.care_plan(), self._identified("taper-plan", str(self.id))),
             *(
-                _entry(urn, self.medication_request(step, product), self._identified("taper-step", value))
-                for step, product, urn in self.requests
-                for value in [self._step_value(step, product)]
+                _entry(urn, self.medication_request(step, supply), self._identified("taper-step", value))
+                for step, supply, urn in self.requests
+                for value in [self._step_value(step, supply.product)]
             ),
-            self._entry("Goal", "goal", self.goal(), self._identified("taper-plan", f"{self.id}.goal")),
-            self._entry(
-                "ServiceRequest", "check", self.symptom_check(), self._identified("taper-step", f"{self.id}.check")
+            *(
+                self._entry(part, self.detected_issue(issue, part), self._identified("taper-plan", value))
+                for issue, part in self.issues
+                for value in [self._issue_value(part)]
             ),
-            self._entry("Questionnaire", "questionnaire", self.context.questionnaire, self._canonical_query()),
-            self._entry("Device", "device", self.device(), self._identified("device", self._device_value())),
-            self._entry("Provenance", "provenance", self.provenance(), None),
+            self._entry("goal", self.goal(), self._identified("taper-plan", f"{self.id}.goal")),
+            self._entry("check", self.symptom_check(), self._identified("taper-step", f"{self.id}.check")),
+            self._entry("questionnaire", self.context.questionnaire, self._canonical_query()),
+            self._entry("device", self.device(), self._identified("device", self._device_value())),
+            self._entry("provenance", self.provenance(), None),
         ]
         return {"resourceType": "Bundle", "type": "transaction", "entry": entries}
 
@@ -134,7 +147,11 @@ class _Plan:
         return {"system": f"{self.base}/NamingSystem/{system}", "value": value}
 
     def _step_value(self, step: TaperStep, product: Product) -> str:
-        return f"{self.id}.{self.drug}.{step.number}.{plain(product.strength.value)}"
+        drug = next(each.drug for each in step.portions if _of(each, product))
+        return f"{self.id}.{drug}.{step.number}.{plain(product.strength.value)}"
+
+    def _issue_value(self, part: str) -> str:
+        return f"{self.id}.{part.replace(' ', '.')}"
 
     def _device_value(self) -> str:
         return f"careplan-{self.context.engine_version}"
@@ -143,7 +160,7 @@ class _Plan:
         questionnaire = self.context.questionnaire
         return f"url={quote(questionnaire['url'], safe='')}&version={quote(questionnaire['version'], safe='')}"
 
-    def _entry(self, kind: str, part: str, resource: Resource, query: str | None) -> Resource:
+    def _entry(self, part: str, resource: Resource, query: str | None) -> Resource:
         return _entry(self._urn(part), resource, query)
 
     def _extension(self, name: str, **value: Any) -> Resource:
@@ -185,7 +202,10 @@ class _Plan:
             "period": _period(schedule.starts_on, schedule.stops_on),
             "created": context.created.isoformat(),
             "author": self.device_reference,
-            "supportingInfo": [_source(source) for source in schedule.regimen.sources],
+            "supportingInfo": [
+                *(_source(source) for source in schedule.regimen.sources),
+                *(self._reference(part) for _, part in self.issues),
+            ],
             "goal": [self._reference("goal")],
             "activity": [
                 *({"reference": {"reference": urn}} for _, _, urn in self.requests),
@@ -195,13 +215,15 @@ class _Plan:
             "note": [{"text": text} for text in said],
         }
 
-    def medication_request(self, step: TaperStep, product: Product) -> Resource:
+    def medication_request(self, step: TaperStep, supply: Supply) -> Resource:
+        product = supply.product
         return {
             "resourceType": "MedicationRequest",
             "extension": [
                 self._extension("step-number", valuePositiveInt=step.number),
                 self._extension("step-kind", valueCode=step.kind),
                 self._extension("step-percent", valueDecimal=_number(step.cut_percent)),
+                *([self._extension("step-ceiling", valueQuantity=_mg(step.ceiling))] if step.ceiling else []),
                 self._extension("step-rule", valueString=f"{step.rule}; {step.citation.key}, {step.citation.section}"),
             ],
             "identifier": [self._identifier("taper-step", self._step_value(step, product))],
@@ -232,7 +254,7 @@ class _Plan:
             },
             **({"note": [{"text": note} for note in step.notes]} if step.notes else {}),
             "dosageInstruction": list(self._dosages(step, product)),
-            "dispenseRequest": _dispense_request(step, product),
+            "dispenseRequest": _dispense_request(step, supply),
             "substitution": {"allowedBoolean": False},
             **self._prior(step, product),
         }
@@ -247,7 +269,7 @@ class _Plan:
 
     def _dosages(self, step: TaperStep, product: Product) -> Iterator[Resource]:
         taken = [(portion, pieces) for portion in step.portions if (pieces := _of(portion, product))]
-        last = step is self.schedule.steps[-1]
+        last = step is self.schedule.steps[-1] and not self.schedule.target
         counted = all(not portion.when and not portion.time for portion, _ in taken)
         if counted and taken:
             portion, pieces = taken[0]
@@ -257,20 +279,45 @@ class _Plan:
             yield _dosage(step, pieces, portion, frequency=1, last=last)
 
     def goal(self) -> Resource:
+        target, drugs = self.schedule.target, " and no ".join(dict.fromkeys((self.before, self.drug)))
+        aim = f"{self.drug.capitalize()} down to {target} a day" if target else f"No {drugs}"
         return {
             "resourceType": "Goal",
             "identifier": [self._identifier("taper-plan", f"{self.id}.goal")],
             "lifecycleStatus": "proposed",
-            "description": {"text": f"No {self.drug}, reached slowly enough to be safe"},
+            "description": {"text": f"{aim}, reached slowly enough to be safe"},
             "subject": {"reference": self.context.subject},
             "startDate": self.schedule.starts_on.isoformat(),
             "target": [
                 {
                     "measure": {"text": f"{self.drug} daily dose"},
-                    "detailQuantity": {"value": Decimal(0), "unit": "mg/d", "system": UCUM, "code": "mg/d"},
-                    "dueDate": self.schedule.stops_on.isoformat(),
+                    "detailQuantity": {"value": _number(target.value), "unit": "mg/d", "system": UCUM, "code": "mg/d"},
+                    "dueDate": (self.schedule.steps[-1].start if target else self.schedule.stops_on).isoformat(),
                 }
             ],
+        }
+
+    def detected_issue(self, issue: DetectedIssue, part: str) -> Resource:
+        """One finding to weigh: what says so, what settles it, who set it aside, and the document behind it."""
+        evidence = issue.reference if issue.reference and "/" in issue.reference else None
+        link = self.context.sources.get(issue.source or "")
+        actions = [text for text in (issue.settle, issue.overridden and f"Set aside by {issue.overridden}") if text]
+        return {
+            "resourceType": "DetectedIssue",
+            "identifier": [self._identifier("taper-plan", self._issue_value(part))],
+            "status": "preliminary",
+            "code": {
+                "coding": [{"system": f"{self.base}/CodeSystem/taper-issue", "code": issue.code.value}],
+                "text": issue.text,
+            },
+            "severity": "high" if issue.overridden else "moderate",
+            "patient": {"reference": self.context.subject},
+            "identifiedDateTime": self.context.created.isoformat(),
+            "author": self.device_reference,
+            **({"evidence": [{"detail": [{"reference": evidence}]}]} if evidence else {}),
+            "detail": f"{issue.text}{f' Seen: {issue.seen}.' if issue.seen else ''}",
+            **({"reference": link} if link else {}),
+            **({"mitigation": [{"action": {"text": text}} for text in actions]} if actions else {}),
         }
 
     def symptom_check(self) -> Resource:
@@ -300,6 +347,11 @@ class _Plan:
             "version": [{"value": version}],
         }
 
+    def _verifiers(self) -> list[str]:
+        """Everybody whose word the plan rests on."""
+        names = [self.context.confirmed_by, *(each.by for each in self.context.overrides)]
+        return list(dict.fromkeys(name for name in names if name))
+
     def provenance(self) -> Resource:
         context, schedule = self.context, self.schedule
         targets = [self._urn("plan"), *(urn for _, _, urn in self.requests), self._urn("goal"), self._urn("check")]
@@ -312,11 +364,7 @@ class _Plan:
             },
             "agent": [
                 {"type": _participant("assembler"), "who": self.device_reference},
-                *(
-                    [{"type": _participant("verifier"), "who": {"display": context.confirmed_by}}]
-                    if context.confirmed_by
-                    else []
-                ),
+                *({"type": _participant("verifier"), "who": {"display": name}} for name in self._verifiers()),
             ],
             "entity": [
                 *({"role": "source", "what": _source(source)} for source in schedule.regimen.sources),
@@ -360,12 +408,6 @@ def _entry(urn: str, resource: Resource, query: str | None) -> Resource:
     return {"fullUrl": urn, "resource": resource, "request": request}
 
 
-def _products(step: TaperStep) -> list[Product]:
-    """The products of a step, the strongest first."""
-    products = {pieces.product for portion in step.portions for pieces in portion.pieces}
-    return sorted(products, key=lambda product: (-product.strength.value, product.name))
-
-
 def _of(portion: Portion, product: Product) -> Pieces | None:
     return next((pieces for pieces in portion.pieces if pieces.product == product), None)
 
@@ -395,19 +437,28 @@ def _dosage(step: TaperStep, pieces: Pieces, portion: Portion, *, frequency: int
     }
 
 
-def _dispense_request(step: TaperStep, product: Product) -> Resource:
-    a_day = sum((pieces.count for portion in step.portions if (pieces := _of(portion, product))), Decimal(0))
+def _dispense_request(step: TaperStep, supply: Supply) -> Resource:
+    """The pieces of one supply, and how often it is handed out within the step."""
     return {
         "validityPeriod": _period(step.start, step.end),
-        "numberOfRepeatsAllowed": 0,
-        "quantity": {
-            "value": (a_day * step.days).to_integral_value(ROUND_CEILING),
-            "unit": "tablet",
-            "system": UCUM,
-            "code": "{tbl}",
-        },
-        "expectedSupplyDuration": {"value": Decimal(step.days), "unit": "d", "system": UCUM, "code": "d"},
+        **({"dispenseInterval": _days(supply.days)} if supply.times > 1 else {}),
+        "numberOfRepeatsAllowed": supply.times - 1,
+        "quantity": {"value": supply.quantity, "system": UCUM, **_unit(supply.product)},
+        "expectedSupplyDuration": _days(supply.days),
     }
+
+
+def _days(days: int) -> Resource:
+    return {"value": Decimal(days), "unit": "d", "system": UCUM, "code": "d"}
+
+
+def _unit(product: Product) -> Resource:
+    """What a product is counted in: a UCUM unit, or an annotation for pieces."""
+    if product.is_liquid:
+        return {"unit": "mL", "code": "mL"}
+    if "capsule" in product.form:
+        return {"unit": "capsule", "code": "{capsule}"}
+    return {"unit": "tablet", "code": "{tbl}"}
 
 
 def _support(support: Support) -> Resource:

@@ -2,7 +2,8 @@
 
 A percentage of the current dose never ends, so no cut is smaller than the profile's floor. Where the products allow
 no cut as small as the strategy asks for, the smallest they allow is taken and the cut says so; where even that is above
-a ceiling, it is taken only if it is the smallest cut there is. Everything else is refused.
+a ceiling, it is taken only if it is the smallest cut there is, near the end: from less than one of the largest pieces.
+Everything else is refused.
 """
 
 from __future__ import annotations
@@ -107,6 +108,9 @@ class Descent:
         self.floor = Fraction(profile.cut_floor.value) / amounts.grain
         self.least = max(1, ceil(self.floor))
         self.smallest = next(size for size in count(max(amounts.smallest, self.least)) if amounts.cost(size))
+        self.near_end = amounts.count_down(
+            max(product.strength.value for product in profile.products if not product.is_liquid)
+        )
         self._known: dict[Intakes, Cut] = {}
 
     def after(self, taken: Intakes) -> Cut:
@@ -165,7 +169,7 @@ class Descent:
             if self.spread(before, daily - size):
                 if size <= limit:
                     return size, "smallest-deliverable-cut", citation
-                if size <= self.smallest:
+                if size <= self.smallest and daily < self.near_end:
                     return size, "above-ceiling", ceiling.citation
         raise Refused([self._not_expressible(daily)])
 

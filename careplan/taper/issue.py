@@ -89,6 +89,7 @@ class IssueCode(StrEnum):
     ADJUSTMENT_INVALID = "adjustment-invalid"
     EQUIVALENCE_NOT_CONFIRMED = "equivalence-not-confirmed"
     SWITCH_NOT_ADVISED = "switch-not-advised"
+    OVERRIDE_NOT_ALLOWED = "override-not-allowed"
 
 
 @dataclass(frozen=True)
@@ -98,6 +99,7 @@ class DetectedIssue:
     *text* is a full sentence for a clinician; *expression* a FHIRPath such as
     `MedicationStatement.dosage[0].timing`; *reference* the resource (`MedicationStatement/12`);
     *seen* what stood there; *settle* what would settle it; *source* the key of a citation in profiles/sources.toml.
+    *overridable*: a named clinician may set it aside; *overridden* says who did, and why.
     """
 
     code: IssueCode
@@ -108,6 +110,8 @@ class DetectedIssue:
     seen: str | None = None
     settle: str | None = None
     source: str | None = None
+    overridable: bool = False
+    overridden: str | None = None
 
     @property
     def blocks(self) -> bool:

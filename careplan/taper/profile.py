@@ -161,7 +161,8 @@ class Precaution:
     """A finding in the record that refuses an automatic plan, slows it, or asks for care.
 
     *codes* are looked for in conditions, observation values and medicines; *words* (lower case, whole words) only where
-    a resource has text and no code of ours. *history*: counts even when resolved.
+    a resource has text and no code of ours. *history*: counts even when resolved. *overridable*: a named clinician may
+    set it aside. *short_supply*: asks for short supplies.
     """
 
     code: IssueCode
@@ -173,6 +174,8 @@ class Precaution:
     codes: tuple[CodePattern, ...] = ()
     words: tuple[str, ...] = ()
     history: bool = False
+    overridable: bool = False
+    short_supply: bool = False
     where: Literal["condition", "medication", "observation"] = "condition"
 
 

@@ -1,7 +1,4 @@
-"""Whether a taper may be planned without a specialist, and how fast at most.
-
-The slowest pace that any finding asks for wins; findings are never multiplied.
-"""
+"""Whether a taper may be planned without a specialist: what in the record refuses it, slows it, or asks for care."""
 
 from __future__ import annotations
 
@@ -13,16 +10,17 @@ from decimal import Decimal
 
 from careplan.taper.dose import plain
 from careplan.taper.issue import DetectedIssue, IssueCode
-from careplan.taper.profile import Citation, Pace, Precaution, TaperProfile
+from careplan.taper.profile import Citation, Precaution, TaperProfile
 from careplan.taper.regimen import Finding, PatientFacts, Regimen
 
 
 @dataclass(frozen=True)
 class Limit:
-    """One number that holds across drugs, and where it comes from."""
+    """One number that holds across drugs, and where it comes from; *overridable* by a named clinician."""
 
     value: Decimal
     citation: Citation
+    overridable: bool = False
 
 
 @dataclass(frozen=True)
@@ -35,14 +33,6 @@ class Limits:
     egfr_refuse_below: Limit
     egfr_care_below: Limit
     egfr_valid_days: Limit
-
-
-@dataclass(frozen=True)
-class PaceChoice:
-    """The fastest pace the rules allow, and why in one sentence."""
-
-    pace: Pace
-    because: str
 
 
 def screen(
@@ -65,32 +55,6 @@ def screen(
     )
 
 
-def choose_pace(
-    regimen: Regimen,
-    profile: TaperProfile,
-    issues: Iterable[DetectedIssue],
-    *,
-    slowing: frozenset[IssueCode],
-    diazepam_mg: Decimal | None,
-    today: date,
-) -> PaceChoice:
-    """The first pace rule of *profile* that fits dose and length of use; the slowest pace when a finding asks for it.
-
-    *slowing* are the codes that ask for the slowest pace. A length of use that is unknown fits only the rules that
-    say so.
-    """
-    found = [issue.code for issue in issues if issue.code in slowing]
-    if found:
-        return PaceChoice(profile.slowest, f"the slowest pace, because of: {', '.join(sorted(set(found)))}")
-    days = (today - regimen.since).days if regimen.since else None
-    for rule in profile.pace_rules:
-        if _fits(days, rule.max_days_of_use, unknown_fits=rule.unknown_use) and (
-            rule.max_diazepam_mg is None or diazepam_mg is None or diazepam_mg <= rule.max_diazepam_mg
-        ):
-            return PaceChoice(profile.pace(rule.pace), _because(days, diazepam_mg))
-    return PaceChoice(profile.slowest, _because(days, diazepam_mg))
-
-
 def several_benzodiazepines(drugs: Iterable[str]) -> DetectedIssue:
     """Why two or more benzodiazepines at once are not planned."""
     names = ", ".join(sorted(drugs))
@@ -102,18 +66,6 @@ def several_benzodiazepines(drugs: Iterable[str]) -> DetectedIssue:
         seen=names,
         settle="Consolidate to one benzodiazepine with specialist advice first, or correct the record.",
     )
-
-
-def _fits(days: int | None, bound: int | None, *, unknown_fits: bool) -> bool:
-    if bound is None:
-        return True
-    return unknown_fits if days is None else days < bound
-
-
-def _because(days: int | None, diazepam_mg: Decimal | None) -> str:
-    use = "length of use unknown" if days is None else f"{days} days of use"
-    dose = "" if diazepam_mg is None else f", {plain(diazepam_mg.normalize())} mg diazepam equivalent a day"
-    return use + dose
 
 
 def _age(profile: TaperProfile, facts: PatientFacts, limits: Limits, today: date) -> Iterator[DetectedIssue]:
@@ -193,6 +145,7 @@ def _dose(
             seen=str(regimen.daily),
             settle="Plan with a specialist, possibly as an inpatient.",
             source=limits.max_diazepam_equivalent_mg.citation.key,
+            overridable=limits.max_diazepam_equivalent_mg.overridable,
         )
 
 
@@ -219,6 +172,7 @@ def _kidney(profile: TaperProfile, facts: PatientFacts, limits: Limits, today: d
             seen=plain(value),
             settle="Plan with a renal specialist.",
             source=limits.egfr_refuse_below.citation.key,
+            overridable=limits.egfr_refuse_below.overridable,
         )
     elif value < limits.egfr_care_below.value:
         yield DetectedIssue(
@@ -247,6 +201,7 @@ def _findings(profile: TaperProfile, facts: PatientFacts, precautions: Sequence[
                 seen=finding.text,
                 settle=precaution.settle,
                 source=precaution.citation.key,
+                overridable=precaution.overridable,
             )
 
 

@@ -47,12 +47,8 @@ def make_plan(asked: TaperRequest, resources: list[Resource]) -> TaperPlan:
         resources,
         services().catalog,
         today=services().today(),
-        start=asked.start,
+        asked=asked.plan,
         recorded=now(),
-        medications=asked.medications,
-        strategy=asked.strategy,
-        pace=asked.pace,
-        confirmations=asked.confirmations,
         canonical_base=services().settings.canonical_base,
     )
 
@@ -72,7 +68,7 @@ def _record(asked: TaperRequest, patient_id: str | None) -> list[Resource]:
     if asked.statements is None and patient_id is None:
         raise BadRequest("Name the patient (`subject`), or send the record (`statements`).", expression="subject")
     if asked.statements is None:
-        return services().record(patient_id or "", asked.medications)
+        return services().record(patient_id or "", asked.plan.medications)
     require_whole(asked.statements)
     named = [{"resourceType": "Patient", "id": patient_id}] if patient_id else []
     return [asked.statements, *named]

@@ -6,11 +6,18 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
+from decimal import Decimal
 from typing import Any
 
 from careplan.errors import BadRequest
 from careplan.fhir.bundle import text_in
-from careplan.planning import PERCENT_OF_CURRENT, Confirmation
+from careplan.fhir.units import unit_of
+from careplan.planning import NOTHING_ASKED, Confirmation, PlanRequest, override_of, strategy_of
+from careplan.taper.dose import Dose
+from careplan.taper.overrides import Override
+from careplan.taper.products import ProductChoice
+from careplan.taper.schedule import NOTHING, PaceChange, Pause, Restart
+from careplan.taper.switch import Equivalence
 
 Resource = dict[str, Any]
 
@@ -19,16 +26,12 @@ MODES = ("preview", "persist")
 
 @dataclass(frozen=True)
 class TaperRequest:
-    """What is asked of the planner. *subject* and *medications* are references; *statements* a Bundle."""
+    """A call: the *subject* (a reference) or the record itself as *statements* (a Bundle), and what is asked of it."""
 
     subject: str | None = None
-    medications: tuple[str, ...] = ()
     statements: Resource | None = None
-    strategy: str = PERCENT_OF_CURRENT
-    pace: str | None = None
-    start: date | None = None
-    confirmations: tuple[Confirmation, ...] = ()
     mode: str = "preview"
+    plan: PlanRequest = NOTHING_ASKED
 
 
 def read_parameters(body: Any, *, lenient: bool = False) -> TaperRequest:
@@ -50,10 +53,29 @@ def read_parameters(body: Any, *, lenient: bool = False) -> TaperRequest:
             raise BadRequest(f"The parameter {name} may be given once.", expression=where)
         values.setdefault(name, []).append(READERS[name](parameter, where))
     single = {name: found[0] for name, found in values.items() if name not in REPEATED}
-    return TaperRequest(
-        **single,
-        medications=tuple(values.get("medication", ())),
-        confirmations=tuple(values.get("confirm", ())),
+    call = {name: single[name] for name in ("subject", "statements", "mode") if name in single}
+    return TaperRequest(**call, plan=_plan_request(single, values))
+
+
+def _plan_request(single: Mapping[str, Any], repeated: Mapping[str, list[Any]]) -> PlanRequest:
+    adjustments = [each for name in ("pause", "paceChange", "restart") for each in repeated.get(name, ())]
+    switch_to, equivalence = single.get("switch", (None, None))
+    return PlanRequest(
+        medications=tuple(repeated.get("medication", ())),
+        start=single.get("start"),
+        strategy=strategy_of(single.get("strategy"), single.get("amount")),
+        pace=single.get("pace"),
+        choice=ProductChoice(
+            frozenset(dose.value for dose in repeated.get("exclude", ())),
+            halves=single.get("halves", True),
+            liquid=single.get("liquid", False),
+        ),
+        target=single.get("target", NOTHING),
+        adjustments=tuple(adjustments),
+        switch_to=switch_to,
+        equivalence=equivalence,
+        overrides=tuple(repeated.get("override", ())),
+        confirmations=tuple(repeated.get("confirm", ())),
     )
 
 
@@ -121,19 +143,84 @@ def _bundle(parameter: Mapping[str, Any], where: str) -> Resource:
     return resource
 
 
-def _confirmation(parameter: Mapping[str, Any], where: str) -> Confirmation:
-    parts = parameter.get("part")
+def _dose(parameter: Mapping[str, Any], where: str) -> Dose:
+    quantity = _value(parameter, where, "valueQuantity")
+    value = quantity.get("value") if isinstance(quantity, Mapping) else None
+    number = isinstance(value, int | Decimal) and not isinstance(value, bool) and 0 <= value <= MOST_MG
+    if not number or unit_of(quantity) != "mg":
+        raise BadRequest(f"The quantity must be 0 to {MOST_MG} mg, in UCUM.", expression=f"{where}.value")
+    return Dose(Decimal(str(value)))
+
+
+def _flag(parameter: Mapping[str, Any], where: str) -> bool:
+    value = _value(parameter, where, "valueBoolean")
+    if not isinstance(value, bool):
+        raise BadRequest("The value must be true or false.", expression=f"{where}.value")
+    return value
+
+
+def _weeks(parameter: Mapping[str, Any], where: str) -> int:
+    value = _value(parameter, where, "valuePositiveInt", "valueInteger")
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_WEEKS:
+        raise BadRequest(f"A pause lasts 1 to {MOST_WEEKS} weeks.", expression=f"{where}.value")
+    return value
+
+
+def _parts(
+    parameter: Mapping[str, Any],
+    where: str,
+    readers: Mapping[str, Callable[[Mapping[str, Any], str], Any]],
+    optional: frozenset[str] = frozenset(),
+) -> dict[str, Any]:
+    """The parts of a parameter by name: each once, and all but the *optional* ones."""
+    parts, name_of_all = parameter.get("part"), parameter.get("name")
     if not isinstance(parts, list) or not all(isinstance(part, Mapping) for part in parts):
-        raise BadRequest("The parameter confirm takes the parts medication and dosage.", expression=where)
+        raise BadRequest(f"The parameter {name_of_all} takes the parts {', '.join(readers)}.", expression=where)
     values: dict[str, Any] = {}
     for number, part in enumerate(parts):
         inside, name = f"{where}.part[{number}]", part.get("name")
-        if name not in _PARTS or name in values:
-            raise BadRequest(f"A confirmation has one each of: {', '.join(_PARTS)}.", expression=inside)
-        values[name] = _PARTS[name](part, inside)
-    if "medication" not in values or "dosage" not in values:
-        raise BadRequest("A confirmation needs both a medication and a dosage.", expression=where)
-    return Confirmation(values["medication"], values["dosage"], values.get("by"))
+        if name not in readers or name in values:
+            raise BadRequest(f"The parameter {name_of_all} has one each of: {', '.join(readers)}.", expression=inside)
+        values[name] = readers[name](part, inside)
+    missing = [name for name in readers if name not in values and name not in optional]
+    if missing:
+        raise BadRequest(f"The parameter {name_of_all} needs {' and '.join(missing)}.", expression=where)
+    return values
+
+
+def _confirmation(parameter: Mapping[str, Any], where: str) -> Confirmation:
+    parts = _parts(parameter, where, {"medication": _medication, "dosage": _dosage, "by": _text}, frozenset({"by"}))
+    return Confirmation(parts["medication"], parts["dosage"], parts.get("by"))
+
+
+def _pause(parameter: Mapping[str, Any], where: str) -> Pause:
+    return Pause(**_parts(parameter, where, {"on": _day, "weeks": _weeks}))
+
+
+def _pace_change(parameter: Mapping[str, Any], where: str) -> PaceChange:
+    return PaceChange(**_parts(parameter, where, {"on": _day, "pace": _text}))
+
+
+def _restart(parameter: Mapping[str, Any], where: str) -> Restart:
+    return Restart(**_parts(parameter, where, {"on": _day, "daily": _dose}))
+
+
+def _switch(parameter: Mapping[str, Any], where: str) -> tuple[str, Equivalence | None]:
+    """The drug to switch to, and the equivalence if one is confirmed: then all three of its parts."""
+    readers: Mapping[str, Callable[[Mapping[str, Any], str], Any]]
+    readers = {"to": _text, "dose": _dose, "equals": _dose, "by": _text}
+    parts = _parts(parameter, where, readers, frozenset({"dose", "equals", "by"}))
+    to = str(parts.pop("to"))
+    if not parts:
+        return to, None
+    if len(parts) < 3 or not parts["dose"]:
+        raise BadRequest("An equivalence needs dose, equals and by, the dose above zero.", expression=where)
+    return to, Equivalence(parts["dose"], parts["equals"], parts["by"])
+
+
+def _override(parameter: Mapping[str, Any], where: str) -> Override:
+    parts = _parts(parameter, where, {"code": _text, "by": _text, "reason": _text})
+    return override_of(parts["code"], by=parts["by"], reason=parts["reason"], where=where)
 
 
 def _medication(part: Mapping[str, Any], where: str) -> str:
@@ -147,19 +234,25 @@ def _dosage(part: Mapping[str, Any], where: str) -> Resource:
     return value
 
 
+MOST_MG, MOST_WEEKS = 10_000, 52
 READERS: Mapping[str, Callable[[Mapping[str, Any], str], Any]] = {
     "subject": _reference,
     "medication": _reference,
     "statements": _bundle,
     "strategy": _text,
+    "amount": _dose,
     "pace": _text,
     "start": _day,
+    "target": _dose,
+    "exclude": _dose,
+    "halves": _flag,
+    "liquid": _flag,
+    "pause": _pause,
+    "paceChange": _pace_change,
+    "restart": _restart,
+    "switch": _switch,
+    "override": _override,
     "confirm": _confirmation,
     "mode": _mode,
 }
-REPEATED = frozenset({"medication", "confirm"})
-_PARTS: Mapping[str, Callable[[Mapping[str, Any], str], Any]] = {
-    "medication": _medication,
-    "dosage": _dosage,
-    "by": _text,
-}
+REPEATED = frozenset({"medication", "exclude", "pause", "paceChange", "restart", "override", "confirm"})

@@ -10,6 +10,7 @@ from flask import Blueprint, render_template, request
 from careplan.fhir.bundle import objects_in, text_in
 from careplan.fhir.outcome import codes_of, outcome
 from careplan.fhir.wording import each_step
+from careplan.planning import PlanRequest
 from careplan.web.logs import note_issues
 from careplan.web.operations import make_plan
 from careplan.web.parameters import TaperRequest
@@ -37,7 +38,7 @@ def plan(patient_id: str) -> str:
     """A preview, which nobody has signed and which is stored nowhere. `?medication=` picks one of several drugs."""
     medications = tuple(request.args.getlist("medication"))
     record = services().record(patient_id, medications)
-    made = make_plan(TaperRequest(medications=medications), record)
+    made = make_plan(TaperRequest(plan=PlanRequest(medications=medications)), record)
     issues = outcome(made.issues, canonical_base=services().settings.canonical_base)
     note_issues(codes_of(issues))
     return render_template(

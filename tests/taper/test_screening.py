@@ -4,9 +4,10 @@ from decimal import Decimal
 import pytest
 
 from careplan.taper.issue import IssueCode
+from careplan.taper.pace import choose_pace
 from careplan.taper.profile import CodePattern, Coding, Precaution
 from careplan.taper.regimen import Finding, PatientFacts
-from careplan.taper.screening import Limit, Limits, choose_pace, screen
+from careplan.taper.screening import Limit, Limits, screen
 from tests.taper.builders import CITATION, TABLETS, profile, regimen
 
 TODAY = date(2026, 11, 24)
