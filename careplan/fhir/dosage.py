@@ -208,7 +208,7 @@ def _read(dosage: Mapping[str, Any]) -> DailyDose:
             read = _agreeing(read, times, text)
     for instruction in objects_in(dosage.get("additionalInstruction")):
         _no_change(instruction.get("text"), "additionalInstruction")
-    _below_ceiling(read, dosage.get("maxDosePerPeriod"))
+    read = _below_ceiling(read, dosage.get("maxDosePerPeriod"))
     return replace(read, rate=True) if amount is not None and amount.rate else read
 
 
@@ -238,11 +238,21 @@ def _as_needed(dosage: Mapping[str, Any], words: str | None) -> bool:
     flags = (dosage.get("asNeededBoolean"), dosage.get("asNeeded"))
     if any(flag is True for flag in flags) or "asNeededCodeableConcept" in dosage or "asNeededFor" in dosage:
         return True
-    said = words is not None and says_as_needed(words)
+    said = any(says_as_needed(text) for text in (words, *_timing_words(dosage)) if text is not None)
     if said and False in flags:
         text = "The directions say as needed, the structure says not."
         raise NotReadError(IssueCode.TEXT_CONTRADICTS_STRUCTURE, text, "asNeededBoolean", words)
     return said
+
+
+def _timing_words(dosage: Mapping[str, Any]) -> list[str]:
+    """What Timing.code says in words."""
+    timing = dosage.get("timing")
+    code = timing.get("code") if isinstance(timing, Mapping) else None
+    if not isinstance(code, Mapping):
+        return []
+    texts = [code.get("text"), *(each.get("display") for each in objects_in(code.get("coding")))]
+    return [text for text in texts if isinstance(text, str)]
 
 
 # --- words --------------------------------------------------------------------------------------------------------
@@ -356,8 +366,8 @@ def _contradiction(words: str, structured: str) -> NotReadError:
     return NotReadError(IssueCode.TEXT_CONTRADICTS_STRUCTURE, text, "text", words)
 
 
-def _below_ceiling(read: DailyDose, ceilings: Any) -> None:
-    """A maxDosePerPeriod (a list in R5) below the dose contradicts it."""
+def _below_ceiling(read: DailyDose, ceilings: Any) -> DailyDose:
+    """Hold the dose against maxDosePerPeriod (a list in R5), which contradicts it or cuts off what is as needed."""
     for ceiling in objects_in(ceilings if isinstance(ceilings, list) else [ceilings]):
         top, bottom = ceiling.get("numerator"), ceiling.get("denominator")
         if not isinstance(top, Mapping) or not isinstance(bottom, Mapping):
@@ -366,9 +376,14 @@ def _below_ceiling(read: DailyDose, ceilings: Any) -> None:
         value, length = number_in(top.get("value")), number_in(bottom.get("value"))
         if value is None or not length or not hours or length * hours != _DAY or unit_of(top) != read.unit:
             continue
-        if read.high > value and not read.as_needed:
+        if read.high <= value:
+            continue
+        if read.as_needed:
+            read = replace(read, low=min(read.low, value), high=value)
+        else:
             text = f"The dose is more than the stated maximum of {plain(value)} {read.unit} a day."
             raise NotReadError(IssueCode.DOSE_INVALID, text, "maxDosePerPeriod", plain(read.high))
+    return read
 
 
 _DAY = 24
@@ -420,7 +435,8 @@ def _is_volume_rate(rate: Any) -> bool:
 def _is_ordered(entry: Mapping[str, Any]) -> bool:
     kind = entry.get("type")
     codings = kind.get("coding") if isinstance(kind, Mapping) else None
-    return any(each.get("code") == "ordered" for each in objects_in(codings))
+    words = kind.get("text") if isinstance(kind, Mapping) else None
+    return words == "ordered" or any(each.get("code") == "ordered" for each in objects_in(codings))
 
 
 def _dose_of(entry: Mapping[str, Any]) -> _Amount | None:

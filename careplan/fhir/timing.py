@@ -227,11 +227,11 @@ def _rate(repeat: Mapping[str, Any]) -> Times | None:
 
 
 def _at_places(rate: Times | None, repeat: Mapping[str, Any], clock: tuple[str, ...], whens: tuple[str, ...]) -> Times:
-    """Once at each named time of day, which a stated frequency must not contradict."""
+    """Once at each named time of day, which a stated frequency must not contradict ("once a week in the morning")."""
     count = Fraction(len(clock or whens))
     if rate is not None and (rate.least, rate.most) != (count, count):
-        weekly = repeat.get("periodUnit") == "wk" and repeat.get("dayOfWeek")
-        if not weekly or count != 1:
+        seldom = rate.most < 1 or (repeat.get("periodUnit") == "wk" and repeat.get("dayOfWeek"))
+        if not seldom or count != 1:
             text = "The times of day and the frequency differ."
             raise _unsupported(text, "frequency", repeat.get("frequency"))
         return replace(rate, whens=whens, clock=clock)
@@ -244,7 +244,8 @@ def _on_days(rate: Times | None, repeat: Mapping[str, Any], days: frozenset[str]
         raise NotReadError(IssueCode.NO_TIMING, "Days are named, not how often on them.", "timing.repeat.dayOfWeek")
     share = Fraction(len(days), 7)
     if repeat.get("periodUnit", repeat.get("periodUnits")) == "wk" and repeat.get("period") is not None:
-        if (rate.least, rate.most) != (share, share):
+        weeks = Fraction(number_in(repeat.get("period")) or 1)
+        if (rate.least, rate.most) != (share / weeks,) * 2:
             text = "The days of the week and the frequency differ."
             raise _unsupported(text, "frequency", repeat.get("frequency"))
         return replace(rate, every_day=share == 1)

@@ -15,7 +15,7 @@ from typing import Any
 
 MASS_IN_MG = {"mg": Decimal(1), "g": Decimal(1000), "ug": Decimal("0.001")}
 MASS = MASS_IN_MG.keys()
-PIECES = frozenset({"tablet", "capsule", "patch", "suppository", "piece", "film", "sachet", "lozenge"})
+PIECES = frozenset({"tablet", "capsule", "patch", "suppository", "piece", "film", "sachet", "packet", "lozenge"})
 UNSTATED = "1"  # a bare count: one of what, only the product says
 
 WORDS = {
@@ -31,6 +31,9 @@ WORDS = {
     "capsulas",
     "patch": "patch patches pflaster parche parches",
     "suppository": "suppository suppositories supp zäpfchen suppositoire suppositoires supositorio supositorios",
+    "mmol": "mmol mmols millimole millimoles",
+    "meq": "meq meqs milliequivalent milliequivalents",
+    "packet": "packet packets",
     "sachet": "sachet sachets beutel sobre sobres",
     "lozenge": "lozenge lozenges",
     "film": "film films",
@@ -39,7 +42,8 @@ WORDS = {
     "piece": "piece pieces ea each stück stueck stuck stk st",
 }  # fmt: skip
 CODES = {
-    "mg": "mg", "g": "g", "ug": "ug", "mcg": "ug", "µg": "ug", "mL": "mL", "ml": "mL", "U": "U", "[IU]": "U",
+    "mg": "mg", "g": "g", "ug": "ug", "mcg": "ug", "µg": "ug", "mL": "mL", "ml": "mL", "meq": "meq", "mmol": "mmol",
+    "U": "U", "[IU]": "U",
     "[iU]": "U", "[drp]": "drop", "732936001": "tablet", "732937005": "capsule", "428673006": "tablet",
     "385055001": "tablet", "385049006": "capsule", "15054000": "tablet", "15012000": "capsule",
 }  # fmt: skip

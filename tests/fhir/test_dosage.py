@@ -112,6 +112,40 @@ def test_as_needed_is_said():
     assert read.administrations is None
 
 
+@pytest.mark.parametrize("said", ["every 12 hours PRN", "two times a day if needed"])
+def test_as_needed_in_the_words_of_a_code_is_heard(said):
+    """A local timing code that says it, and nothing else does."""
+    read = read_dosage({**DOSE, "timing": {"code": {"text": said}}})
+    assert isinstance(read, DailyDose), read
+    assert read.as_needed
+    assert read.high == 10
+
+
+def test_a_ceiling_cuts_off_what_is_taken_as_needed():
+    """Every 4 hours as needed, at most 20 mg a day: 20 mg, not 30."""
+    ceiling = {"numerator": {**MG, "value": 20}, "denominator": {"value": 24, "code": "h"}}
+    dosage = {**timed(frequency=1, period=4, periodUnit="h"), "asNeededBoolean": True, "maxDosePerPeriod": ceiling}
+    read = read_dosage(dosage)
+    assert isinstance(read, DailyDose), read
+    assert (read.low, read.high) == (20, 20)
+
+
+@pytest.mark.parametrize("words", ["Do not take", "STOPPED", "on hold", "Discontinued 3 May", "nicht einnehmen"])
+def test_words_that_stop_it_contradict_a_structure(words):
+    read = read_dosage({**timed(**DAILY), "text": words})
+    assert isinstance(read, NotRead), read
+    assert read.code == "text-contradicts-structure"
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Do not take with alcohol", "Do not take more than 4 a day", "Hold if the white count is below 2",
+     "Do not stop taking it suddenly", "Do not take indigestion remedies at the same time of day"],
+)  # fmt: skip
+def test_advice_beside_a_structure_does_not_stop_it(words):
+    assert isinstance(read_dosage({**timed(**DAILY), "additionalInstruction": [{"text": words}]}), DailyDose)
+
+
 def test_a_line_in_is_a_line_out():
     """The shape other programs rely on."""
     assert dosage_line({"id": "1", "dosage": timed(**DAILY)}) == {
@@ -163,6 +197,9 @@ def test_any_shape_has_an_answer(odd, name, value):
         (timed(frequency=2, period=1, periodUnits="d"), "10"),
         (timed(when="HS"), "5"),
         (timed(when=["ACM"], offset=30), "5"),
+        (timed(frequency=1, period=1, periodUnit="wk", when=["MORN"]), "0.714286"),
+        (timed(frequency=1, period=2, periodUnit="d", when=["HS"]), "2.5"),
+        (timed(frequency=1, period=2, periodUnit="wk", dayOfWeek=["mon"]), "0.357143"),
     ],
 )
 def test_a_timing_that_is_not_daily_has_a_mean(dosage, daily):
