@@ -42,8 +42,9 @@ class Intake:
 class Directions:
     """What the words say. *remainder* is what was not understood; without it and with intakes they are understood.
 
-    *missing* is "dose" or "timing"; *changes*: the words speak of a dose that changes; *route*: words of a route other
-    than swallowing.
+    *missing* is "dose" or "timing", and then *times* or *dose* (low, high, unit) is what they do say; *changes*: the
+    words speak of a dose that changes; *route*: words of a route other than swallowing;
+    *inconsistent*: each phrase was understood, but not what they come to together.
     """
 
     intakes: tuple[Intake, ...] = ()
@@ -52,6 +53,9 @@ class Directions:
     missing: str = ""
     changes: str = ""
     route: str = ""
+    times: Times | None = None
+    dose: tuple[Decimal, Decimal, str] | None = None
+    inconsistent: bool = False
 
     @property
     def understood(self) -> bool:
@@ -155,11 +159,14 @@ def said_again(dose: StatedDose, again: StatedDose) -> bool:
 def assembled(found: Found) -> Directions:
     doses = [each for each in found.items if isinstance(each, StatedDose)]
     if not doses:
-        return Directions(missing="dose", route=found.route, as_needed=found.as_needed)
+        timings = [each for each in found.items if not isinstance(each, StatedDose)]
+        times = _times(timings) if timings else None
+        return Directions(missing="dose", route=found.route, as_needed=found.as_needed, times=times)
     if found.phased:
         raise NotUnderstoodError("one dose after another")
     if len(doses) == len(found.items):
-        return Directions(missing="timing", route=found.route, as_needed=found.as_needed)
+        dose = (doses[0].low, doses[0].high, doses[0].unit) if len(doses) == 1 else None
+        return Directions(missing="timing", route=found.route, as_needed=found.as_needed, dose=dose)
     clauses = list(_clauses(_divided(found)))
     _share_unit([dose for dose, _ in clauses])
     intakes = tuple(_intake(dose, timings, found) for dose, timings in clauses)

@@ -74,6 +74,7 @@ class Grammar:
             rf"{either}{of} ?(?:[x×] ?|\b)(?:(?P<mass>\d+(?:\.\d+)?) ?(?P<massunit>{_MASS_WORDS}) ?)?"
             rf"(?P<unit>{unit}){end}(?! ?/ ?(?:kg|m\b|h\b|hr|min))"
             rf"(?P<half> (?:{one_of(language.halves)}){end}(?! ?(?:{unit}){end}))?"
+            rf"(?: (?:of|de|à|von|zu) (?P<holds>\d+(?:\.\d+)?) ?(?P<holdsunit>{_MASS_WORDS}){end}(?! ?[-/]))?"
         )
         self._spoons = re.compile(
             rf"(?:(?P<low>{amount}) ?(?:[x×] ?)?)?(?P<ml>\d+(?:\.\d+)?) ?ml (?:spoonfuls?|spoons?){end}"
@@ -156,6 +157,10 @@ class Grammar:
         self._said_twice = re.compile(rf"\b(\d+)(?: \( | |-)({one_of(_digits_of(language))})(?: \))?(?= )")
         single = one_of(word for word, days in language.weekdays.items() if " " not in days)
         self._day_range = re.compile(rf"(?:on )?(?P<first>{single}) ?(?:-|to|through|bis|à|a) ?(?P<last>{single}){end}")
+        days = one_of(word for word, day in language.weekdays.items() if len(word) > 4 or " " in day)
+        self._on_days = re.compile(
+            rf"(?<!from )(?<!since )(?<!until )(?<!start )(?<!starting )(?<!ab )(?<![^\W_])(?:{days}){end}"
+        )
         self._phrases = self._phrase_table()
         self._phrase = re.compile(rf"(?:{one_of(self._phrases)})(?![^\W_])")
         self._on_as_night = re.compile(r"on(?= *$| *[,;.]| +and\b| +prn)")
@@ -196,7 +201,7 @@ class Grammar:
         try:
             return assembled(found)
         except NotUnderstoodError as error:
-            return Directions(remainder=str(error), route=found.route)
+            return Directions(remainder=str(error), route=found.route, inconsistent=True)
 
     def rates_in(self, text: str) -> Iterator[tuple[Fraction, Fraction]]:
         """How often a day, by each phrase that says so in *text*."""
@@ -213,6 +218,10 @@ class Grammar:
 
     def change_in(self, text: str) -> str:
         return self._changes(self._normal(text))
+
+    def names_days(self, text: str) -> bool:
+        """Whether *text* names days of the week on which it is taken; not "starting Monday"."""
+        return self._on_days.search(self._normal(text)) is not None
 
     def says_as_needed(self, text: str) -> bool:
         return self._needed.search(self._normal(text)) is not None
@@ -582,6 +591,10 @@ class Grammar:
         dose = StatedDose(low, high, unit, found.joined)
         if match["mass"]:
             dose.mass, dose.each = Decimal(match["mass"]) * MASS_IN_MG[BY_WORD[match["massunit"]]], True
+        if match["holds"]:
+            if unit not in PIECES or dose.mass is not None:
+                return 0
+            dose.mass, dose.each = Decimal(match["holds"]) * MASS_IN_MG[BY_WORD[match["holdsunit"]]], True
         if isinstance(found.last, StatedDose):
             return match.end() if said_again(found.last, dose) else 0
         self._add_dose(found, dose)
@@ -667,6 +680,9 @@ _NOT_TAKEN = (
     rf"^{_NEVER}(?:take|use|give) \w+ *$|not (?:taking|to be taken|taken)|no longer|stopped|stop(?:ping)?|hold|held|"
     r"on hold|withh(?:old|eld)|discontinued?|ceased?|suspended|cancelled|canceled|paused|omit(?:ted)?|abgesetzt|"
     r"pausiert|pause|nicht (?:ein)?nehmen|gestoppt|beendet|arrêtée?|suspendue?|ne pas prendre(?! (?:avec|plus|si)\b)|"
+    r"(?:does not|doesn't|is not|isn't|has not|hasn't) (?:take|taking|taken|been taking)|never (?:started|took|taken)|"
+    r"ran out|quit|refus(?:es|ed)|declin(?:es|ed)|instead|"
+    r"takes? (?:only )?(?:half|double|less)(?= *(?:$|[.;,]|the|of the|dose))|"
     r"suspendid[oa]|no tomar(?! (?:con|más|alcohol|si)\b)|dejar de tomar"
 )
 _NUMBERED_PHASE = r"(?<!\ba )(?<!per )(?<!each )(?<!every )(?<!other )(?<!/ )(?:weeks?|days?) \d+(?! ?(?:days?|weeks?))"

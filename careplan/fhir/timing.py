@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 from careplan.fhir.bundle import day_in
-from careplan.fhir.sig import Times, stated_rates
+from careplan.fhir.sig import Times, names_days, read_sig, stated_rates
 from careplan.taper.issue import IssueCode
 
 ABBREVIATIONS = {
@@ -143,7 +143,13 @@ def _coded(code: Any) -> Times | None:
             raise NotReadError(IssueCode.TIMING_NOT_SUPPORTED, "This timing is not daily.", "timing.code", name)
         rate = ABBREVIATIONS[name]
         found.add(Times(rate, rate, rate >= 1, (WHEN_OF_CODE[name],) if name in WHEN_OF_CODE else ()))
-    said = {rate for text in texts if isinstance(text, str) for rate in stated_rates(text)}
+    spoken = [text for text in texts if isinstance(text, str)]
+    whole = {times for text in spoken if (times := read_sig(text).times)}
+    if len(spoken) > 0 and not found and len(whole) == 1:
+        return whole.pop()
+    if any(names_days(text) for text in spoken):
+        raise NotReadError(IssueCode.TIMING_NOT_SUPPORTED, "This timing names days.", "timing.code", spoken[0])
+    said = {rate for text in spoken for rate in stated_rates(text)}
     if len(found) > 1 or (found and said and {(each.least, each.most) for each in found} != said):
         raise NotReadError(IssueCode.CODE_CONTRADICTS_REPEAT, "Several timing codes differ.", "timing.code")
     if found or len(said) != 1:
