@@ -460,6 +460,9 @@ def _partly_agreeing(
         raise _contradiction(words, f"{plain(read.high)} {read.unit} a day")
     if times and directions.times and times.most != directions.times.most:
         raise _contradiction(words, f"{float(times.most):g} times a day")
+    large = _without_separators(words)
+    if large and large.unit == read.unit and read.high not in (large.high, large.high / 1000):
+        raise _contradiction(words, f"{plain(read.high)} {read.unit} a day")
     rates = stated_rates(words)
     if times and rates and (times.least, times.most) not in rates and (times.every_day or not names_days(words)):
         raise _contradiction(words, f"{float(times.most):g} times a day")
@@ -470,6 +473,16 @@ def _partly_agreeing(
         factor = MASS_IN_MG.get(dose[2], Decimal(1)) / MASS_IN_MG.get(each.unit, Decimal(1))
         if dose[1] * factor not in (each.high, read.high):
             raise _contradiction(words, f"{plain(each.high)} {each.unit}")
+
+
+def _without_separators(words: str) -> DailyDose | None:
+    """Words with "1,000" or "1.000" read as a thousand, which alone they are too doubtful for."""
+    plainly = _SEPARATED.sub(lambda found: re.sub(r"\D", "", found[0]), words)
+    directions = read_sig(plainly) if plainly != words else None
+    return _of_directions(directions, as_needed=False) if directions and directions.understood else None
+
+
+_SEPARATED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:[.,']\d{3})+(?![\d.,]\d)")
 
 
 def _mass_of(intakes: Sequence[Intake]) -> Decimal | None:

@@ -148,6 +148,16 @@ def said_again(dose: StatedDose, again: StatedDose) -> bool:
     if again.unit in MASS and dose.unit not in MASS and dose.mass is None and again.low == again.high:
         dose.mass = again.low * MASS_IN_MG[again.unit]
         return True
+    if (
+        again.unit in MASS
+        and dose.unit in PIECES
+        and dose.mass is None
+        and again.low * dose.high == again.high * dose.low
+    ):
+        dose.mass, dose.each = again.low / dose.low * MASS_IN_MG[again.unit], True  # "1-2 tablets (5-10 mg)"
+        return True
+    if dose.low != dose.high:
+        return False
     if again.unit in _OTHER_SUBSTANCE and dose.unit in PIECES:
         return True
     return dose.unit in MASS | _OTHER_SUBSTANCE and again.unit not in MASS | _OTHER_SUBSTANCE | {UNSTATED}

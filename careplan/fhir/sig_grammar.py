@@ -38,6 +38,7 @@ _NOT_SWALLOWED = (
     "into the rectum", "per nebulizer",
 )  # fmt: skip
 _SCHEME_WHENS = ("MORN", "NOON", "EVE", "NIGHT")
+_WIDEST_RANGE = 10  # "5-325 mg" is the strength of two drugs
 _LARGEST_QUANTITY = 999
 _SMALLEST_QUANTITY = 14  # a count of pieces to hand out; a smaller number could be a dose
 _MASS_WORDS = "|".join(each for unit in sorted(MASS) for each in WORDS[unit].split())
@@ -497,8 +498,12 @@ class Grammar:
             found.items.append(Weekdays(frozenset(order[first : last + 1])))
             return span.end()
         match = self._weekday.match(rest)
-        if not match or (len(match["day"]) < 3 and not isinstance(found.last, Weekdays | StatedDose | Place | Rate)):
+        if not match:
             return 0
+        if len(match["day"]) < 3 and not isinstance(found.last, Weekdays | StatedDose | Place | Rate):
+            after = self._weekday.match(rest[match.end() :].lstrip(", /"))
+            if found.items or not after or rest[match.end() : match.end() + 1] not in (",", "/", " "):
+                return 0
         if match.group()[0] in "/-" and not isinstance(found.last, Weekdays):
             return 0
         if match["others"]:
@@ -561,9 +566,11 @@ class Grammar:
 
     def _take_spoons(self, rest: str, found: Found) -> int:
         match = self._spoons.match(rest)
-        if not match or isinstance(found.last, StatedDose):
+        if not match:
             return 0
         amount = self.number(match["low"] or "1") * Decimal(match["ml"])
+        if isinstance(found.last, StatedDose):  # "10 ml (two 5 ml spoonfuls)"
+            return match.end() if (found.last.high, found.last.unit) == (amount, "mL") else 0
         self._add_dose(found, StatedDose(amount, amount, "mL", found.joined))
         return match.end()
 
@@ -586,6 +593,8 @@ class Grammar:
             if unit not in PIECES or match["high"] or low % 1:
                 return 0
             low = high = low + Decimal("0.5")
+        if low and high > low * _WIDEST_RANGE:
+            return 0
         if (match["mass"] and unit not in PIECES) or BY_WORD[match["lowunit"] or match["unit"]] != unit:
             return 0
         dose = StatedDose(low, high, unit, found.joined)
@@ -719,6 +728,7 @@ def _spaced(text: str) -> str:
     text = re.sub(r"\b((?:[a-z]\.){2,3}[a-z]?)(?![a-z])", lambda match: match[1].replace(".", "") + " ", text)
     text = re.sub(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])", " ", text)
     text = re.sub(r"/(?!\d)|(?<!\d)/", " / ", text)
+    text = re.sub(r"(?<=\d )(mg|mcg|ug|µg|g|ml)- ?(?=\d)", r"\1 - ", text)
     text = re.sub(r"(?<=[^\W\d_])- ?(?=\d)|(?<=[^\W\d_])#", " ", text)
     text = _ABBREVIATED.sub(r"\1", " ".join(text.split()))
     return re.sub(r"([.;,:])(?=[^\d\s])", r"\1 ", text).strip(" .,;")

@@ -150,7 +150,7 @@ def test_advice_beside_a_structure_does_not_stop_it(words):
     "words",
     ["5 mcg twice daily", "5 g bid", "Diazepam 10 mg twice a day", "Mon Wed Fri", "Monday only", "20 mg", "at night",
      "5 mg bid max 5 mg daily", "5 mg bid; 2.5 mg qhs", "one at night", "2.5-5 mg twice a day", "takes half",
-     "ran out", "takes 1 instead of 2"],
+     "ran out", "takes 1 instead of 2", "1,000 mg daily", "1.000 mg täglich"],
 )  # fmt: skip
 def test_words_that_say_something_else_contradict_a_structure(words):
     """Twice 5 mg a day, and words of another unit, dose, time, day, or of what is really taken."""
