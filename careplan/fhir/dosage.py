@@ -7,6 +7,7 @@ R4: https://hl7.org/fhir/R4/dosage.html
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -20,6 +21,7 @@ from careplan.fhir.sig import (
     Intake,
     Times,
     change_in,
+    names_days,
     read_sig,
     says_as_needed,
     stated_rates,
@@ -196,19 +198,26 @@ def _unless_it_changes(now: DailyDose, later: DailyDose | NotRead, bounds: Bound
 
 
 def _read(dosage: Mapping[str, Any]) -> DailyDose:
+    if dosage.get("modifierExtension"):
+        text = "A modifier extension may change what the dosage means."
+        raise NotReadError(IssueCode.DOSE_INVALID, text, "modifierExtension")
     amount = _amount(dosage)
+    _below_each(amount, dosage.get("maxDosePerAdministration"))
     times = read_timing(dosage.get("timing"))
     words = _words(dosage)
-    as_needed = _as_needed(dosage, words)
+    as_needed = _as_needed(dosage)
+    texts = [dosage.get("text"), dosage.get("patientInstruction")]
     if amount is None or times is None:
         read = _from_words(words, amount, times, as_needed)
+        texts = [each for each in texts if each != words]
     else:
         read = _daily(amount.low, amount.high, amount.unit, times, as_needed)
-        for text in (dosage.get("text"), dosage.get("patientInstruction")):
-            read = _agreeing(read, times, text)
-    for instruction in objects_in(dosage.get("additionalInstruction")):
-        _no_change(instruction.get("text"), "additionalInstruction")
-    _below_ceiling(read, dosage.get("maxDosePerPeriod"))
+    for words_beside in filter(None, texts):
+        read = _agreeing(read, times, words_beside, each=amount)
+    if "additionalInstruction" in dosage:
+        _instructed(read, dosage)
+    if "maxDosePerPeriod" in dosage:
+        read = _below_ceiling(read, dosage["maxDosePerPeriod"])
     return replace(read, rate=True) if amount is not None and amount.rate else read
 
 
@@ -233,16 +242,58 @@ def _times(amount: Decimal, rate: Fraction) -> Decimal:
     return amount * rate.numerator / rate.denominator
 
 
-def _as_needed(dosage: Mapping[str, Any], words: str | None) -> bool:
+def _instructions(dosage: Mapping[str, Any]) -> list[str]:
+    """What additionalInstruction says in words."""
+    if "additionalInstruction" not in dosage:
+        return []
+    given = objects_in(dosage["additionalInstruction"])
+    texts = [each.get("text") for each in given]
+    texts += [coding.get("display") for each in given for coding in objects_in(each.get("coding"))]
+    return [text for text in texts if isinstance(text, str)]
+
+
+def _instructed(read: DailyDose, dosage: Mapping[str, Any]) -> None:
+    """Instructions must speak of no change; a coded "until finished" is none."""
+    for instruction in objects_in(dosage["additionalInstruction"]):
+        _no_change(instruction.get("text"), "additionalInstruction")
+    for words in _instructions(dosage):
+        _same_timing(read, words)
+
+
+def _same_timing(read: DailyDose, words: str) -> None:
+    """An instruction that is nothing but how often, "once a week", must not be against a dose of every day."""
+    times = read_sig(words).times
+    if times and times.most < 1 and read.administrations:
+        raise _contradiction(words, f"{plain(read.high)} {read.unit} every day")
+
+
+def _as_needed(dosage: Mapping[str, Any], *more: str) -> bool:
     """Whether it is taken only when needed; words that say so count unless the structure denies it."""
     flags = (dosage.get("asNeededBoolean"), dosage.get("asNeeded"))
     if any(flag is True for flag in flags) or "asNeededCodeableConcept" in dosage or "asNeededFor" in dosage:
         return True
-    said = words is not None and says_as_needed(words)
+    words = (
+        dosage.get("text"),
+        dosage.get("patientInstruction"),
+        *_instructions(dosage),
+        *_timing_words(dosage),
+        *more,
+    )
+    said = next((text for text in words if isinstance(text, str) and says_as_needed(text)), None)
     if said and False in flags:
         text = "The directions say as needed, the structure says not."
-        raise NotReadError(IssueCode.TEXT_CONTRADICTS_STRUCTURE, text, "asNeededBoolean", words)
-    return said
+        raise NotReadError(IssueCode.TEXT_CONTRADICTS_STRUCTURE, text, "asNeededBoolean", said)
+    return said is not None
+
+
+def _timing_words(dosage: Mapping[str, Any]) -> list[str]:
+    """What Timing.code says in words."""
+    timing = dosage.get("timing")
+    code = timing.get("code") if isinstance(timing, Mapping) else None
+    if not isinstance(code, Mapping):
+        return []
+    texts = [code.get("text"), *(each.get("display") for each in objects_in(code.get("coding")))]
+    return [text for text in texts if isinstance(text, str)]
 
 
 # --- words --------------------------------------------------------------------------------------------------------
@@ -254,18 +305,46 @@ def _from_words(words: str | None, amount: _Amount | None, times: Times | None, 
         if amount is None:
             raise NotReadError(IssueCode.NO_DOSE, "No dose is stated.", "doseAndRate")
         raise NotReadError(IssueCode.NO_TIMING, "How often it is taken is not stated.", "timing")
+    joined = _joined(read_sig(words), amount, times, as_needed)
+    if joined:
+        return joined
     directions = _understood(words)
     read = _of_directions(directions, as_needed)
     if len(directions.intakes) > 1 and (amount or times):
         raise _contradiction(words, "one amount at the same times")
     intake = directions.intakes[0]
     if amount is not None:
-        if not _same_unit(amount.unit, intake.unit) or (amount.low, amount.high) != (intake.low, intake.high):
+        in_mg = _mass_of_one(intake) if amount.unit in MASS and intake.unit not in MASS else None
+        if in_mg is not None and in_mg == amount.high * MASS_IN_MG[amount.unit] == amount.low * MASS_IN_MG[amount.unit]:
+            stated = _daily(amount.low, amount.high, amount.unit, intake.times, read.as_needed)
+            read = replace(stated, basis="text", route=read.route)
+        elif not _same_unit(amount.unit, intake.unit) or (amount.low, amount.high) != (intake.low, intake.high):
             raise _contradiction(words, f"{plain(amount.high)} {amount.unit}")
         read = replace(read, unit=amount.unit)
     if times and (times.least, times.most) != (intake.times.least, intake.times.most):
         raise _contradiction(words, f"{float(times.most):g} times a day")
     return read
+
+
+def _joined(directions: Directions, amount: _Amount | None, times: Times | None, as_needed: bool) -> DailyDose | None:
+    """A dose in the structure and nothing but how often in the words, or the other way round."""
+    if directions.remainder or directions.changes or directions.route:
+        return None
+    needed = as_needed or directions.as_needed
+    if amount is not None and times is None and directions.times is not None:
+        read = _daily(amount.low, amount.high, amount.unit, directions.times, needed)
+    elif amount is None and times is not None and directions.dose is not None:
+        read = _daily(*directions.dose, times, needed)
+    else:
+        return None
+    return replace(read, basis="text")
+
+
+def _mass_of_one(intake: Intake) -> Decimal | None:
+    """mg of one intake by the mass that the words give."""
+    if intake.mass is None or intake.low != intake.high:
+        return None
+    return intake.mass * (intake.high if intake.each else 1)
 
 
 def _understood(words: str) -> Directions:
@@ -308,7 +387,7 @@ def _no_change(words: Any, element: str) -> None:
         raise NotReadError(IssueCode.TEXT_CONTRADICTS_STRUCTURE, text, element, words)
 
 
-def _agreeing(read: DailyDose, times: Times | None, words: Any) -> DailyDose:
+def _agreeing(read: DailyDose, times: Times | None, words: Any, *, each: _Amount | None = None) -> DailyDose:
     """*read*, whose words must say the same as the structure as far as they are understood; words of change never do.
 
     It then holds what else they say: their route, and what they come to a day in another unit, which only the product
@@ -319,26 +398,91 @@ def _agreeing(read: DailyDose, times: Times | None, words: Any) -> DailyDose:
     _no_change(words, "text")
     directions = read_sig(words)
     if not directions.understood:
-        rates = stated_rates(words)
-        if times and times.every_day and rates and (times.least, times.most) not in rates:
-            raise _contradiction(words, f"{float(times.most):g} times a day")
+        _partly_agreeing(read, times, words, directions, each)
+        directions = _after_the_name(words) or directions
+    if not directions.understood:
         return replace(read, route=read.route or directions.route) if directions.route else read
     said = _of_directions(directions, as_needed=read.as_needed)
     in_mg = _mass_of(directions.intakes)
-    if said.unit == read.unit or said.unit == UNSTATED:
+    if said.unit in MASS and read.unit in MASS:
+        differ = said.high * MASS_IN_MG[said.unit] != read.high * MASS_IN_MG[read.unit]
+        ranges = (said.low == said.high) != (read.low == read.high)
+        differ = differ or (ranges and not _either_as_needed(read, said))
+        said = replace(said, unit=read.unit)
+    elif said.unit == read.unit or said.unit == UNSTATED:
         differ = said.high != read.high and (said.unit == read.unit or times is not None)
+        ranges = said.low < said.high and read.low == read.high and said.unit == read.unit
+        differ = differ or (ranges and not _either_as_needed(read, said))
+    elif {said.unit, read.unit} & (PIECES - {"piece"}) and {said.unit, read.unit} & _NO_PIECES:
+        differ = True
     elif read.unit in MASS and in_mg is not None:
         differ = in_mg != read.high * MASS_IN_MG[read.unit]
     else:
         most = sum((each.times.most for each in directions.intakes), Fraction(0))
         differ = times is not None and most != times.most
-    if differ and not (said.unit == UNSTATED and read.unit in MASS):
+    if said.unit == UNSTATED and read.unit in MASS:
+        most = sum((intake.times.most for intake in directions.intakes), Fraction(0))
+        differ = times is not None and most != times.most
+    if differ:
         raise _contradiction(words, f"{plain(read.high)} {read.unit} a day")
     other_unit = said.unit not in (read.unit, UNSTATED) and said.low == said.high
     if not other_unit and not directions.route:
         return read
     total = (said.high, said.unit) if other_unit else read.said
     return replace(read, said=total, route=read.route or directions.route)
+
+
+_NO_PIECES = frozenset({"mL", "drop", "puff", "spray"})
+
+
+def _either_as_needed(one: DailyDose, other: DailyDose) -> bool:
+    return one.as_needed or other.as_needed
+
+
+def _after_the_name(words: str) -> Directions | None:
+    """The directions after a product's name, "Diazepam 10 mg bid"; a 1-0-0-1 may be about other elements too."""
+    name = _NAME.match(words)
+    if name is None or _SCHEME.search(words):
+        return None
+    directions = read_sig(words[name.end() :])
+    return directions if directions.understood else None
+
+
+_NAME = re.compile(r"\s*(?:[^\W\d_]{4,}[ ,:-]+){1,3}(?=\d)")
+_SCHEME = re.compile(r"\d *- *\d *- *\d")
+
+
+def _partly_agreeing(
+    read: DailyDose, times: Times | None, words: str, directions: Directions, each: _Amount | None
+) -> None:
+    """What is understood of the words, how often, days, or one dose, must not differ from the structure."""
+    if directions.inconsistent:
+        raise _contradiction(words, f"{plain(read.high)} {read.unit} a day")
+    if times and directions.times and times.most != directions.times.most:
+        raise _contradiction(words, f"{float(times.most):g} times a day")
+    large = _without_separators(words)
+    if large and large.unit == read.unit and read.high not in (large.high, large.high / 1000):
+        raise _contradiction(words, f"{plain(read.high)} {read.unit} a day")
+    rates = stated_rates(words)
+    if times and rates and (times.least, times.most) not in rates and (times.every_day or not names_days(words)):
+        raise _contradiction(words, f"{float(times.most):g} times a day")
+    if read.administrations and names_days(words):
+        raise _contradiction(words, "the same every day")
+    dose = directions.dose if not directions.remainder else None
+    if dose and each and (dose[2] == each.unit or {dose[2], each.unit} <= MASS) and read.unit == each.unit:
+        factor = MASS_IN_MG.get(dose[2], Decimal(1)) / MASS_IN_MG.get(each.unit, Decimal(1))
+        if dose[1] * factor not in (each.high, read.high):
+            raise _contradiction(words, f"{plain(each.high)} {each.unit}")
+
+
+def _without_separators(words: str) -> DailyDose | None:
+    """Words with "1,000" or "1.000" read as a thousand, which alone they are too doubtful for."""
+    plainly = _SEPARATED.sub(lambda found: re.sub(r"\D", "", found[0]), words)
+    directions = read_sig(plainly) if plainly != words else None
+    return _of_directions(directions, as_needed=False) if directions and directions.understood else None
+
+
+_SEPARATED = re.compile(r"(?<![\d.,])[1-9]\d{0,2}(?:[.,']\d{3})+(?![\d.,]\d)")
 
 
 def _mass_of(intakes: Sequence[Intake]) -> Decimal | None:
@@ -356,19 +500,41 @@ def _contradiction(words: str, structured: str) -> NotReadError:
     return NotReadError(IssueCode.TEXT_CONTRADICTS_STRUCTURE, text, "text", words)
 
 
-def _below_ceiling(read: DailyDose, ceilings: Any) -> None:
-    """A maxDosePerPeriod (a list in R5) below the dose contradicts it."""
+def _below_ceiling(read: DailyDose, ceilings: Any) -> DailyDose:
+    """Hold the dose against maxDosePerPeriod (a list in R5), which contradicts it or cuts off what is as needed."""
     for ceiling in objects_in(ceilings if isinstance(ceilings, list) else [ceilings]):
         top, bottom = ceiling.get("numerator"), ceiling.get("denominator")
         if not isinstance(top, Mapping) or not isinstance(bottom, Mapping):
             continue
-        hours = {"d": 24, "day": 24, "h": 1, "hour": 1}.get(str(bottom.get("code", bottom.get("unit"))))
-        value, length = number_in(top.get("value")), number_in(bottom.get("value"))
-        if value is None or not length or not hours or length * hours != _DAY or unit_of(top) != read.unit:
+        hours = {"wk": 168, "week": 168, "d": 24, "day": 24, "h": 1, "hour": 1}.get(
+            str(bottom.get("code", bottom.get("unit")))
+        )
+        value, length, unit = number_in(top.get("value")), number_in(bottom.get("value")), unit_of(top)
+        if value is None or not length or not hours or length * hours % _DAY or unit is None:
             continue
-        if read.high > value and not read.as_needed:
+        if unit != read.unit:
+            if not {unit, read.unit} <= MASS:
+                continue
+            value = value * MASS_IN_MG[unit] / MASS_IN_MG[read.unit]
+        value = value / (length * hours / _DAY)
+        if read.high <= value:
+            continue
+        if read.as_needed:
+            read = replace(read, low=min(read.low, value), high=value)
+        else:
             text = f"The dose is more than the stated maximum of {plain(value)} {read.unit} a day."
             raise NotReadError(IssueCode.DOSE_INVALID, text, "maxDosePerPeriod", plain(read.high))
+    return read
+
+
+def _below_each(amount: _Amount | None, ceiling: Any) -> None:
+    """A dose above maxDosePerAdministration contradicts it."""
+    if amount is None or not isinstance(ceiling, Mapping):
+        return
+    most, unit = number_in(ceiling.get("value")), unit_of(ceiling)
+    if most is not None and unit == amount.unit and amount.high > most:
+        text = f"The dose is more than the stated maximum of {plain(most)} {unit} at a time."
+        raise NotReadError(IssueCode.DOSE_INVALID, text, "maxDosePerAdministration", plain(amount.high))
 
 
 _DAY = 24
@@ -393,7 +559,8 @@ def _amount(dosage: Mapping[str, Any]) -> _Amount | None:
     entries = objects_in([given] if isinstance(given, Mapping) else given) or [dosage]
     rates = list(_rates((*entries, dosage)))
     ordered = [each for each in entries if _is_ordered(each)] or entries
-    amounts = list(dict.fromkeys(amount for each in ordered if (amount := _dose_of(each)) is not None))
+    entries_of = [*ordered, *([dosage] if entries != [dosage] else [])]  # also the place that STU3 has it in
+    amounts = list(dict.fromkeys(amount for each in entries_of if (amount := _dose_of(each)) is not None))
     if rates and (len(amounts) != 1 or amounts[0].unit not in MASS or not all(map(_is_volume_rate, rates))):
         raise NotReadError(IssueCode.RATE_DOSE, "The dose is a rate, as of an infusion or a pump.", "doseAndRate.rate")
     if len(amounts) > 1:
@@ -420,10 +587,13 @@ def _is_volume_rate(rate: Any) -> bool:
 def _is_ordered(entry: Mapping[str, Any]) -> bool:
     kind = entry.get("type")
     codings = kind.get("coding") if isinstance(kind, Mapping) else None
-    return any(each.get("code") == "ordered" for each in objects_in(codings))
+    words = kind.get("text") if isinstance(kind, Mapping) else None
+    return words == "ordered" or any(each.get("code") == "ordered" for each in objects_in(codings))
 
 
 def _dose_of(entry: Mapping[str, Any]) -> _Amount | None:
+    if "doseRange" in entry and "doseQuantity" in entry:
+        raise NotReadError(IssueCode.DOSE_INVALID, "Both a dose and a range of doses are stated.", "doseAndRate")
     for name in ("doseQuantity", "doseSimpleQuantity", "quantityQuantity", "quantity"):
         if name in entry:
             value, unit = _quantity(entry[name], name)

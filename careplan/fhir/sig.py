@@ -13,7 +13,7 @@ from careplan.fhir.languages import LANGUAGES
 from careplan.fhir.sig_assembly import Directions, Intake, Times
 from careplan.fhir.sig_grammar import Grammar
 
-__all__ = ["Directions", "Intake", "Times", "change_in", "read_sig", "says_as_needed", "stated_rates"]
+__all__ = ["Directions", "Intake", "Times", "change_in", "names_days", "read_sig", "says_as_needed", "stated_rates"]
 
 
 @lru_cache(maxsize=8192)
@@ -25,7 +25,10 @@ def read_sig(text: str) -> Directions:
         if directions.understood:
             return directions
         readings.append(directions)
-    return min(readings, key=lambda each: (bool(each.remainder), len(each.remainder), not each.missing))
+    return min(
+        readings,
+        key=lambda each: (bool(each.remainder), not each.inconsistent, len(each.remainder), not each.missing),
+    )
 
 
 @lru_cache(maxsize=8192)
@@ -38,6 +41,12 @@ def stated_rates(text: str) -> frozenset[tuple[Fraction, Fraction]]:
 def change_in(text: str) -> str:
     """The first word of change ("then", "reduce", "ausschleichen") in *text*, or nothing."""
     return next((word for grammar in _grammars() if (word := grammar.change_in(text))), "")
+
+
+@lru_cache(maxsize=8192)
+def names_days(text: str) -> bool:
+    """Whether *text* names days of the week on which it is taken."""
+    return any(grammar.names_days(text) for grammar in _grammars())
 
 
 @lru_cache(maxsize=8192)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from fractions import Fraction
 
-from careplan.fhir.units import MASS, MASS_IN_MG, UNSTATED
+from careplan.fhir.units import MASS, MASS_IN_MG, PIECES, UNSTATED
 
 ONCE = Fraction(1)
 
@@ -42,8 +42,9 @@ class Intake:
 class Directions:
     """What the words say. *remainder* is what was not understood; without it and with intakes they are understood.
 
-    *missing* is "dose" or "timing"; *changes*: the words speak of a dose that changes; *route*: words of a route other
-    than swallowing.
+    *missing* is "dose" or "timing", and then *times* or *dose* (low, high, unit) is what they do say; *changes*: the
+    words speak of a dose that changes; *route*: words of a route other than swallowing;
+    *inconsistent*: each phrase was understood, but not what they come to together.
     """
 
     intakes: tuple[Intake, ...] = ()
@@ -52,6 +53,9 @@ class Directions:
     missing: str = ""
     changes: str = ""
     route: str = ""
+    times: Times | None = None
+    dose: tuple[Decimal, Decimal, str] | None = None
+    inconsistent: bool = False
 
     @property
     def understood(self) -> bool:
@@ -109,6 +113,8 @@ class Found:
     phased: bool = False  # another dose was stated after that
     strength: Decimal | None = None
     ceiling: tuple[Decimal, str] | None = None
+    totals: list[tuple[Decimal, str]] = field(default_factory=list)  # what the words say that it comes to a day
+    divided: int = 0  # into how many intakes a stated daily amount is divided
     route: str = ""
     after_reason: bool = False
 
@@ -130,16 +136,31 @@ _PART = {
     "PCV": 3, "NIGHT": 4, "HS": 4, "PHS": 4,
 }  # fmt: skip
 _EVENING, _NIGHT = 3, 4
+_OTHER_SUBSTANCE = frozenset({"U", "meq", "mmol"})  # an amount of substance that is no mass
 
 
 def said_again(dose: StatedDose, again: StatedDose) -> bool:
     """Take "1 tablet (5 mg)" and "5 mg (1 tablet)" as one dose said twice: the first counts, the mass is kept."""
     if again.joined:
         return False  # "7 mg (5 mg and 2 mg)" is a sum, not the same again
+    if dose.unit == UNSTATED:
+        return False  # "1 500 mg" may be a thousand and five hundred
     if again.unit in MASS and dose.unit not in MASS and dose.mass is None and again.low == again.high:
         dose.mass = again.low * MASS_IN_MG[again.unit]
         return True
-    return dose.unit in MASS and again.unit not in MASS and again.unit != UNSTATED
+    if (
+        again.unit in MASS
+        and dose.unit in PIECES
+        and dose.mass is None
+        and again.low * dose.high == again.high * dose.low
+    ):
+        dose.mass, dose.each = again.low / dose.low * MASS_IN_MG[again.unit], True  # "1-2 tablets (5-10 mg)"
+        return True
+    if dose.low != dose.high:
+        return False
+    if again.unit in _OTHER_SUBSTANCE and dose.unit in PIECES:
+        return True
+    return dose.unit in MASS | _OTHER_SUBSTANCE and again.unit not in MASS | _OTHER_SUBSTANCE | {UNSTATED}
 
 
 # --- putting together ---------------------------------------------------------------------------------------------
@@ -148,16 +169,51 @@ def said_again(dose: StatedDose, again: StatedDose) -> bool:
 def assembled(found: Found) -> Directions:
     doses = [each for each in found.items if isinstance(each, StatedDose)]
     if not doses:
-        return Directions(missing="dose", route=found.route, as_needed=found.as_needed)
+        timings = [each for each in found.items if not isinstance(each, StatedDose)]
+        times = _times(timings) if timings else None
+        return Directions(missing="dose", route=found.route, as_needed=found.as_needed, times=times)
     if found.phased:
         raise NotUnderstoodError("one dose after another")
     if len(doses) == len(found.items):
-        return Directions(missing="timing", route=found.route, as_needed=found.as_needed)
-    clauses = list(_clauses(found.items))
+        dose = (doses[0].low, doses[0].high, doses[0].unit) if len(doses) == 1 else None
+        return Directions(missing="timing", route=found.route, as_needed=found.as_needed, dose=dose)
+    clauses = list(_clauses(_divided(found)))
+    _share_unit([dose for dose, _ in clauses])
     intakes = tuple(_intake(dose, timings, found) for dose, timings in clauses)
     _check_several(clauses, intakes)
+    _check_totals(intakes, found)
     intakes = _below_ceiling(intakes, found)
     return Directions(intakes, found.as_needed, route=found.route)
+
+
+def _divided(found: Found) -> list[StatedDose | StatedTiming]:
+    """ "20 mg daily in 2 divided doses" as 10 mg twice a day."""
+    if not found.divided:
+        return found.items
+    dose, *timings = sorted(found.items, key=lambda each: not isinstance(each, StatedDose))
+    daily = [each for each in timings if isinstance(each, Rate) and each.least == each.most == ONCE]
+    if not isinstance(dose, StatedDose) or timings != daily or len(timings) != 1:
+        raise NotUnderstoodError("it is not clear what is divided")
+    low, high = dose.low / found.divided, dose.high / found.divided
+    if low * found.divided != dose.low or high * found.divided != dose.high:
+        raise NotUnderstoodError("a dose that does not divide evenly")
+    times = Fraction(found.divided)
+    return [StatedDose(low, high, dose.unit, joined=False), Rate(times, times)]
+
+
+def _share_unit(doses: list[StatedDose]) -> None:
+    """ "1 in the morning and 2 tablets at night": the one piece that is named is what all of them count."""
+    units = {each.unit for each in doses} - {UNSTATED}
+    if len(units) == 1 and units <= PIECES:
+        for each in doses:
+            each.unit = next(iter(units))
+
+
+def _check_totals(intakes: tuple[Intake, ...], found: Found) -> None:
+    """A stated total must be what the doses come to, in their unit."""
+    most = sum((Fraction(each.high) * each.times.most for each in intakes), Fraction(0))
+    if any(unit != intakes[0].unit or Fraction(amount) != most for amount, unit in found.totals):
+        raise NotUnderstoodError("a total that is not the sum")
 
 
 def _clauses(items: list[StatedDose | StatedTiming]) -> Iterator[tuple[StatedDose, list[StatedTiming]]]:
@@ -226,9 +282,10 @@ def _times(timings: list[StatedTiming]) -> Times:
         stated.discard((Fraction(len(days), 7),) * 2)
     if places:
         count = Fraction(len(places))
-        if stated - {(ONCE, ONCE), (count, count)}:
+        seldom = next(iter(stated)) if count == 1 and len(stated) == 1 and not days else (ONCE, ONCE)
+        if stated - {(ONCE, ONCE), (count, count)} and seldom[1] >= 1:
             raise NotUnderstoodError("several statements of how often")
-        least = most = count
+        least, most = seldom if seldom[1] < 1 else (count, count)  # "once a week in the morning"
     elif stated or days:
         if len(stated) > 1:
             raise NotUnderstoodError("several statements of how often")

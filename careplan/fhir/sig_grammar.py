@@ -31,12 +31,19 @@ _NOT_SWALLOWED = (
     "sublingual", "sublingually", "sl", "under the tongue", "under tongue", "inject", "injected", "injection", "im",
     "iv", "subcut", "sc", "sq", "subcutaneously", "intramuscularly", "rectally", "per rectum", "pr", "vaginally",
     "apply", "topically", "insert", "instil", "instill", "inhale", "intranasally", "buccal", "unter die zunge",
-    "sous la langue", "bajo la lengua", "debajo de la lengua", "i m", "i v",
+    "injecter", "inyectar", "injection de", "appliquer", "sous la langue",
+    "bajo la lengua", "debajo de la lengua", "i m", "i v", "under the skin", "into the skin",
+    "to skin", "to the skin", "on the skin", "onto the skin", "onto skin", "to clean dry skin", "into the lungs",
+    "into lungs", "via nebulizer", "by nebulizer", "by nebulization", "nebulized", "per vagina", "into the vagina",
+    "into the rectum", "per nebulizer",
 )  # fmt: skip
 _SCHEME_WHENS = ("MORN", "NOON", "EVE", "NIGHT")
+_WIDEST_RANGE = 10  # "5-325 mg" is the strength of two drugs
+_LARGEST_QUANTITY = 999
 _SMALLEST_QUANTITY = 14  # a count of pieces to hand out; a smaller number could be a dose
 _MASS_WORDS = "|".join(each for unit in sorted(MASS) for each in WORDS[unit].split())
-_GLUE = {"po", "bd", "od", "hs", "qd", "mg", "ml", "sl", "as", "wm", "am", "pm", "x"}
+_GLUE = {"by", "po", "bd", "od", "hs", "qd", "mg", "ml", "sl", "as", "wm", "am", "pm", "x"}
+_FRACTION = r"(?:1/[2-8]|2/3|3/4|3/8)(?![\d/])"  # of a piece or a mass; "5/325 mg" is a strength of two drugs
 _LITTLE = frozenset({
     "in", "the", "on", "at", "with", "before", "after", "a", "an", "and", "to", "of", "or", "as", "if", "when", "only",
     "each", "not", "no", "more", "than", "up", "do", "must", "never", "sleep", "time", "once", "am", "zu", "bei", "zum",
@@ -55,17 +62,20 @@ class Grammar:
         self.language = language
         one_of = _one_of
         end = r"(?![^\W\d_])"
-        number = rf"\d+ \d+/[1-9]\d*|\d+-\d/[1-9]|\d+/[1-9]\d*|\d+(?:\.\d+)?|(?:{one_of(language.numbers)}){end}"
+        number = rf"\d+[- ]{_FRACTION}|{_FRACTION}|\d+(?:\.\d+)?|(?:{one_of(language.numbers)}){end}"
         amount = rf"(?:{number})(?:,? ?(?:{one_of(language.halves)}){end})?"
         to = one_of(language.to)
         unit = one_of(BY_WORD)
         span = rf"(?P<low>{amount})(?: ?(?:{to}) ?(?P<high>{amount}))?"
+        either = rf"(?P<low>{amount})(?:(?: ?(?P<lowunit>{unit}){end})? ?(?:{to}) ?(?P<high>{amount}))?"
         count = rf"(?:\d+|(?:{one_of(language.numbers)}){end})"
         whole = rf"(?P<low>{count})(?: ?(?:{to}) ?(?P<high>{count}))?"
         of = r"(?: of(?: the)?| a| d'| de)?"
         self._dose = re.compile(
-            rf"{span}{of} ?(?:[x×] ?|\b)(?:(?P<mass>\d+(?:\.\d+)?) ?(?P<massunit>{_MASS_WORDS}) ?)?"
+            rf"{either}{of} ?(?:[x×] ?|\b)(?:(?P<mass>\d+(?:\.\d+)?) ?(?P<massunit>{_MASS_WORDS}) ?)?"
             rf"(?P<unit>{unit}){end}(?! ?/ ?(?:kg|m\b|h\b|hr|min))"
+            rf"(?P<half> (?:{one_of(language.halves)}){end}(?! ?(?:{unit}){end}))?"
+            rf"(?: (?:of|de|à|von|zu) (?P<holds>\d+(?:\.\d+)?) ?(?P<holdsunit>{_MASS_WORDS}){end}(?! ?[-/]))?"
         )
         self._spoons = re.compile(
             rf"(?:(?P<low>{amount}) ?(?:[x×] ?)?)?(?P<ml>\d+(?:\.\d+)?) ?ml (?:spoonfuls?|spoons?){end}"
@@ -76,7 +86,7 @@ class Grammar:
         )
         self._bare = re.compile(rf"{span}(?![^\W\d_]|[/.:,]?\d| ?[/%:]| (?:a m|p m|am|pm){end})")
         self._times = re.compile(
-            rf"{whole}(?:(?:-| )?(?:{one_of(language.times)}) ?(?:(?P<day>{one_of(language.per_day)})"
+            rf"(?:x (?=\d+ /))?{whole}(?:(?:-| )?(?:{one_of(language.times)}) ?(?:(?P<day>{one_of(language.per_day)})"
             rf"|(?P<week>{one_of(language.per_week)}))|(?P<slash> / (?:{one_of(language.days)}|d))){end}"
         )
         self._every = re.compile(
@@ -84,21 +94,25 @@ class Grammar:
             rf"|(?P<d>{one_of(language.days)})|(?P<w>{one_of(language.weeks)})){end}"
         )
         self._product = re.compile(
-            rf"(?P<times>[1-9]) ?x ?(?P<low>{amount}) ?(?P<unit>{unit})?{end}(?= ?(?:{one_of(language.per_day)}){end})"
+            rf"(?P<times>[1-9]) ?x ?(?P<low>{amount}) ?(?P<unit>{unit})?{end}(?! ?/)"
+            rf"{'' if language.name == 'de' else rf'(?= ?(?:{one_of(language.per_day)}){end})'}"
         )
         self._hourly = re.compile(rf"{whole} ?-?(?:hourly|hrly|stündlich|stdl){end}")
         per = one_of(language.ceiling_per)
         self._ceiling = re.compile(
             rf"(?:{one_of(language.ceiling)}){end}(?: of| von| de)?[:=]? ?=? ?(?P<low>{amount})"
-            rf"(?: ?(?P<unit>{unit}){end}| (?:doses?|times){end})?(?: ?(?:{per}){end})?"
+            rf"(?: ?(?P<unit>{unit}){end}| (?:doses?|times){end})?(?: ?(?:{per}){end})?(?! ?(?:x|mal|fois|veces){end})"
         )
         prefix = one_of(language.duration)
         lasting = rf"(?:{one_of(language.days)}|{one_of(language.weeks)}|months?|monate?n?|mois|mes(?:es)?|d|wk)"
         self._lasting = re.compile(
-            rf"(?:(?:{prefix}){end} ?)?{count}(?: ?(?:{to}) ?\d+)? ?{lasting}{end}(?: supply)?"
+            rf"(?:(?:{prefix}){end} ?|(?!an? )){count}(?: ?(?:{to}) ?\d+)? ?{lasting}{end}(?: supply)?"
             rf"(?! (?:on|off|out|a|per|each|every|pro|par|sur|por|al|weekly|before|after|later)\b| ?/| (?:{per}){end})"
         )
-        self._quantity = re.compile(rf"(?:{one_of(language.quantity) or 'x^'}) ?:?#? ?\d+(?: ?(?:{unit}){end})?")
+        self._sevenths = re.compile(
+            rf"(?:(?:{prefix}){end} ?)?\d+/(?:7|52|12)(?![\d/])(?! ?(?:{unit}|days?|weeks?|of){end})"
+        )
+        self._quantity = re.compile(rf"(?:{one_of(language.quantity) or _NOTHING}) ?:?#? ?\d+(?: ?(?:{unit}){end})?")
         self._refills = re.compile(r"(?:refills?|rf)(?: ?x)?:? ?\d+|\d+ refills?")
         self._count_of = re.compile(r"(?:x ?)?(?P<count>\d+)(?![\d./:]| ?(?:-|to)\b)")
         clock = one_of(language.clock)
@@ -110,7 +124,22 @@ class Grammar:
         self._on_the_hour = re.compile(
             rf"(?:{clock}) (?P<hh>[01]?\d|2[0-3])(?: ?(?:h|hours|hrs|heures){end}|(?P<mm>[0-5]0)\b)"
         )
-        slot = r"(?:\d+ \d+/[1-9]\d*|\d+/[1-9]\d*|\d+(?:\.\d+)?)"
+        self._military = re.compile(
+            rf"(?:(?:{clock}) )?(?P<hh>[01]\d|2[0-3])(?P<mm>[0-5]\d)(?![\d./:])(?: ?(?:h|hrs?|hours){end})?"
+        )
+        rate = one_of(language.rates)
+        self._rates = re.compile(rf"(?P<one>{rate}|once|twice){end} ?(?:{to}) ?(?P<two>{rate}){end}")
+        self._divided = re.compile(
+            rf"(?:{one_of(language.divided) or _NOTHING}) (?P<count>{count}) (?:equally )?(?:divided |equal )?"
+            rf"(?:doses|prises|tomas|gaben|einzeldosen){end}"
+        )
+        mass = r"\d+(?:\.\d+)?) ?(?P<unit"
+        self._total = re.compile(
+            rf"(?P<low>{mass}>{unit}){end} (?:{one_of(language.totals) or _NOTHING}){end}|(?:for an? )?"
+            rf"(?:total daily dose|daily total|total dose|total)(?: of)?[:=]? ?=? ?(?P<low2>{mass}2>{unit}){end}"
+            rf"(?: (?:{per}){end})?"
+        )
+        slot = rf"(?:\d+ {_FRACTION}|{_FRACTION}|\d+(?:\.\d+)?)"
         self._scheme = re.compile(rf"({slot}) ?- ?({slot}) ?- ?({slot})(?: ?- ?({slot}))?(?! ?[-/]|\d)")
         self._unit_word = re.compile(rf"(?P<unit>{unit}){end}")
         before = one_of((*language.before, *(each for each in language.whens if each.split()[0] in _BEFORE)))
@@ -119,12 +148,19 @@ class Grammar:
             rf"(?:{one_of((*language.minutes, *language.hours))})(?= (?:{before}))"
         )
         weekday = one_of(language.weekdays)
-        self._weekday = re.compile(rf"(?:on |every |each |jeden |le |los |am )?(?P<day>{weekday})(?![^\W_])")
-        self._reason = re.compile(rf"(?:{one_of(language.reason)}){end}")
+        self._weekday = re.compile(
+            rf"(?:/ |- |on an? |on |every |each |jeden |le |los |am )?"
+            rf"(?P<day>{weekday}|(?P<others>{one_of(language.other_days) or _NOTHING}))(?![^\W_])"
+        )
+        self._reason = re.compile(rf"(?:{one_of((*language.reason, *language.condition))}){end}")
+        self._condition = re.compile(rf"(?:{one_of(language.condition) or _NOTHING}){end}")
         self._word_then_digit = re.compile(rf"\b({one_of(_digits_of(language))}) \( (\d+) \)")
         self._said_twice = re.compile(rf"\b(\d+)(?: \( | |-)({one_of(_digits_of(language))})(?: \))?(?= )")
-        self._day_range = re.compile(
-            rf"(?:on )?(?P<first>{weekday}) ?(?:-|to|through|bis|à|a) ?(?P<last>{weekday}){end}"
+        single = one_of(word for word, days in language.weekdays.items() if " " not in days)
+        self._day_range = re.compile(rf"(?:on )?(?P<first>{single}) ?(?:-|to|through|bis|à|a) ?(?P<last>{single}){end}")
+        days = one_of(word for word, day in language.weekdays.items() if len(word) > 4 or " " in day)
+        self._on_days = re.compile(
+            rf"(?<!from )(?<!since )(?<!until )(?<!start )(?<!starting )(?<!ab )(?<![^\W_])(?:{days}){end}"
         )
         self._phrases = self._phrase_table()
         self._phrase = re.compile(rf"(?:{one_of(self._phrases)})(?![^\W_])")
@@ -133,12 +169,13 @@ class Grammar:
         self._rate_anywhere = re.compile(
             rf"(?<![^\W_])(?:{self._times.pattern}|{every}|(?P<phrase>{one_of(language.rates)}){end})"
         )
-        self._change = re.compile(rf"(?<![^\W_])(?:{one_of(language.change)}|{_NUMBERED_PHASE})(?![^\W_])")
+        self._change = re.compile(rf"(?<![^\W_])(?:{one_of(language.change)}|{_NOT_TAKEN}|{_NUMBERED_PHASE})(?![^\W_])")
         self._needed = re.compile(rf"(?<![^\W_])(?:{one_of(language.needed)})(?![^\W_])")
         self._readers: tuple[_Reader, ...] = (
             self._take_scheme, self._take_product, self._take_ceiling, self._take_offset, self._take_clock,
-            self._take_rate, self._take_days, self._take_lasting, self._take_quantity, self._take_phrase,
-            self._take_dose, self._take_bare, self._take_count, self._take_reason,
+            self._take_vehicle, self._take_total, self._take_divided, self._take_rate, self._take_days,
+            self._take_lasting, self._take_quantity, self._take_phrase, self._take_dose, self._take_bare,
+            self._take_count, self._take_reason,
         )  # fmt: skip
 
     # --- the whole text
@@ -165,7 +202,7 @@ class Grammar:
         try:
             return assembled(found)
         except NotUnderstoodError as error:
-            return Directions(remainder=str(error), route=found.route)
+            return Directions(remainder=str(error), route=found.route, inconsistent=True)
 
     def rates_in(self, text: str) -> Iterator[tuple[Fraction, Fraction]]:
         """How often a day, by each phrase that says so in *text*."""
@@ -183,19 +220,23 @@ class Grammar:
     def change_in(self, text: str) -> str:
         return self._changes(self._normal(text))
 
+    def names_days(self, text: str) -> bool:
+        """Whether *text* names days of the week on which it is taken; not "starting Monday"."""
+        return self._on_days.search(self._normal(text)) is not None
+
     def says_as_needed(self, text: str) -> bool:
         return self._needed.search(self._normal(text)) is not None
 
     def _changes(self, normal: str) -> str:
         """The words from the first that speaks of a change of dose; "do not stop" speaks of none."""
-        kept = re.sub(r"(?:do not|don't|never) (?:suddenly |abruptly )?stop\b[^.;]*", "", normal)
+        kept = _ADVICE.sub("", normal)
         found = self._change.search(kept)
         return kept[found.start() :] if found else ""
 
     @lru_cache(maxsize=256)  # noqa: B019  there are four grammars, made once
     def _normal(self, text: str) -> str:
         """Lower case, fractions as 1/2, digits and letters apart, slips put right, glued words taken apart."""
-        lowered = _spaced(text)
+        lowered = _spaced(_without_thousands(text) if self.language.name == "en" else text)
         words = " ".join(self._mended(word) for word in lowered.split())
         return self._word_then_digit.sub(self._once_more, self._said_twice.sub(self._once, words))
 
@@ -211,7 +252,8 @@ class Grammar:
     def _vocabulary(self) -> frozenset[str]:
         phrases = (
             *self._phrases, *self.language.numbers, *BY_WORD, *self.language.ceiling, *self.language.ceiling_per,
-            *self.language.times, *self.language.every, *self.language.hours, *self.language.days, *self.language.weeks,
+            *self.language.condition, *self.language.times, *self.language.every, *self.language.hours,
+            *self.language.days, *self.language.weeks, *self.language.weekdays, *self.language.other_days,
             *self.language.duration, *self.language.reason, *self.language.minutes, *self.language.change,
             *self.language.quantity, *self.language.halves, *self.language.to, *self.language.clock,
         )  # fmt: skip
@@ -308,9 +350,13 @@ class Grammar:
 
     def _take_reason(self, rest: str, found: Found) -> int:
         """What it is for: a few words after "for" or "as needed", none of which could say how much or when."""
+        score = _SCORE.match(rest) if self.language.name == "en" and found.as_needed else None
+        if score:
+            return score.end()
         opener = self._reason.match(rest)
         if not opener and not found.after_reason:
             return 0
+        condition = self._condition.match(rest) is not None
         at = opener.end() if opener else 0
         count = 0
         while match := _WORD.match(rest, at):
@@ -320,6 +366,7 @@ class Grammar:
         if not 0 < count <= _LONGEST_REASON:
             return 0
         found.after_reason = False
+        found.as_needed = found.as_needed or condition
         return at
 
     def _stops(self, text: str, word: str) -> bool:
@@ -392,6 +439,8 @@ class Grammar:
                 hour = hour % 12 + (12 if match["half"][0] == "p" else 0)
             return self._place(found, None, f"{hour:02}:{minute}:00", match)
         match = self._on_the_hour.match(rest)
+        if not match and isinstance(found.last, Place) and found.last.clock:
+            match = self._military.match(rest)
         if not match:
             return 0
         return self._place(found, None, f"{int(match['hh']):02}:{match['mm'] or '00'}:00", match)
@@ -406,6 +455,16 @@ class Grammar:
         if match:
             found.items.append(Rate(*self._per_day(match)))
             found.joined = found.added = False
+            return match.end()
+        match = self._rates.match(rest)
+        if match:
+            least, most = (
+                Fraction(self.language.rates[_ONCE.get(match[name], match[name])]) for name in ("one", "two")
+            )
+            if not 1 <= least < most:
+                return 0
+            found.items.append(Rate(least, most))
+            found.joined = False
             return match.end()
         match = self._every.match(rest) or self._hourly.match(rest)
         rates = self._interval(match) if match else None
@@ -439,20 +498,59 @@ class Grammar:
             found.items.append(Weekdays(frozenset(order[first : last + 1])))
             return span.end()
         match = self._weekday.match(rest)
-        if not match or (len(match["day"]) < 3 and not isinstance(found.last, Weekdays | StatedDose | Place | Rate)):
+        if not match:
             return 0
-        day = self.language.weekdays[match["day"]]
+        if len(match["day"]) < 3 and not isinstance(found.last, Weekdays | StatedDose | Place | Rate):
+            after = self._weekday.match(rest[match.end() :].lstrip(", /"))
+            if found.items or not after or rest[match.end() : match.end() + 1] not in (",", "/", " "):
+                return 0
+        if match.group()[0] in "/-" and not isinstance(found.last, Weekdays):
+            return 0
+        if match["others"]:
+            return self._take_other_days(match, found)
+        days = frozenset(self.language.weekdays[match["day"]].split())
         if isinstance(found.last, Weekdays):
-            found.last.days |= {day}
+            found.last.days |= days
         else:
-            found.items.append(Weekdays(frozenset({day})))
+            found.items.append(Weekdays(days))
+        return match.end()
+
+    def _take_other_days(self, match: re.Match[str], found: Found) -> int:
+        """ "2.5 mg on all other days": those of the week that were not named."""
+        named = {day for each in found.items if isinstance(each, Weekdays) for day in each.days}
+        if not named or not isinstance(found.last, StatedDose):
+            return 0
+        found.items.append(Weekdays(frozenset(_WEEK) - named))
         return match.end()
 
     def _take_lasting(self, rest: str, found: Found) -> int:
         match = self._lasting.match(rest)
+        if not match and isinstance(found.last, Rate | Place) and self.language.name == "en":
+            match = self._sevenths.match(rest)
         if match:
             found.ended = True
         return match.end() if match else 0
+
+    def _take_vehicle(self, rest: str, found: Found) -> int:
+        """What it is mixed with, "in 8 oz of water"."""
+        match = _VEHICLE.match(rest)
+        return match.end() if match and found.items else 0
+
+    def _take_divided(self, rest: str, found: Found) -> int:
+        """ "20 mg daily in 2 divided doses"."""
+        match = self._divided.match(rest)
+        if not match or found.divided or not found.items:
+            return 0
+        found.divided = int(self.number(match["count"]))
+        return match.end()
+
+    def _take_total(self, rest: str, found: Found) -> int:
+        """ "10 mg twice daily (20 mg total)": what is stated comes to so much a day."""
+        match = self._total.match(rest)
+        if not match or not found.dose() or isinstance(found.last, StatedDose):
+            return 0
+        found.totals.append((self.number(match["low"] or match["low2"]), BY_WORD[match["unit"] or match["unit2"]]))
+        return match.end()
 
     def _take_quantity(self, rest: str, found: Found) -> int:
         del found
@@ -468,9 +566,11 @@ class Grammar:
 
     def _take_spoons(self, rest: str, found: Found) -> int:
         match = self._spoons.match(rest)
-        if not match or isinstance(found.last, StatedDose):
+        if not match:
             return 0
         amount = self.number(match["low"] or "1") * Decimal(match["ml"])
+        if isinstance(found.last, StatedDose):  # "10 ml (two 5 ml spoonfuls)"
+            return match.end() if (found.last.high, found.last.unit) == (amount, "mL") else 0
         self._add_dose(found, StatedDose(amount, amount, "mL", found.joined))
         return match.end()
 
@@ -489,11 +589,21 @@ class Grammar:
             return 0
         unit, low = BY_WORD[match["unit"]], self.number(match["low"])
         high = self.number(match["high"]) if match["high"] else low
-        if match["mass"] and unit not in PIECES:
+        if match["half"]:
+            if unit not in PIECES or match["high"] or low % 1:
+                return 0
+            low = high = low + Decimal("0.5")
+        if low and high > low * _WIDEST_RANGE:
+            return 0
+        if (match["mass"] and unit not in PIECES) or BY_WORD[match["lowunit"] or match["unit"]] != unit:
             return 0
         dose = StatedDose(low, high, unit, found.joined)
         if match["mass"]:
             dose.mass, dose.each = Decimal(match["mass"]) * MASS_IN_MG[BY_WORD[match["massunit"]]], True
+        if match["holds"]:
+            if unit not in PIECES or dose.mass is not None:
+                return 0
+            dose.mass, dose.each = Decimal(match["holds"]) * MASS_IN_MG[BY_WORD[match["holdsunit"]]], True
         if isinstance(found.last, StatedDose):
             return match.end() if said_again(found.last, dose) else 0
         self._add_dose(found, dose)
@@ -531,7 +641,9 @@ class Grammar:
         """How many pieces are handed out, such as the 60 in "one tablet 60 bid"; it changes no dose."""
         match = self._count_of.match(rest)
         dose = found.dose()
-        if not match or dose is None or dose.unit not in PIECES or int(match["count"]) < _SMALLEST_QUANTITY:
+        if not match or dose is None or dose.unit not in PIECES or found.joined:
+            return 0
+        if not _SMALLEST_QUANTITY <= int(match["count"]) <= _LARGEST_QUANTITY:
             return 0
         return match.end()
 
@@ -540,6 +652,12 @@ class Grammar:
         return _number(self.language, text)
 
 
+_NOTHING = "x^"  # matches nothing: a language without such phrases
+_VEHICLE = re.compile(
+    r"(?:in|with) (?:at least |about )?\d+(?: ?(?:-|to) ?\d+)? ?(?:oz|ounces?|ml|cups?|glass(?:es)?) (?:of )?"
+    r"(?:any |cold |warm )?(?:water or juice|water|fluids?|liquid|juice|milk|beverage)\b"
+)
+_ONCE = {"once": "once daily", "twice": "twice daily"}
 _BEFORE = frozenset({"before", "after", "vor", "nach", "avant", "après", "antes", "después"})
 _WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _LONGEST_REASON = 8
@@ -551,9 +669,34 @@ _MORE = frozenset({
 })  # fmt: skip
 _LONGEST_TEXT = 1000
 # Too long for a dose, "1.000" that is one or a thousand, and digits that are not ours.
-_NO_NUMBER = re.compile(r"\d{7}|(?<![\d.])[1-9]\d*\.\d{3}(?!\d)|(?![0-9])\d|[²³¹⁰-⁹]")
+_NO_NUMBER = re.compile(r"\d{7}|(?<![\d.])[1-9]\d*\.\d{3}(?!\d)|(?![0-9])\d|[²³¹⁰-⁹]|\d[ '’]000(?!\d)")
+# "1,000 mg" in a sentence of English, and units of insulin or a vitamin anywhere: a comma between thousands.
+_SENTENCE = re.compile(r"\b(?:takes?|give|by mouth|inject)\b", re.IGNORECASE)
+_THOUSANDS = re.compile(
+    r"(?<![\d.,])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])(?= ?(?:(?P<units>units?|iu|u)|mgs?|mcg|milligrams?|micrograms?)\b)",
+    re.IGNORECASE,
+)
+# "Do not take" stops it, unless it goes on to say with what or when: "do not take with alcohol", "hold if dizzy".
+_NEVER = r"(?:do not|don't|dont|never) "
+_ADVICE = re.compile(
+    rf"{_NEVER}(?:suddenly |abruptly )?(?:stop|(?:take|use|give) (?:more|with|within|if|while|together|on|any other|"
+    r"anything|at the same)\b)[^.;]*|hold (?:your )?breath|"
+    r"(?:with ?)?hold [^.;]{0,40}?\b(?:if|when|for (?:sbp|hr|bp|systolic|heart))\b[^.;]*"
+)
+_NOT_TAKEN = (
+    rf"{_NEVER}(?:take|use|give)(?= *(?:$|[.;,:!)\d]|(?:it|these|them|until|today|a|an|one|half|the|tablets?|capsules?|"
+    r"medic\w+|any ?more|any longer|for now|by mouth|this(?![^.;]*\b(?:with|if|while|within)\b))\b))|"
+    rf"^{_NEVER}(?:take|use|give) \w+ *$|not (?:taking|to be taken|taken)|no longer|stopped|stop(?:ping)?|hold|held|"
+    r"on hold|withh(?:old|eld)|discontinued?|ceased?|suspended|cancelled|canceled|paused|omit(?:ted)?|abgesetzt|"
+    r"pausiert|pause|nicht (?:ein)?nehmen|gestoppt|beendet|arrêtée?|suspendue?|ne pas prendre(?! (?:avec|plus|si)\b)|"
+    r"(?:does not|doesn't|is not|isn't|has not|hasn't) (?:take|taking|taken|been taking)|never (?:started|took|taken)|"
+    r"ran out|quit|refus(?:es|ed)|declin(?:es|ed)|instead|"
+    r"takes? (?:only )?(?:half|double|less)(?= *(?:$|[.;,]|the|of the|dose))|"
+    r"suspendid[oa]|no tomar(?! (?:con|más|alcohol|si)\b)|dejar de tomar"
+)
 _NUMBERED_PHASE = r"(?<!\ba )(?<!per )(?<!each )(?<!every )(?<!other )(?<!/ )(?:weeks?|days?) \d+(?! ?(?:days?|weeks?))"
-_WORD = re.compile(r"[ ,/&-]*([^\W\d_](?:[^\W\d_]|')*)")
+_SCORE = re.compile(r"(?:pain )?(?:score|scale|level)s?:? ?(?:of )?\d+(?: ?(?:-|to) ?\d+)?(?! ?[a-z%/])")
+_WORD = re.compile(r"[ ,:/&-]*([^\W\d_](?:[^\W\d_]|')*)")
 
 
 # --- small parts --------------------------------------------------------------------------------------------------
@@ -564,20 +707,36 @@ _ABBREVIATED = re.compile(
 )
 
 
+# "1,2 tablets" may be one or two of them; the parts of a mass, and halves and quarters, are decimals.
+_DECIMAL_COMMA = re.compile(
+    r"(?<=\d),(?=(?:00?|50?|25|75)(?!\d)|\d{1,2} ?(?:mg|g|ug|mcg|µg|ml|m?mol|milli|mikro|micro|gramm?)\b)"
+    r"|(?<=\b0),(?=\d)"
+)
+
+
 @lru_cache(maxsize=256)
 def _spaced(text: str) -> str:
     text = text.lower().replace("μ", "µ").replace("’", "'").replace("–", "-").replace("—", "-").replace("×", "x")
     text = re.sub(r"(?<=\d) ?½", " 1/2", text).replace("½", "1/2")
     text = re.sub(r"(?<=\d) ?¼", " 1/4", text).replace("¼", "1/4").replace("¾", "3/4")
     text = text.replace("(s)", "s").replace("(", " ( ").replace(")", " ) ").replace("&", " and ").replace("+", " plus ")
-    text = re.sub(r"(?<=\d),(?=\d{1,2}(?!\d))|\b(?<=0),(?=\d)", ".", text)
+    text = re.sub(_DECIMAL_COMMA, ".", text)
     text = re.sub(r"(?<![\d.])\.(?=\d)", "0.", text)
+    text = re.sub(r"\bdemi-(?=[a-z])", "demi ", text)
+    text = re.sub(r"\bw/ ?(?=[a-z])", "with ", re.sub(r"\bw/o\b", "without", text))
+    text = re.sub(r"(?<=\d)( ?h)(?=prn\b)", r"\1 ", text)
     text = re.sub(r"\b((?:[a-z]\.){2,3}[a-z]?)(?![a-z])", lambda match: match[1].replace(".", "") + " ", text)
     text = re.sub(r"(?<=[^\W\d_])(?=\d)|(?<=\d)(?=[^\W\d_])", " ", text)
     text = re.sub(r"/(?!\d)|(?<!\d)/", " / ", text)
+    text = re.sub(r"(?<=\d )(mg|mcg|ug|µg|g|ml)- ?(?=\d)", r"\1 - ", text)
     text = re.sub(r"(?<=[^\W\d_])- ?(?=\d)|(?<=[^\W\d_])#", " ", text)
     text = _ABBREVIATED.sub(r"\1", " ".join(text.split()))
     return re.sub(r"([.;,:])(?=[^\d\s])", r"\1 ", text).strip(" .,;")
+
+
+def _without_thousands(text: str) -> str:
+    sentence = _SENTENCE.search(text) is not None
+    return _THOUSANDS.sub(lambda found: found[0].replace(",", "") if sentence or found["units"] else found[0], text)
 
 
 def _one_of(phrases: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from fractions import Fraction
 from typing import Any
 
 from careplan.fhir.bundle import day_in
-from careplan.fhir.sig import Times, stated_rates
+from careplan.fhir.sig import Times, names_days, read_sig, stated_rates
 from careplan.taper.issue import IssueCode
 
 ABBREVIATIONS = {
@@ -143,7 +143,13 @@ def _coded(code: Any) -> Times | None:
             raise NotReadError(IssueCode.TIMING_NOT_SUPPORTED, "This timing is not daily.", "timing.code", name)
         rate = ABBREVIATIONS[name]
         found.add(Times(rate, rate, rate >= 1, (WHEN_OF_CODE[name],) if name in WHEN_OF_CODE else ()))
-    said = {rate for text in texts if isinstance(text, str) for rate in stated_rates(text)}
+    spoken = [text for text in texts if isinstance(text, str)]
+    whole = {times for text in spoken if (times := read_sig(text).times)}
+    if len(spoken) > 0 and not found and len(whole) == 1:
+        return whole.pop()
+    if any(names_days(text) for text in spoken):
+        raise NotReadError(IssueCode.TIMING_NOT_SUPPORTED, "This timing names days.", "timing.code", spoken[0])
+    said = {rate for text in spoken for rate in stated_rates(text)}
     if len(found) > 1 or (found and said and {(each.least, each.most) for each in found} != said):
         raise NotReadError(IssueCode.CODE_CONTRADICTS_REPEAT, "Several timing codes differ.", "timing.code")
     if found or len(said) != 1:
@@ -227,11 +233,11 @@ def _rate(repeat: Mapping[str, Any]) -> Times | None:
 
 
 def _at_places(rate: Times | None, repeat: Mapping[str, Any], clock: tuple[str, ...], whens: tuple[str, ...]) -> Times:
-    """Once at each named time of day, which a stated frequency must not contradict."""
+    """Once at each named time of day, which a stated frequency must not contradict ("once a week in the morning")."""
     count = Fraction(len(clock or whens))
     if rate is not None and (rate.least, rate.most) != (count, count):
-        weekly = repeat.get("periodUnit") == "wk" and repeat.get("dayOfWeek")
-        if not weekly or count != 1:
+        seldom = rate.most < 1 or (repeat.get("periodUnit") == "wk" and repeat.get("dayOfWeek"))
+        if not seldom or count != 1:
             text = "The times of day and the frequency differ."
             raise _unsupported(text, "frequency", repeat.get("frequency"))
         return replace(rate, whens=whens, clock=clock)
@@ -244,7 +250,8 @@ def _on_days(rate: Times | None, repeat: Mapping[str, Any], days: frozenset[str]
         raise NotReadError(IssueCode.NO_TIMING, "Days are named, not how often on them.", "timing.repeat.dayOfWeek")
     share = Fraction(len(days), 7)
     if repeat.get("periodUnit", repeat.get("periodUnits")) == "wk" and repeat.get("period") is not None:
-        if (rate.least, rate.most) != (share, share):
+        weeks = Fraction(number_in(repeat.get("period")) or 1)
+        if (rate.least, rate.most) != (share / weeks,) * 2:
             text = "The days of the week and the frequency differ."
             raise _unsupported(text, "frequency", repeat.get("frequency"))
         return replace(rate, every_day=share == 1)

@@ -15,7 +15,7 @@ from typing import Any
 
 MASS_IN_MG = {"mg": Decimal(1), "g": Decimal(1000), "ug": Decimal("0.001")}
 MASS = MASS_IN_MG.keys()
-PIECES = frozenset({"tablet", "capsule", "patch", "suppository", "piece", "film", "sachet", "lozenge"})
+PIECES = frozenset({"tablet", "capsule", "patch", "suppository", "piece", "film", "sachet", "packet", "lozenge"})
 UNSTATED = "1"  # a bare count: one of what, only the product says
 
 WORDS = {
@@ -31,6 +31,9 @@ WORDS = {
     "capsulas",
     "patch": "patch patches pflaster parche parches",
     "suppository": "suppository suppositories supp zäpfchen suppositoire suppositoires supositorio supositorios",
+    "mmol": "mmol mmols millimole millimoles",
+    "meq": "meq meqs milliequivalent milliequivalents",
+    "packet": "packet packets",
     "sachet": "sachet sachets beutel sobre sobres",
     "lozenge": "lozenge lozenges",
     "film": "film films",
@@ -39,10 +42,12 @@ WORDS = {
     "piece": "piece pieces ea each stück stueck stuck stk st",
 }  # fmt: skip
 CODES = {
-    "mg": "mg", "g": "g", "ug": "ug", "mcg": "ug", "µg": "ug", "mL": "mL", "ml": "mL", "U": "U", "[IU]": "U",
+    "mg": "mg", "g": "g", "ug": "ug", "mcg": "ug", "µg": "ug", "mL": "mL", "ml": "mL", "meq": "meq", "mmol": "mmol",
+    "U": "U", "[IU]": "U",
     "[iU]": "U", "[drp]": "drop", "732936001": "tablet", "732937005": "capsule", "428673006": "tablet",
     "385055001": "tablet", "385049006": "capsule", "15054000": "tablet", "15012000": "capsule",
 }  # fmt: skip
+_UCUM = "http://unitsofmeasure.org"
 BY_WORD = {word: unit for unit, words in WORDS.items() for word in words.split()}
 _PIECE_ENDING = re.compile(r"(?!\w*(?:retard|depot))\w+?(tablet(te|ten|ts?)?|tabl|tbl|kapseln?|kaps)")
 
@@ -53,15 +58,18 @@ def unit_of(quantity: Mapping[str, Any]) -> str | None:
     The code is heard before the words (R4 Quantity); words alone are enough, a count (`1`) is of what the words say.
     """
     code, words = quantity.get("code"), quantity.get("unit")
-    return _unit(code if isinstance(code, str) else "", words if isinstance(words, str) else "")
+    ucum = quantity.get("system") == _UCUM
+    return _unit(code if isinstance(code, str) else "", words if isinstance(words, str) else "", ucum=ucum)
 
 
 @lru_cache(maxsize=4096)
-def _unit(code: str, words: str) -> str | None:
+def _unit(code: str, words: str, *, ucum: bool) -> str | None:
     named = of_words(words)
     if code in ("", "1"):
         return named or (UNSTATED if code == "1" and not words.strip() else None)
     coded = CODES.get(code) or of_words(code.strip("{}"))
+    if coded is None and ucum and not re.fullmatch(r"\{[^}]*\}", code):
+        return None  # such as kg beside the words "mg"
     if coded is None:
         # a code of another system says nothing by itself, a compound one such as mg/kg says that it is no amount
         return named if re.fullmatch(r"[\w.\-]+", code) and not _looks_like_ucum(code) else None

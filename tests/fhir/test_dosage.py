@@ -112,6 +112,113 @@ def test_as_needed_is_said():
     assert read.administrations is None
 
 
+@pytest.mark.parametrize("said", ["every 12 hours PRN", "two times a day if needed"])
+def test_as_needed_in_the_words_of_a_code_is_heard(said):
+    """A local timing code that says it, and nothing else does."""
+    read = read_dosage({**DOSE, "timing": {"code": {"text": said}}})
+    assert isinstance(read, DailyDose), read
+    assert read.as_needed
+    assert read.high == 10
+
+
+def test_a_ceiling_cuts_off_what_is_taken_as_needed():
+    """Every 4 hours as needed, at most 20 mg a day: 20 mg, not 30."""
+    ceiling = {"numerator": {**MG, "value": 20}, "denominator": {"value": 24, "code": "h"}}
+    dosage = {**timed(frequency=1, period=4, periodUnit="h"), "asNeededBoolean": True, "maxDosePerPeriod": ceiling}
+    read = read_dosage(dosage)
+    assert isinstance(read, DailyDose), read
+    assert read.low == read.high == 20
+
+
+@pytest.mark.parametrize("words", ["Do not take", "STOPPED", "on hold", "Discontinued 3 May", "nicht einnehmen"])
+def test_words_that_stop_it_contradict_a_structure(words):
+    read = read_dosage({**timed(**DAILY), "text": words})
+    assert isinstance(read, NotRead), read
+    assert read.code == "text-contradicts-structure"
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Do not take with alcohol", "Do not take more than 4 a day", "Hold if the white count is below 2",
+     "Do not stop taking it suddenly", "Do not take indigestion remedies at the same time of day"],
+)  # fmt: skip
+def test_advice_beside_a_structure_does_not_stop_it(words):
+    assert isinstance(read_dosage({**timed(**DAILY), "additionalInstruction": [{"text": words}]}), DailyDose)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["5 mcg twice daily", "5 g bid", "Diazepam 10 mg twice a day", "Mon Wed Fri", "Monday only", "20 mg", "at night",
+     "5 mg bid max 5 mg daily", "5 mg bid; 2.5 mg qhs", "one at night", "2.5-5 mg twice a day", "takes half",
+     "ran out", "takes 1 instead of 2", "1,000 mg daily", "1.000 mg täglich"],
+)  # fmt: skip
+def test_words_that_say_something_else_contradict_a_structure(words):
+    """Twice 5 mg a day, and words of another unit, dose, time, day, or of what is really taken."""
+    read = read_dosage({**timed(**DAILY), "text": words})
+    assert isinstance(read, NotRead), read
+    assert read.code == "text-contradicts-structure"
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["5000 mcg twice daily", "Diazepam 5 mg twice a day", "5 mg", "starting Monday", "1 tablet of 5 mg twice a day",
+     "morning and night", "Diazepam 5 mg tablet, 1 tablet twice a day", "total 10 mg/day"],
+)  # fmt: skip
+def test_words_that_say_the_same_agree(words):
+    read = read_dosage({**timed(**DAILY), "text": words})
+    assert isinstance(read, DailyDose), read
+    assert read.high == 10
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"patientInstruction": "20 mg daily"},
+        {"additionalInstruction": [{"text": "once a week"}]},
+        {"modifierExtension": [{"url": "urn:x", "valueBoolean": True}]},
+        {"maxDosePerAdministration": {**MG, "value": 2}},
+        {"maxDosePerPeriod": {"numerator": {**MG, "value": 35}, "denominator": {"value": 1, "code": "wk"}}},
+        {"maxDosePerPeriod": {"numerator": {"value": 5, "unit": "ug"}, "denominator": {"value": 1, "code": "d"}}},
+        {"doseQuantity": {**MG, "value": 10}},
+    ],
+)
+def test_another_element_may_contradict_it(more):
+    """What the patient is told, an instruction, a ceiling, a second dose, or something that may change it all."""
+    assert isinstance(read_dosage({**timed(**DAILY), **more}), NotRead)
+    if more.keys() <= {"patientInstruction"}:
+        assert isinstance(read_dosage({"text": "10 mg daily", **more}), NotRead)
+
+
+@pytest.mark.parametrize(
+    ("dosage", "daily", "unit"),
+    [
+        ({**DOSE, "text": "Take twice daily"}, 10, "mg"),
+        ({**DOSE, "text": "1 tablet (5 mg) twice daily"}, 10, "mg"),
+        ({"timing": {"repeat": DAILY}, "text": "Take 1 tablet by mouth"}, 2, "tablet"),
+    ],
+)
+def test_words_may_be_the_other_half(dosage, daily, unit):
+    """A dose in the structure and how often in words, or the other way round."""
+    read = read_dosage(dosage)
+    assert isinstance(read, DailyDose), read
+    assert (read.high, read.unit, read.basis) == (daily, unit, "text")
+
+
+@pytest.mark.parametrize(
+    ("said", "daily"), [("Every Mon, Wed, Fri", "2.142857"), ("Nightly", "5"), ("daily (Mon,Wed,Fri)", "2.142857")]
+)
+def test_the_words_of_a_code_are_read_as_directions(said, daily):
+    read = read_dosage({**DOSE, "timing": {"code": {"text": said}}})
+    assert isinstance(read, DailyDose), read
+    assert read.high.quantize(Decimal("0.000001")) == Decimal(daily).quantize(Decimal("0.000001"))
+
+
+def test_a_code_of_another_unit_is_not_overheard():
+    """UCUM kg beside the words "mg"."""
+    dose = {"doseQuantity": {**MG, "code": "kg"}}
+    assert isinstance(read_dosage({**timed(**DAILY), "doseAndRate": [dose]}), NotRead)
+
+
 def test_a_line_in_is_a_line_out():
     """The shape other programs rely on."""
     assert dosage_line({"id": "1", "dosage": timed(**DAILY)}) == {
@@ -163,6 +270,9 @@ def test_any_shape_has_an_answer(odd, name, value):
         (timed(frequency=2, period=1, periodUnits="d"), "10"),
         (timed(when="HS"), "5"),
         (timed(when=["ACM"], offset=30), "5"),
+        (timed(frequency=1, period=1, periodUnit="wk", when=["MORN"]), "0.714286"),
+        (timed(frequency=1, period=2, periodUnit="d", when=["HS"]), "2.5"),
+        (timed(frequency=1, period=2, periodUnit="wk", dayOfWeek=["mon"]), "0.357143"),
     ],
 )
 def test_a_timing_that_is_not_daily_has_a_mean(dosage, daily):

@@ -29,7 +29,7 @@ def test_directions_are_read_as_a_reader_would(case):
 
 @given(st.sampled_from(UNDERSTOOD), st.text("bcdfgjkvwz", min_size=4, max_size=9), st.data())
 def test_a_word_that_is_not_known_ends_it(case, word, data):
-    """Wherever it stands, it is left over and shown; only after "prn" or "for" may it be what the drug is for."""
+    """Wherever it stands, it is left over and shown; only after "prn", "for" or "si" may it be what the drug is for."""
     words = case["sig"].split()
     place = data.draw(st.integers(0, len(words)))
     directions = read_sig(" ".join([*words[:place], word, *words[place:]]))
@@ -39,7 +39,7 @@ def test_a_word_that_is_not_known_ends_it(case, word, data):
         assert word in directions.remainder
 
 
-FOR = {"for", "por", "prn", "needed", "bedarf", "tidprn", "cause", "drive", "stop"}
+FOR = {"for", "por", "prn", "needed", "bedarf", "tidprn", "cause", "drive", "stop", "q6hprn", "si", "bei", "not"}
 
 
 @given(st.text(max_size=40))
