@@ -20,7 +20,9 @@ def product(strength, *, halves: bool = False) -> Product:
     return Product(f"test {strength} MG Oral Tablet", mg(strength), "tablet", None, part, CITATION)
 
 
-def profile(*products: Product, ceilings=None, paces=None, minimum_days: int = 0, floor="0.01", bands=()) -> TaperProfile:
+def profile(
+    *products: Product, ceilings=None, paces=None, minimum_days: int = 0, floor="0.01", bands=()
+) -> TaperProfile:
     return TaperProfile(
         drug="testazepam",
         title="Testazepam",
