@@ -40,7 +40,7 @@ from careplan.errors import ClinicalDataError
 from careplan.tables import read_json, read_rows, read_toml
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import IssueCode
-from careplan.taper.products import deliverable_amounts, smallest_amount
+from careplan.taper.products import EVERY_PRODUCT, formulary, smallest_amount
 from careplan.taper.profile import (
     LIQUID,
     ClinicalDrug,
@@ -107,7 +107,7 @@ class Catalog:
         return tenfold / max(row.high_mg for row in rows), tenfold / min(row.low_mg for row in rows)
 
     def largest_daily(self, profile: TaperProfile) -> Decimal:
-        """The largest daily dose in mg that is planned for: that of the profile, or what equals the limit in diazepam.
+        """The largest daily dose in mg that is planned for: that of the profile, or the limit in diazepam.
 
         Raises ClinicalDataError when neither is known.
         """
@@ -197,12 +197,14 @@ def delivery_notes(catalog: Catalog) -> list[str]:
 
 
 def _delivery_note(profile: TaperProfile, largest: Decimal) -> str:
-    counted = [product for product in profile.products if not product.is_liquid]
+    counted = EVERY_PRODUCT.of(profile)
+    has_liquid = any(product.is_liquid for product in profile.products)
     smallest, piece = smallest_amount(counted), max(product.strength for product in counted)
     top, step = plain(largest // smallest * smallest), plain(smallest)
     note = f"{profile.drug}: every dose from {top} mg to zero, in steps of {step} mg, can be made up"
     if profile.switch and any(_cuts_above_ceiling(profile)):
-        return f"{note}; from {piece} they are above the ceiling, and only a change to {profile.switch.to} stays below."
+        ways = f"a liquid or a change to {profile.switch.to}" if has_liquid else f"a change to {profile.switch.to}"
+        return f"{note}; from {piece} they are above the ceiling, and only {ways} stays below."
     return f"{note}."
 
 
@@ -419,15 +421,14 @@ def _unlike_its_name(product: Product, profile: TaperProfile) -> Iterator[str]:
 
 def _not_made_up(profile: TaperProfile, catalog: Catalog) -> Iterator[str]:
     """Every dose in steps of the smallest one must have pieces, from the largest that is planned down to zero."""
-    counted = [product for product in profile.products if not product.is_liquid]
-    if not counted:
+    if not EVERY_PRODUCT.of(profile):
         yield "it has no tablet or capsule; a liquid alone is not planned with."
         return
-    smallest, largest = smallest_amount(counted), catalog.largest_daily(profile)
-    made = deliverable_amounts(counted, up_to=largest)
-    for times in range(int(largest / smallest) + 1):
-        if times * smallest not in made:
-            yield f"no pieces make up {plain(times * smallest)} mg, though the smallest dose is {plain(smallest)} mg."
+    amounts = formulary(profile, EVERY_PRODUCT, ())
+    for amount in range(0, amounts.count_down(catalog.largest_daily(profile)) + 1, amounts.smallest):
+        if amounts.cost(amount) is None:
+            smallest = amounts.dose(amounts.smallest)
+            yield f"no pieces make up {amounts.dose(amount)}, though the smallest dose is {smallest}."
 
 
 def _too_coarse(profile: TaperProfile) -> Iterator[str]:
@@ -441,17 +442,18 @@ def _too_coarse(profile: TaperProfile) -> Iterator[str]:
 
 
 def _cuts_above_ceiling(profile: TaperProfile) -> Iterator[str]:
-    counted = [product for product in profile.products if not product.is_liquid]
-    if not counted:
+    products = EVERY_PRODUCT.of(profile)
+    if not products:
         return
-    largest = max(product.strength for product in counted)
-    below, _ = sorted(deliverable_amounts(counted, up_to=largest.value))[-2:]
-    cut = largest.value - below
+    largest = max(product.strength for product in products)
+    amounts = formulary(profile, EVERY_PRODUCT, ())
+    whole = amounts.count(largest.value)
+    cut = amounts.dose(next(less for less in range(1, whole + 1) if amounts.cost(whole - less) is not None))
     for ceiling in profile.ceilings:
         if ceiling.up_to is None or largest <= ceiling.up_to:
             allowed = ceiling.dose.value if ceiling.dose else largest.value * (ceiling.percent or 0) / 100
-            if cut > allowed:
-                yield f"from {largest} the tablets allow no cut smaller than {plain(cut)} mg, above its ceiling."
+            if cut.value > allowed:
+                yield f"from {largest} the tablets allow no cut smaller than {cut}, above its ceiling."
 
 
 def _bad_bands(profile: TaperProfile) -> Iterator[str]:

@@ -50,9 +50,12 @@ def test_what_nobody_reviewed_is_said(catalog):
 
 def test_a_remembered_number_is_said(copy):
     """A number of confidence C is listed with where it stands."""
-    replace(copy, "drugs/baclofen/profile.toml", 'confidence = "B"', 'confidence = "C"')
+    replace(
+        copy, "drugs/baclofen/profile.toml", 'section = "withdraw over', 'confidence = "C"\nsection = "withdraw over'
+    )
+    replace(copy, "drugs/baclofen/profile.toml", 'the upper end is used"\nconfidence = "B"', 'the upper end is used"')
     notes = review_notes(load_catalog(copy))
-    assert "drugs/baclofen/profile.toml: products[3]: a number is remembered only (confidence C)." in notes
+    assert "drugs/baclofen/profile.toml: minimum: a number is remembered only (confidence C)." in notes
 
 
 def test_one_folder_is_read_once(copy):
@@ -190,7 +193,8 @@ def test_the_check_says_which_doses_can_be_made_up(catalog):
         "flurazepam: every dose from 60 mg to zero, in steps of 15 mg, can be made up; from 30 mg they are above the "
         "ceiling, and only a change to diazepam stays below."
     )
-    changed = {drug for drug, note in notes.items() if "only a change to diazepam" in note}
+    assert notes["nitrazepam"].endswith("and only a liquid or a change to diazepam stays below.")
+    changed = {drug for drug, note in notes.items() if "a change to diazepam" in note}
     assert changed == {"estazolam", "flurazepam", "loprazolam", "lormetazepam", "nitrazepam", "quazepam", "triazolam"}
 
 

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from datetime import date, timedelta
 from html import escape
 
+from careplan.taper.cuts import Portion
 from careplan.taper.dose import plain
 from careplan.taper.issue import DetectedIssue
 from careplan.taper.products import Pieces
 from careplan.taper.profile import Support
-from careplan.taper.schedule import Portion, TaperSchedule, TaperStep
+from careplan.taper.schedule import TaperSchedule, TaperStep
 
 WORDS_FOR_WHEN = {
     "WAKE": "on waking",

@@ -17,12 +17,13 @@ from urllib.parse import quote
 from uuid import UUID, uuid5
 
 from careplan.fhir.wording import check_days, dosage_text, narrative, notes, summary, title
+from careplan.taper.cuts import Portion
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import DetectedIssue
 from careplan.taper.products import Pieces
 from careplan.taper.profile import Coding, Product, Support
 from careplan.taper.regimen import SourceVersion
-from careplan.taper.schedule import Portion, TaperSchedule, TaperStep
+from careplan.taper.schedule import TaperSchedule, TaperStep
 
 Resource = dict[str, Any]
 

@@ -85,6 +85,10 @@ class IssueCode(StrEnum):
     DOSES_PER_DAY_REDUCED = "doses-per-day-reduced"
     PACE_NOT_ALLOWED = "pace-not-allowed"
     PACE_CHOSEN = "pace-chosen"
+    STRATEGY_NOT_AVAILABLE = "strategy-not-available"
+    ADJUSTMENT_INVALID = "adjustment-invalid"
+    EQUIVALENCE_NOT_CONFIRMED = "equivalence-not-confirmed"
+    SWITCH_NOT_ADVISED = "switch-not-advised"
 
 
 @dataclass(frozen=True)

@@ -1,48 +1,69 @@
-"""The taper itself: one small, exact cut after another, until nothing is left.
+"""The taper itself: one small, exact cut after another, each with its dates, until the target is reached.
 
-Each step cuts at most the pace's percentage of the dose taken just before it. Where tablets do not allow so small a
-cut, the smallest cut they do allow is taken, and the step says so; where even that is more than the ceiling of the
-guideline, it is taken only if it is the smallest piece there is, after the longest hold of the profile.
+`cuts` says how large each cut is; here they get their days. A dose is held for the interval of the pace, or for the
+longest one of the profile before a cut above the ceiling, and longer where somebody asks for a pause.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
-from itertools import accumulate, pairwise
 from typing import Literal
 
 from careplan.errors import Refused
+from careplan.taper.cuts import PERCENT_OF_CURRENT, Cut, CutRule, Descent, Portion, Strategy, descent
 from careplan.taper.dose import Dose, plain
+from careplan.taper.intakes import Intakes
 from careplan.taper.issue import DetectedIssue, IssueCode
-from careplan.taper.products import Amounts, Pieces, deliverable_amounts, smallest_amount
-from careplan.taper.profile import Ceiling, Citation, Pace, TaperProfile
-from careplan.taper.regimen import Administration, Regimen
+from careplan.taper.products import EVERY_PRODUCT, Formulary, ProductChoice, formulary
+from careplan.taper.profile import Citation, Pace, TaperProfile
+from careplan.taper.regimen import Regimen
 
-CutRule = Literal["percent-of-current", "smallest-deliverable-cut", "above-ceiling"]
-
-# R4 event-timing codes for intakes that were only counted ("twice a day"), once their doses differ and need names.
-TIMES_OF_DAY = {2: ("MORN", "HS"), 3: ("MORN", "AFT", "HS"), 4: ("MORN", "NOON", "EVE", "HS")}
+StepRule = CutRule | Literal["pause", "restart", "switch"]
+StepKind = Literal["reduce", "hold", "restart", "switch"]
+NOTHING = Dose(Decimal(0))
+ONE_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Portion:
-    """One intake of a step: *dose*, made up exactly of *pieces*."""
+class Pause:
+    """The dose taken on the day *on* is held *weeks* longer."""
 
-    dose: Dose
-    pieces: tuple[Pieces, ...]
-    when: str | None = None
-    time: str | None = None
+    on: date
+    weeks: int
+
+
+@dataclass(frozen=True)
+class PaceChange:
+    """From the first cut on or after the day *on*, the taper goes at the pace called *pace*."""
+
+    on: date
+    pace: str
+
+
+@dataclass(frozen=True)
+class Restart:
+    """On the day *on* the patient takes *daily* again, and the taper goes on from there.
+
+    It is never more than the dose that the taper began with.
+    """
+
+    on: date
+    daily: Dose
+
+
+Adjustment = Pause | PaceChange | Restart
 
 
 @dataclass(frozen=True)
 class TaperStep:
     """*daily* is taken from *start* to *end*, both included. *cut* is what the step takes off the day before it.
 
-    *rule* is what set the size of the cut, *citation* its source; *notes* are sentences for the reader.
+    *rule* is what set the size of the cut, *citation* its source, *ceiling* the largest cut allowed there; *notes* are
+    sentences for the reader. While one drug takes the place of another (kind `switch`), *daily* is that of the new
+    one, and *replacing* what is left of the old one.
     """
 
     number: int
@@ -52,10 +73,12 @@ class TaperStep:
     daily: Dose
     cut: Dose
     cut_percent: Decimal
-    rule: CutRule
+    ceiling: Dose
+    rule: StepRule
     citation: Citation
     notes: tuple[str, ...] = ()
-    kind: Literal["reduce"] = "reduce"
+    kind: StepKind = "reduce"
+    replacing: Dose | None = None
 
     @property
     def days(self) -> int:
@@ -64,13 +87,15 @@ class TaperStep:
 
 @dataclass(frozen=True)
 class TaperSchedule:
-    """Steps without gap or overlap. *stops_on* is the first day without the drug."""
+    """Steps without gap or overlap, from the dose of *regimen* down to *target*. *stops_on* is the first day after."""
 
     profile: TaperProfile
     regimen: Regimen
     pace: Pace
     steps: tuple[TaperStep, ...]
     issues: tuple[DetectedIssue, ...]
+    target: Dose = NOTHING
+    strategy: Strategy = PERCENT_OF_CURRENT
 
     @property
     def starts_on(self) -> date:
@@ -85,202 +110,224 @@ class TaperSchedule:
         return (self.stops_on - self.starts_on).days
 
 
-def make_schedule(regimen: Regimen, profile: TaperProfile, *, pace: Pace, start: date) -> TaperSchedule:
-    """Plan the taper of *regimen* to zero, its first cut on *start*.
+def make_schedule(
+    regimen: Regimen,
+    profile: TaperProfile,
+    *,
+    pace: Pace,
+    start: date,
+    strategy: Strategy = PERCENT_OF_CURRENT,
+    choice: ProductChoice = EVERY_PRODUCT,
+    target: Dose = NOTHING,
+    adjustments: Sequence[Adjustment] = (),
+) -> TaperSchedule:
+    """Plan the taper of *regimen* to *target*, its first cut on *start*.
 
-    Raises Refused (NOT_EXPRESSIBLE) when the products of *profile* allow no step between the dose and nothing, or
-    only one that would break a ceiling far from the end.
+    Raises Refused: NOT_EXPRESSIBLE when the products chosen allow no step between the dose and the target, or only one
+    that would break a ceiling far from the end; PACE_NOT_ALLOWED when the first cut asked for is larger than the pace
+    allows; ADJUSTMENT_INVALID when an adjustment does not fit the taper.
     """
-    cuts = tuple(_cuts(regimen, profile, pace))
-    if len(cuts) == 1:
+    walk = _Walk(regimen, profile, pace, strategy, choice, target, adjustments)
+    steps = walk.steps(start)
+    if not steps:
         raise Refused([_no_step_before_zero(regimen, profile)])
-    steps = _dated(cuts[:-1], _intervals(cuts, profile, pace), start)
-    return TaperSchedule(profile, regimen, pace, steps, tuple(_issues(steps, profile)))
+    short = profile.minimum_days - (steps[-1].end - start).days - 1
+    if short > 0 and not target:
+        steps = walk.steps(start, longer=-(-short // len(steps)))
+    issues = tuple(_issues(steps, profile, walk.smallest))
+    return TaperSchedule(profile, regimen, pace, steps, issues, target, strategy)
 
 
-@dataclass(frozen=True)
-class _Cut:
-    """From one day's intakes to the next, before it has a date. The last one leaves nothing."""
+class _Walk:
+    """One taper while it is planned: what is asked for, counted in grains."""
 
-    portions: tuple[Portion, ...]
-    daily: Dose
-    cut: Dose
-    rule: CutRule
-    citation: Citation
-    notes: tuple[str, ...]
+    def __init__(
+        self,
+        regimen: Regimen,
+        profile: TaperProfile,
+        pace: Pace,
+        strategy: Strategy,
+        choice: ProductChoice,
+        target: Dose,
+        adjustments: Sequence[Adjustment],
+    ) -> None:
+        self.regimen, self.profile, self.pace, self.strategy, self.target = regimen, profile, pace, strategy, target
+        self.adjustments = sorted(adjustments, key=lambda each: each.on)
+        self.pauses = [each for each in self.adjustments if isinstance(each, Pause)]
+        self.changes = [each for each in self.adjustments if isinstance(each, PaceChange)]
+        self.amounts = self._formulary(choice)
+        self._ways: dict[str, Descent] = {}
+        self.begin: Intakes = tuple(self.amounts.count(each.dose.value) for each in regimen.administrations)
+        self.goal = self.amounts.count(target.value)
+        self._check_target()
+        self._check_strategy()
 
     @property
-    def percent(self) -> Decimal:
-        """Of the dose before, to a tenth of a percent."""
-        return Decimal(plain((100 * self.cut.value / (self.daily + self.cut).value).quantize(Decimal("0.1"))))
+    def smallest(self) -> Dose:
+        """The smallest cut that can be made up, in mg."""
+        return self.amounts.dose(self._way(date.min).smallest)
 
+    def steps(self, start: date, *, longer: int = 0) -> tuple[TaperStep, ...]:
+        """All steps from *start*, each held *longer* days than the pace asks for."""
+        restarts = [each for each in self.adjustments if isinstance(each, Restart)]
+        ends = [*(each.on for each in restarts), date.max]
+        steps: list[TaperStep] = []
+        self._down(steps, start, self.begin, until=ends[0], longer=longer)
+        for restart, until in zip(restarts, ends[1:], strict=True):
+            self._check_within(restart, steps, start)
+            day, taken = self._start_again(steps, restart, until=until, longer=longer)
+            self._down(steps, day, taken, until=until, longer=longer)
+        for each in self.adjustments:
+            self._check_within(each, steps, start)
+        return tuple(steps)
 
-def _cuts(regimen: Regimen, profile: TaperProfile, pace: Pace) -> Iterator[_Cut]:
-    largest = max(administration.dose.value for administration in regimen.administrations)
-    amounts = deliverable_amounts(profile.products, up_to=largest)
-    smallest = smallest_amount(profile.products)
-    current = regimen.administrations
-    while sum(administration.dose.value for administration in current):
-        taken, rule, citation = _next(current, amounts, smallest, profile, pace)
-        yield _make_cut(current, taken, amounts, rule, citation, pace)
-        current = tuple(
-            Administration(Dose(amount), administration.when, administration.time)
-            for administration, amount in zip(current, taken, strict=True)
+    def _down(self, steps: list[TaperStep], day: date, taken: Intakes, *, until: date, longer: int) -> None:
+        """Add the steps below *taken*, the first of them on *day*, before the day *until*."""
+        while sum(taken) != self.goal and day < until:
+            cut = self._way(day).after(taken)
+            taken = cut.taken
+            if not sum(taken):
+                steps[-1:] = [_before_nothing(step, cut) for step in steps[-1:]]
+                return
+            last = day + timedelta(days=self._interval(taken, day) + longer - 1)
+            step = TaperStep(
+                len(steps) + 1,
+                day,
+                min(last, until - ONE_DAY),
+                cut.portions,
+                cut.daily,
+                cut.cut,
+                cut.percent,
+                cut.ceiling,
+                cut.rule,
+                cut.citation,
+                cut.notes,
+            )
+            steps.append(step)
+            day = last + ONE_DAY
+            for pause in self.pauses:
+                if step.start <= pause.on <= step.end and day < until:
+                    last = day + timedelta(weeks=pause.weeks) - ONE_DAY
+                    steps.append(_paused(step, pause, len(steps) + 1, day, min(last, until - ONE_DAY)))
+                    day = last + ONE_DAY
+
+    def _start_again(
+        self, steps: list[TaperStep], restart: Restart, *, until: date, longer: int
+    ) -> tuple[date, Intakes]:
+        """Add the dose to go back to; the day after it, and its intakes."""
+        way, total = self._way(restart.on), self.amounts.count(restart.daily.value)
+        taken = way.spread(self.begin, total) if self.goal < total <= sum(self.begin) else None
+        if taken is None:
+            raise Refused([_bad_adjustment(restart, "its dose is above the first, at the target, or in no pieces")])
+        last = restart.on + timedelta(days=self._interval(taken, restart.on) + longer - 1)
+        steps.append(
+            TaperStep(
+                len(steps) + 1,
+                restart.on,
+                min(last, until - ONE_DAY),
+                way.portions(taken),
+                restart.daily,
+                NOTHING,
+                Decimal(0),
+                NOTHING,
+                "restart",
+                self.pace.citation,
+                (f"Starts again from {restart.daily} a day, as asked for {restart.on}.",),
+                "restart",
+            )
         )
+        return last + ONE_DAY, taken
+
+    def _interval(self, taken: Intakes, day: date) -> int:
+        """How many days a dose that begins on *day* is held: the longest interval before a cut above the ceiling."""
+        if sum(taken) != self.goal and self._way(day).after(taken).rule == "above-ceiling":
+            return self.profile.slowest.interval_days
+        return self._pace(day).interval_days
+
+    def _pace(self, day: date) -> Pace:
+        names = [change.pace for change in self.changes if change.on <= day]
+        return self.profile.pace(names[-1]) if names else self.pace
+
+    def _way(self, day: date) -> Descent:
+        """The way down at the pace of *day*."""
+        pace = self._pace(day)
+        if pace.name not in self._ways:
+            self._ways[pace.name] = descent(
+                self.profile,
+                self.regimen.administrations,
+                pace=pace,
+                strategy=self.strategy,
+                amounts=self.amounts,
+                target=self.target.value,
+            )
+        return self._ways[pace.name]
+
+    def _formulary(self, choice: ProductChoice) -> Formulary:
+        doses = [each.dose.value for each in self.regimen.administrations] + [self.target.value]
+        doses += [each.daily.value for each in self.adjustments if isinstance(each, Restart)]
+        try:
+            return formulary(self.profile, choice, doses)
+        except ValueError as error:
+            raise Refused([_no_product(self.profile)]) from error
+
+    def _check_target(self) -> None:
+        if not self.goal:
+            return
+        way = self._way(date.min)
+        if self.goal >= sum(self.begin) or way.spread(self.begin, self.goal) is None:
+            raise Refused([_bad_target(self.regimen, self.profile, self.target)])
+
+    def _check_strategy(self) -> None:
+        """The first cut that is asked for must be within the pace; later ones grow in percent, and say so."""
+        name = self.strategy.name
+        if name.startswith("cks") and not self.profile.bands:
+            raise Refused([_no_bands(self.profile, name)])
+        first = self._way(date.min).after(self.begin)
+        if first.rule == name and first.percent > self.pace.cut_percent:
+            raise Refused([_opening_too_large(self.regimen, self.pace, first)])
+
+    def _check_within(self, adjustment: Adjustment, steps: Sequence[TaperStep], start: date) -> None:
+        last = steps[-1].end if steps else start
+        if not start <= adjustment.on <= (last + ONE_DAY if isinstance(adjustment, Restart) else last):
+            raise Refused([_bad_adjustment(adjustment, f"the taper runs from {start} to {last}")])
 
 
-def _next(
-    current: Sequence[Administration], amounts: Amounts, smallest: Decimal, profile: TaperProfile, pace: Pace
-) -> tuple[tuple[Decimal, ...], CutRule, Citation]:
-    """The intakes after the next cut, and the rule that chose it."""
-    before = tuple(administration.dose.value for administration in current)
-    daily = sum(before, Decimal(0))
-    wanted = daily * pace.cut_percent / 100
-    limit, ceiling = _limit(daily, profile.ceilings)
-    within = _choices(before, amounts, largest_cut=min(wanted, limit))
-    if within:
-        return within[max(within)], "percent-of-current", pace.citation
-    choices = _choices(before, amounts, largest_cut=max(limit, smallest))
-    if not choices:
-        raise Refused([_not_expressible(daily, profile)])
-    cut = min(choices)
-    if cut <= limit:
-        return choices[cut], "smallest-deliverable-cut", pace.citation
-    if cut > smallest:
-        raise Refused([_not_expressible(daily, profile)])
-    return choices[cut], "above-ceiling", ceiling.citation
+def _before_nothing(step: TaperStep, last: Cut) -> TaperStep:
+    """The last step, with what there is to say of the cut from it to nothing."""
+    if last.rule != "above-ceiling":
+        return step
+    note = f"Then nothing: the last {step.daily} end at once, above the ceiling, because no smaller cut can be made up."
+    return replace(step, notes=(*step.notes, note))
 
 
-def _limit(daily: Decimal, ceilings: Sequence[Ceiling]) -> tuple[Decimal, Ceiling]:
-    """The largest cut that every ceiling in force at *daily* allows, in mg, and the ceiling that sets it."""
-    in_force = [ceiling for ceiling in ceilings if ceiling.up_to is None or daily <= ceiling.up_to.value]
-    return min(((_allowed(daily, ceiling), ceiling) for ceiling in in_force), key=lambda pair: pair[0])
-
-
-def _allowed(daily: Decimal, ceiling: Ceiling) -> Decimal:
-    if ceiling.dose is not None:
-        return ceiling.dose.value
-    if ceiling.percent is None:
-        raise ValueError("a ceiling needs a percent or a dose")
-    return daily * ceiling.percent / 100
-
-
-def _choices(
-    before: tuple[Decimal, ...], amounts: Amounts, *, largest_cut: Decimal
-) -> dict[Decimal, tuple[Decimal, ...]]:
-    """For each possible size of the next cut, the best way to spread it over the intakes; no intake ever rises."""
-    best: dict[Decimal, tuple[tuple[int, Decimal, int, tuple[Decimal, ...]], tuple[Decimal, ...]]] = {}
-    daily = sum(before, Decimal(0))
-    for taken in _lower(before, list(amounts), largest_cut):
-        cut, preference = daily - sum(taken, Decimal(0)), _preference(taken, amounts)
-        if cut and (cut not in best or preference < best[cut][0]):
-            best[cut] = (preference, taken)
-    return {cut: taken for cut, (_, taken) in best.items()}
-
-
-def _preference(taken: tuple[Decimal, ...], amounts: Amounts) -> tuple[int, Decimal, int, tuple[Decimal, ...]]:
-    """Keep every intake, then even doses, then few pieces, then the smaller doses early and the night last."""
-    pieces = sum(len(amounts[amount]) for amount in taken)
-    return taken.count(Decimal(0)), max(taken) - min(taken), pieces, taken
-
-
-def _lower(
-    before: tuple[Decimal, ...], amounts: Sequence[Decimal], largest_cut: Decimal
-) -> Iterator[tuple[Decimal, ...]]:
-    """All ways to take at most *largest_cut* off *before* in deliverable *amounts*, which ascend."""
-    if not before:
-        yield ()
-        return
-    first = bisect_left(amounts, before[0] - largest_cut)
-    for amount in amounts[first : bisect_right(amounts, before[0])]:
-        for rest in _lower(before[1:], amounts, largest_cut - (before[0] - amount)):
-            yield (amount, *rest)
-
-
-def _make_cut(
-    current: Sequence[Administration],
-    taken: tuple[Decimal, ...],
-    amounts: Amounts,
-    rule: CutRule,
-    citation: Citation,
-    pace: Pace,
-) -> _Cut:
-    before = sum((administration.dose.value for administration in current), Decimal(0))
-    daily = sum(taken, Decimal(0))
-    notes = list(_notes(rule, before - daily, before, pace))
-    if daily and taken.count(Decimal(0)) > sum(1 for administration in current if not administration.dose):
-        notes.append("One intake of the day ends here: less than the smallest piece would be left for it.")
-    return _Cut(_portions(current, taken, amounts), Dose(daily), Dose(before - daily), rule, citation, tuple(notes))
-
-
-def _portions(current: Sequence[Administration], taken: tuple[Decimal, ...], amounts: Amounts) -> tuple[Portion, ...]:
-    """The intakes above zero. Counted intakes get a time of day as soon as their doses differ."""
-    named = all(administration.when or administration.time for administration in current)
-    times: Sequence[str | None] = [administration.when for administration in current]
-    if not named and len(set(taken)) > 1:
-        times = TIMES_OF_DAY.get(len(current), times)
-    return tuple(
-        Portion(Dose(amount), amounts[amount], when, administration.time)
-        for administration, amount, when in zip(current, taken, times, strict=True)
-        if amount
+def _paused(step: TaperStep, pause: Pause, number: int, first: date, last: date) -> TaperStep:
+    """The dose of *step* once more, and nothing cut."""
+    return replace(
+        step,
+        number=number,
+        start=first,
+        end=last,
+        cut=NOTHING,
+        cut_percent=Decimal(0),
+        rule="pause",
+        kind="hold",
+        notes=(f"Held {_weeks(pause.weeks)} longer, as asked for {pause.on}.",),
     )
 
 
-def _notes(rule: CutRule, cut: Decimal, before: Decimal, pace: Pace) -> Iterator[str]:
-    if rule == "smallest-deliverable-cut":
-        yield (
-            f"{plain(cut)} mg is the smallest cut the tablets allow; "
-            f"{plain(pace.cut_percent)} % would be {plain((before * pace.cut_percent / 100).normalize())} mg."
-        )
-    if rule == "above-ceiling":
-        share = plain((100 * cut / before).quantize(Decimal("0.1")))
-        yield (
-            f"This cut of {share} % is more than the ceiling, because no smaller one can be made from tablets: "
-            "the dose before it is held for the longest interval. Weigh it before signing."
-        )
+def _weeks(weeks: int) -> str:
+    return f"{weeks} week" if weeks == 1 else f"{weeks} weeks"
 
 
-def _intervals(cuts: Sequence[_Cut], profile: TaperProfile, pace: Pace) -> list[int]:
-    """How many days each step lasts: the pace's interval, or the longest one before a cut above the ceiling.
-
-    A step is lengthened where the whole taper would else be shorter than the profile's minimum.
-    """
-    days = [
-        profile.slowest.interval_days if following.rule == "above-ceiling" else pace.interval_days
-        for following in cuts[1:]
-    ]
-    missing = profile.minimum_days - sum(days)
-    return days if missing <= 0 else [interval + -(-missing // len(days)) for interval in days]
-
-
-def _dated(cuts: Sequence[_Cut], days: Sequence[int], start: date) -> tuple[TaperStep, ...]:
-    starts = [start + timedelta(days=elapsed) for elapsed in accumulate(days, initial=0)]
-    return tuple(
-        TaperStep(
-            number,
-            first,
-            after - timedelta(days=1),
-            cut.portions,
-            cut.daily,
-            cut.cut,
-            cut.percent,
-            cut.rule,
-            cut.citation,
-            cut.notes,
-        )
-        for number, (cut, (first, after)) in enumerate(zip(cuts, pairwise(starts), strict=True), start=1)
-    )
-
-
-def _issues(steps: Sequence[TaperStep], profile: TaperProfile) -> Iterator[DetectedIssue]:
+def _issues(steps: Sequence[TaperStep], profile: TaperProfile, smallest: Dose) -> Iterator[DetectedIssue]:
     above = [step for step in steps if step.rule == "above-ceiling"]
     for step in above[:1]:
         numbers = ", ".join(str(each.number) for each in above)
         yield DetectedIssue(
             IssueCode.CUT_ABOVE_CAP,
             "warning",
-            f"Step {numbers} of the {profile.drug} taper cuts more than the ceiling allows, because the smallest piece "
-            f"is {smallest_amount(profile.products)} mg.",
+            f"Step {numbers} of the {profile.drug} taper cuts more than the ceiling allows, because the smallest cut "
+            f"that can be made up is {smallest}.",
             seen=f"{step.cut} off {step.daily + step.cut} at step {step.number}",
             settle="Weigh a liquid or another product for the last steps, or accept the cut after the longer hold.",
             source=step.citation.key,
@@ -297,22 +344,67 @@ def _issues(steps: Sequence[TaperStep], profile: TaperProfile) -> Iterator[Detec
         )
 
 
-def _not_expressible(daily: Decimal, profile: TaperProfile) -> DetectedIssue:
-    return DetectedIssue(
-        IssueCode.NOT_EXPRESSIBLE,
-        "error",
-        f"From {plain(daily)} mg of {profile.drug} a day no next step can be made up that stays under the ceiling.",
-        seen=", ".join(product.name for product in profile.products),
-        settle="Confirm a daily dose in whole tablets (or allowed halves), divided as it is taken.",
+def _no_product(profile: TaperProfile) -> DetectedIssue:
+    return _not_expressible(
+        profile,
+        f"No product of {profile.drug} is left to make a dose of.",
+        "Leave out fewer strengths, or ask for no liquid.",
     )
 
 
 def _no_step_before_zero(regimen: Regimen, profile: TaperProfile) -> DetectedIssue:
+    return _not_expressible(
+        profile,
+        f"{regimen.daily} of {profile.drug} a day is the smallest dose the products allow: there is no step between it "
+        "and nothing, and stopping outright is not a taper.",
+        "Plan the end by hand, for example with a liquid.",
+    )
+
+
+def _bad_target(regimen: Regimen, profile: TaperProfile, target: Dose) -> DetectedIssue:
+    return _not_expressible(
+        profile,
+        f"{target} a day is no target for {regimen.daily} of {profile.drug}: less is needed, in pieces that exist.",
+        "Choose another target, or none.",
+    )
+
+
+def _not_expressible(profile: TaperProfile, text: str, settle: str) -> DetectedIssue:
+    seen = ", ".join(product.name for product in profile.products)
+    return DetectedIssue(IssueCode.NOT_EXPRESSIBLE, "error", text, seen=seen, settle=settle)
+
+
+def _no_bands(profile: TaperProfile, strategy: str) -> DetectedIssue:
     return DetectedIssue(
-        IssueCode.NOT_EXPRESSIBLE,
+        IssueCode.STRATEGY_NOT_AVAILABLE,
         "error",
-        f"{regimen.daily} of {profile.drug} a day is the smallest dose the tablets allow: "
-        "there is no step between it and nothing, and stopping outright is not a taper.",
-        seen=", ".join(product.name for product in profile.products),
-        settle="Plan the end by hand, for example with a liquid.",
+        f"The profile of {profile.drug} has no bands, which {strategy} needs.",
+        expression="strategy",
+        seen=strategy,
+        settle="Choose another strategy, or ask for a switch to a drug that has them.",
+    )
+
+
+def _opening_too_large(regimen: Regimen, pace: Pace, first: Cut) -> DetectedIssue:
+    return DetectedIssue(
+        IssueCode.PACE_NOT_ALLOWED,
+        "error",
+        f"The first cut asked for is {first.cut} of {regimen.daily}, {plain(first.percent)} %; the pace {pace.name} "
+        f"allows {plain(pace.cut_percent)} %.",
+        expression="strategy",
+        seen=str(first.cut),
+        settle=f"Ask for at most {plain(pace.cut_percent)} % of the dose, or for percent-of-current.",
+        source=pace.citation.key,
+    )
+
+
+def _bad_adjustment(adjustment: Adjustment, why: str) -> DetectedIssue:
+    name = {Pause: "pause", PaceChange: "change of pace", Restart: "restart"}[type(adjustment)]
+    return DetectedIssue(
+        IssueCode.ADJUSTMENT_INVALID,
+        "error",
+        f"The {name} on {adjustment.on} does not fit the taper: {why}.",
+        expression="adjustment",
+        seen=str(adjustment.on),
+        settle="Choose a day of the taper, and a dose between the first one and the target.",
     )

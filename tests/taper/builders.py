@@ -20,8 +20,12 @@ def product(strength, *, halves: bool = False) -> Product:
     return Product(f"test {strength} MG Oral Tablet", mg(strength), "tablet", None, part, CITATION)
 
 
+def liquid(strength, *, part) -> Product:
+    return Product(f"test {strength} MG/ML Oral Solution", mg(strength), "oral liquid", None, Decimal(part), CITATION)
+
+
 def profile(
-    *products: Product, ceilings=None, paces=None, minimum_days: int = 0, floor="0.01", bands=()
+    *products: Product, ceilings=None, paces=None, minimum_days: int = 0, floor="0.01", bands=(), largest="HS"
 ) -> TaperProfile:
     return TaperProfile(
         drug="testazepam",
@@ -54,7 +58,7 @@ def profile(
         cut_floor_citation=CITATION,
         bands=bands,
         switch=None,
-        largest_intake="HS",
+        largest_intake=largest,
         largest_intake_citation=CITATION,
         supply_days=28,
         short_supply_days=7,

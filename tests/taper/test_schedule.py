@@ -47,7 +47,7 @@ def test_a_cut_smaller_than_the_tablets_allow_is_said():
     """From 9 mg, 10 % would be 0.9 mg; half a 2 mg tablet is the least, and the step says so."""
     step = next(step for step in schedule_of(10, 10).steps if step.daily == mg(8))
     assert step.rule == "smallest-deliverable-cut"
-    assert step.notes == ("1 mg is the smallest cut the tablets allow; 10 % would be 0.9 mg.",)
+    assert step.notes == ("1 mg is the smallest cut that can be made up; 10 % would be 0.9 mg.",)
 
 
 def test_a_cut_above_the_ceiling_follows_the_longest_hold():

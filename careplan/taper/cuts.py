@@ -1,0 +1,268 @@
+"""How large the next cut is: what the strategy asks for, within the ceilings, in pieces that exist.
+
+A percentage of the current dose never ends, so no cut is smaller than the profile's floor. Where the products allow
+no cut as small as the strategy asks for, the smallest they allow is taken and the cut says so; where even that is above
+a ceiling, it is taken only if it is the smallest cut there is. Everything else is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from functools import lru_cache
+from itertools import count
+from math import ceil, gcd
+from typing import Literal, get_args
+
+from careplan.errors import Refused
+from careplan.taper.dose import Dose, plain
+from careplan.taper.intakes import TIMES_OF_DAY, Intakes, spread
+from careplan.taper.issue import DetectedIssue, IssueCode
+from careplan.taper.products import Formulary, Pieces, exact_decimal
+from careplan.taper.profile import Ceiling, Citation, Pace, TaperProfile
+from careplan.taper.regimen import Administration
+
+StrategyName = Literal["percent-of-current", "fixed-amount", "cks-slow", "cks-fast"]
+CutRule = Literal[
+    "percent-of-current",
+    "fixed-amount",
+    "cks-slow",
+    "cks-fast",
+    "cut-floor",
+    "ceiling",
+    "smallest-deliverable-cut",
+    "above-ceiling",
+    "to-target",
+]
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How cuts are sized: a percentage of the current dose, the same *amount* each time, or the bands of CKS."""
+
+    name: StrategyName = "percent-of-current"
+    amount: Dose | None = None
+
+    def __post_init__(self) -> None:
+        if (self.name == "fixed-amount") != bool(self.amount):
+            raise ValueError("the strategy fixed-amount, and no other, takes an amount above zero")
+
+
+Times = tuple[tuple[str | None, str | None], ...]
+
+STRATEGIES: tuple[StrategyName, ...] = get_args(StrategyName)
+PERCENT_OF_CURRENT = Strategy()
+
+
+@dataclass(frozen=True)
+class Portion:
+    """One intake of a step: *dose* of *drug*, made up exactly of *pieces*."""
+
+    dose: Dose
+    pieces: tuple[Pieces, ...]
+    when: str | None = None
+    time: str | None = None
+    drug: str = ""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """From one day's intakes to the next, before it has a date. *ceiling* is the largest cut allowed at that dose.
+
+    *percent* is that of the dose before, to a tenth.
+    """
+
+    taken: Intakes
+    portions: tuple[Portion, ...]
+    daily: Dose
+    cut: Dose
+    percent: Decimal
+    ceiling: Dose
+    rule: CutRule
+    citation: Citation
+    notes: tuple[str, ...]
+
+
+class Descent:
+    """The way down for one profile, pace, strategy and choice of products: `after` gives the next day's intakes.
+
+    *shape* are the proportions of the intakes at the start, *times* when each is taken (event-timing code, clock time);
+    *target* is the daily dose in grains that is never gone below.
+    """
+
+    def __init__(
+        self,
+        profile: TaperProfile,
+        pace: Pace,
+        strategy: Strategy,
+        amounts: Formulary,
+        shape: Intakes,
+        times: Times,
+        target: int,
+    ) -> None:
+        self.profile, self.pace, self.strategy, self.amounts = profile, pace, strategy, amounts
+        self.shape, self.times, self.target = shape, times, target
+        self.floor = Fraction(profile.cut_floor.value) / amounts.grain
+        self.least = max(1, ceil(self.floor))
+        self.smallest = next(size for size in count(max(amounts.smallest, self.least)) if amounts.cost(size))
+        self._known: dict[Intakes, Cut] = {}
+
+    def after(self, taken: Intakes) -> Cut:
+        """The next cut. Raises Refused (NOT_EXPRESSIBLE) when the products allow none that the rules allow."""
+        if taken not in self._known:
+            self._known[taken] = self._cut(taken)
+        return self._known[taken]
+
+    def portions(self, taken: Intakes) -> tuple[Portion, ...]:
+        """The intakes above zero, made up of pieces; those without a time get one where their doses differ."""
+        times: Sequence[str | None] = [when for when, _ in self.times]
+        named = any(when or time for when, time in self.times)
+        if not named and len(set(taken)) > 1:
+            times = TIMES_OF_DAY.get(len(taken), times)
+        return tuple(
+            Portion(self.amounts.dose(amount), self.amounts.pieces(amount), when, time, self.profile.drug)
+            for amount, when, (_, time) in zip(taken, times, self.times, strict=True)
+            if amount
+        )
+
+    def spread(self, before: Intakes, total: int) -> Intakes | None:
+        return spread(before, total, self.amounts, shape=self.shape, largest_last=self.profile.largest_intake == "HS")
+
+    def _cut(self, before: Intakes) -> Cut:
+        daily = sum(before)
+        limit, ceiling = self._limit(daily)
+        size, rule, citation = self._size(before, daily, limit, ceiling)
+        taken = self.spread(before, daily - size)
+        if taken is None:
+            raise AssertionError("a cut was chosen that cannot be spread over the intakes")
+        return Cut(
+            taken,
+            self.portions(taken),
+            self.amounts.dose(sum(taken)),
+            self.amounts.dose(size),
+            _tenth(Fraction(100 * size, daily)),
+            self.amounts.dose(limit),
+            rule,
+            citation,
+            tuple(self._notes(before, taken, size, limit, rule)),
+        )
+
+    def _size(self, before: Intakes, daily: int, limit: int, ceiling: Ceiling) -> tuple[int, CutRule, Citation]:
+        """How much is cut, in grains, and the rule that says so."""
+        left = daily - self.target
+        wanted, rule, citation = self._wanted(daily)
+        if left <= wanted and left <= limit and self.target:
+            wanted, rule = Fraction(left), "to-target"
+        if limit < wanted:
+            wanted, rule, citation = Fraction(limit), "ceiling", ceiling.citation
+        least = min(self.least, left)
+        for size in range(min(int(wanted), left), least - 1, -1):
+            if self.spread(before, daily - size):
+                return size, rule, citation
+        for size in range(least, min(max(limit, self.smallest), left) + 1):
+            if self.spread(before, daily - size):
+                if size <= limit:
+                    return size, "smallest-deliverable-cut", citation
+                if size <= self.smallest:
+                    return size, "above-ceiling", ceiling.citation
+        raise Refused([self._not_expressible(daily)])
+
+    def _wanted(self, daily: int) -> tuple[Fraction, CutRule, Citation]:
+        """The cut that the strategy asks for at *daily*, never below the floor."""
+        wanted, rule, citation = self._asked(daily)
+        if wanted < self.floor:
+            return self.floor, "cut-floor", self.profile.cut_floor_citation
+        return wanted, rule, citation
+
+    def _asked(self, daily: int) -> tuple[Fraction, CutRule, Citation]:
+        name, grain = self.strategy.name, self.amounts.grain
+        if name == "percent-of-current":
+            return daily * Fraction(self.pace.cut_percent) / 100, name, self.pace.citation
+        if self.strategy.amount:
+            return Fraction(self.strategy.amount.value) / grain, name, self.pace.citation
+        band = next(band for band in self.profile.bands if daily * grain > Fraction(band.above))
+        amount = band.smallest if name == "cks-slow" else band.largest
+        return Fraction(amount.value) / grain, name, band.citation
+
+    def _limit(self, daily: int) -> tuple[int, Ceiling]:
+        """The largest cut in grains that every ceiling in force at *daily* allows, and the ceiling that sets it."""
+        mg = daily * self.amounts.grain
+        in_force = [each for each in self.profile.ceilings if each.up_to is None or mg <= Fraction(each.up_to.value)]
+        return min(((self._allowed(mg, each), each) for each in in_force), key=lambda pair: pair[0])
+
+    def _allowed(self, mg: Fraction, ceiling: Ceiling) -> int:
+        most = Fraction(ceiling.dose.value) if ceiling.dose else mg * Fraction(ceiling.percent or 0) / 100
+        return int(most / self.amounts.grain)
+
+    def _notes(self, before: Intakes, taken: Intakes, size: int, limit: int, rule: CutRule) -> Iterator[str]:
+        daily = sum(before)
+        share = plain(_tenth(Fraction(100 * size, daily)))
+        if rule == "smallest-deliverable-cut":
+            yield f"{self.amounts.dose(size)} is the smallest cut that can be made up; {self._would_be(daily)}."
+        elif rule == "above-ceiling":
+            yield (
+                f"This cut of {share} % is more than the ceiling, because no smaller one can be made up: "
+                "the dose before it is held for the longest interval. Weigh it before signing."
+            )
+        elif rule == "ceiling":
+            yield f"The ceiling allows {self.amounts.dose(limit)} here; {self._would_be(daily)}."
+        elif size * 100 > daily * self.pace.cut_percent:
+            pace = plain(self.pace.cut_percent)
+            yield f"{share} % of the dose before is more than the {pace} % of the pace: {_REASONS[rule]}."
+        if sum(taken) and taken.count(0) > before.count(0):
+            yield "One intake of the day ends here: less than the smallest piece would be left for it."
+
+    def _would_be(self, daily: int) -> str:
+        """The cut that was wanted, in words, for a note that says why it was not made."""
+        wanted, rule, _ = self._wanted(daily)
+        mg = f"{plain(exact_decimal(wanted * self.amounts.grain).normalize())} mg"
+        if rule == "cut-floor":
+            return f"the smallest worth making would be {mg}"
+        if rule == "percent-of-current":
+            return f"{plain(self.pace.cut_percent)} % would be {mg}"
+        return f"{mg} would be asked for"
+
+    def _not_expressible(self, daily: int) -> DetectedIssue:
+        dose = self.amounts.dose(daily)
+        return DetectedIssue(
+            IssueCode.NOT_EXPRESSIBLE,
+            "error",
+            f"From {dose} of {self.profile.drug} a day no next step can be made up that stays under the ceiling.",
+            seen=", ".join(product.name for product in self.profile.products),
+            settle="Confirm a daily dose in whole tablets (or allowed halves), divided as it is taken; or ask for a "
+            "liquid, or for a switch to another drug, where the profile has one.",
+        )
+
+
+_REASONS: dict[CutRule, str] = {
+    "fixed-amount": "the amount asked for stays the same while the dose gets smaller",
+    "cks-slow": "the bands of CKS are fixed amounts",
+    "cks-fast": "the bands of CKS are fixed amounts",
+    "cut-floor": "smaller cuts would never end",
+    "to-target": "it is what is left to the target",
+}
+
+
+def descent(
+    profile: TaperProfile,
+    intakes: Sequence[Administration],
+    *,
+    pace: Pace,
+    strategy: Strategy,
+    amounts: Formulary,
+    target: Decimal,
+) -> Descent:
+    """The way down from *intakes* to *target* mg a day, in the grains of *amounts*; the same one if asked again."""
+    counts = tuple(amounts.count(each.dose.value) for each in intakes)
+    shape = tuple(each // gcd(*counts) for each in counts)
+    times = tuple((each.when, each.time) for each in intakes)
+    return _descent(profile, pace, strategy, amounts, shape, times, amounts.count(target))
+
+
+_descent = lru_cache(maxsize=1024)(Descent)
+
+
+def _tenth(percent: Fraction) -> Decimal:
+    return Decimal(plain(exact_decimal(percent).quantize(Decimal("0.1"))))

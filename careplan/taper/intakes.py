@@ -1,0 +1,49 @@
+"""How a smaller daily dose is spread over the intakes of the day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from careplan.taper.products import Formulary
+
+# R4 event-timing codes for intakes that were only counted ("twice a day"), once their doses differ and need names.
+TIMES_OF_DAY = {2: ("MORN", "HS"), 3: ("MORN", "AFT", "HS"), 4: ("MORN", "NOON", "EVE", "HS")}
+
+Intakes = tuple[int, ...]
+
+
+def spread(
+    before: Intakes, total: int, formulary: Formulary, *, shape: Intakes, largest_last: bool = True
+) -> Intakes | None:
+    """The best way to take *total* grains a day where *before* was taken; None when there is none.
+
+    No intake rises and each can be made up. Of several ways the one that keeps most intakes is taken, then the one
+    closest to the proportions of *shape*, then the one with the fewest pieces and halves; where two intakes could be
+    the larger, the last one is (*largest_last*), or the first.
+    """
+    ways = list(_ways(before, sum(before) - total, formulary))
+    if len(ways) <= 1:
+        return ways[0] if ways else None
+    whole = sum(shape)
+
+    def preference(taken: Intakes) -> tuple[int, int, int, int, Sequence[int]]:
+        unlike = sum(abs(amount * whole - part * total) for amount, part in zip(taken, shape, strict=True))
+        costs = [formulary.cost(amount) or (0, 0) for amount in taken]
+        order = taken if largest_last else taken[::-1]
+        return taken.count(0), unlike, sum(cost[0] for cost in costs), sum(cost[1] for cost in costs), order
+
+    return min(ways, key=preference)
+
+
+def _ways(before: Intakes, cut: int, formulary: Formulary) -> Iterator[Intakes]:
+    """All ways to take exactly *cut* off *before* so that what is left of each intake can be made up."""
+    first, rest = before[0], before[1:]
+    if not rest:
+        if cut <= first and formulary.cost(first - cut) is not None:
+            yield (first - cut,)
+        return
+    room = sum(rest)
+    for less in range(max(0, cut - room), min(first, cut) + 1):
+        if formulary.cost(first - less) is not None:
+            for others in _ways(rest, cut - less, formulary):
+                yield (first - less, *others)
