@@ -7,6 +7,7 @@ verifies what the service never looks at while it runs: check digits, doses too 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +20,7 @@ from types import MappingProxyType
 from typing import Any
 
 from careplan.clinical_data import (
+    DMD,
     LOINC,
     RXNORM,
     SNOMED,
@@ -38,7 +40,7 @@ from careplan.errors import ClinicalDataError
 from careplan.tables import read_json, read_rows, read_toml
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import IssueCode
-from careplan.taper.products import EVERY_PRODUCT, formulary
+from careplan.taper.products import EVERY_PRODUCT, formulary, smallest_amount
 from careplan.taper.profile import (
     LIQUID,
     ClinicalDrug,
@@ -53,7 +55,13 @@ from careplan.taper.profile import (
 )
 from careplan.taper.screening import Limits
 
-__all__ = ["Catalog", "Source", "Support", "check_profiles", "load_catalog", "review_notes"]
+__all__ = ["Catalog", "Source", "Support", "check_profiles", "delivery_notes", "load_catalog", "review_notes"]
+
+# As dm+d names a virtual medicinal product.
+_DMD_NAME = re.compile(
+    r"(?P<drug>[A-Za-z]+) (?P<amount>[\d.]+)(?P<unit>mg|micrograms?)"
+    r"( (?P<form>tablet|capsule)s|/(?P<volume>[\d.]+)ml oral (solution|suspension))( sugar free)?"
+)
 
 
 @dataclass(frozen=True)
@@ -191,6 +199,23 @@ def check_profiles(root: Path | None = None) -> list[str]:
         *_bad_vocabulary(catalog),
         *(problem for profile in catalog.profiles.values() for problem in _bad_profile(profile, catalog)),
     ]
+
+
+def delivery_notes(catalog: Catalog) -> list[str]:
+    """For each drug, which doses the check has found to be made up, and whether a taper needs another drug for it."""
+    return [_delivery_note(profile, catalog.largest_daily(profile)) for _, profile in sorted(catalog.profiles.items())]
+
+
+def _delivery_note(profile: TaperProfile, largest: Decimal) -> str:
+    counted = EVERY_PRODUCT.of(profile)
+    has_liquid = any(product.is_liquid for product in profile.products)
+    smallest, piece = smallest_amount(counted), max(product.strength for product in counted)
+    top, step = plain(largest // smallest * smallest), plain(smallest)
+    note = f"{profile.drug}: every dose from {top} mg to zero, in steps of {step} mg, can be made up"
+    if profile.switch and any(_cuts_above_ceiling(profile)):
+        ways = f"a liquid or a change to {profile.switch.to}" if has_liquid else f"a change to {profile.switch.to}"
+        return f"{note}; from {piece} they are above the ceiling, and only {ways} stays below."
+    return f"{note}."
 
 
 def review_notes(catalog: Catalog) -> list[str]:
@@ -372,7 +397,12 @@ def _bad_product(product: Product, profile: TaperProfile, catalog: Catalog) -> I
         yield f"{product.name} may not be halved: only plain tablets may."
     if product.coding is None:
         return
+    british = product.coding.system == DMD
+    if british:
+        yield from _unlike_its_name(product, profile)
     drug = catalog.clinical_drugs.get(product.coding.code)
+    if drug is None and british:
+        return
     if drug is None:
         yield f"{product.name}: {product.coding.code} is not in clinical_drugs.csv."
         return
@@ -383,6 +413,20 @@ def _bad_product(product: Product, profile: TaperProfile, catalog: Catalog) -> I
     for mine, theirs in zip(here, there, strict=True):
         if mine != theirs:
             yield f"{product.name}: {product.coding.code} is {theirs} in clinical_drugs.csv, and {mine} here."
+
+
+def _unlike_its_name(product: Product, profile: TaperProfile) -> Iterator[str]:
+    """The name that dm+d gives a product says what its code means; it need not stand in clinical_drugs.csv as well."""
+    named = _DMD_NAME.fullmatch(product.name)
+    if named is None:
+        yield f"{product.name}: a name of dm+d is needed, such as 'Nitrazepam 5mg tablets'."
+        return
+    strength = Decimal(named["amount"]) / Decimal(named["volume"] or 1) / (1 if named["unit"] == "mg" else 1000)
+    here = (profile.drug, product.strength, product.form)
+    there = (named["drug"].lower(), Dose(strength), LIQUID if named["volume"] else named["form"])
+    for mine, theirs in zip(here, there, strict=True):
+        if mine != theirs:
+            yield f"{product.name}: its name says {theirs}, and {mine} stands here."
 
 
 def _not_made_up(profile: TaperProfile, catalog: Catalog) -> Iterator[str]:
@@ -403,8 +447,13 @@ def _too_coarse(profile: TaperProfile) -> Iterator[str]:
     Smaller doses may be cut by the smallest piece even above it: the schedule says so where it happens. A drug that
     can be switched to another one is tapered as that one instead.
     """
+    if not profile.switch:
+        yield from _cuts_above_ceiling(profile)
+
+
+def _cuts_above_ceiling(profile: TaperProfile) -> Iterator[str]:
     products = EVERY_PRODUCT.of(profile)
-    if profile.switch or not products:
+    if not products:
         return
     largest = max(product.strength for product in products)
     amounts = formulary(profile, EVERY_PRODUCT, ())
@@ -425,11 +474,17 @@ def _bad_bands(profile: TaperProfile) -> Iterator[str]:
             yield "bands go from high doses to low ones."
 
 
+def _is_british(profile: TaperProfile) -> bool:
+    """Whether every product is coded in dm+d: RxNorm need not have a drug that the US does not sell."""
+    return all(product.coding is not None and product.coding.system == DMD for product in profile.products)
+
+
 def _missing_references(profile: TaperProfile, catalog: Catalog) -> Iterator[str]:
     if profile.questionnaire not in catalog.questionnaires:
         yield f"the questionnaire {profile.questionnaire} is not in questionnaires/."
-    if not any(coding.system == RXNORM for coding in profile.codings):
-        yield "it has no RxNorm code of the ingredient."
+    known_as = {coding.system for coding in profile.codings}
+    if RXNORM not in known_as and (SNOMED not in known_as or not _is_british(profile)):
+        yield "it has no RxNorm code of the ingredient, nor that of SNOMED CT beside products of dm+d."
     if profile.switch and profile.switch.to not in catalog.profiles:
         yield f"it is switched to {profile.switch.to}, which has no profile."
     if profile.drug_class == "benzodiazepine" and catalog.diazepam_equivalent(profile.drug, Dose(Decimal(1))) is None:

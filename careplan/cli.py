@@ -271,7 +271,7 @@ def profiles() -> None:
 @profiles.command()
 def check() -> None:
     """Verify all clinical data: complete, consistent, every number with its source."""
-    from careplan.catalog import check_profiles
+    from careplan.catalog import check_profiles, delivery_notes
 
     problems = check_profiles()
     for problem in problems:
@@ -279,6 +279,8 @@ def check() -> None:
     if problems:
         sys.exit(FAILED)
     click.echo(f"The clinical data is in order: {', '.join(sorted(_catalog().profiles))}.")
+    for note in delivery_notes(_catalog()):
+        click.echo(note)
 
 
 @main.command(

@@ -42,7 +42,9 @@ SNOMED = "http://snomed.info/sct"
 LOINC = "http://loinc.org"
 ICD10 = "http://hl7.org/fhir/sid/icd-10"
 ICD10_CM = "http://hl7.org/fhir/sid/icd-10-cm"
+DMD = "https://dmd.nhs.uk"
 SYSTEMS = {"rxnorm": RXNORM, "atc": ATC, "snomed": SNOMED, "loinc": LOINC, "icd10": ICD10, "icd10cm": ICD10_CM}
+PRODUCT_SYSTEMS = {"rxnorm": RXNORM, "dmd": DMD}
 
 RECOGNISED_CLASSES = ("benzodiazepine", "z-drug", "opioid")
 
@@ -185,10 +187,12 @@ def read_codings(table: Table) -> tuple[Coding, ...]:
 
 
 def _product(table: Table) -> Product:
-    code = table.optional_text("rxnorm")
     name = table.text("name")
-    if code is None and "coding_note" not in table:
+    codings = [Coding(system, table.text(key), name) for key, system in PRODUCT_SYSTEMS.items() if key in table]
+    if not codings and "coding_note" not in table:
         table.fail("rxnorm", "is missing; a code is needed, or a coding_note that says why there is none")
+    if len(codings) > 1:
+        table.fail("dmd", "stands beside rxnorm; the products of a profile are those of one country")
     part, form = table.number("smallest_part"), table.text("form")
     if form == LIQUID:
         table.table("measuring").citation()
@@ -199,7 +203,7 @@ def _product(table: Table) -> Product:
             name,
             Dose(table.number("strength_mg")),
             form,
-            Coding(RXNORM, code, name) if code else None,
+            codings[0] if codings else None,
             part,
             table.citation(),
         )
@@ -242,9 +246,17 @@ def _range(table: Table, key: str) -> tuple[Decimal, Decimal]:
 
 
 def profiled_ingredient(profile: TaperProfile) -> Ingredient:
+    """How a profiled drug is told in a record; by its products of dm+d too, whose codes are also those of SNOMED CT."""
     words = tuple(dict.fromkeys((profile.drug, *profile.names, *profile.names_not_plain)))
+    dmd = [product.coding.code for product in profile.products if product.coding and product.coding.system == DMD]
+    codings = (*profile.codings, *(Coding(system, code) for code in dmd for system in (DMD, SNOMED)))
     return Ingredient(
-        profile.drug, profile.drug_class, profile.codings, words, profiled=True, not_plain=profile.names_not_plain
+        profile.drug,
+        profile.drug_class,
+        codings,
+        words,
+        profiled=True,
+        not_plain=profile.names_not_plain,
     )
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from careplan.catalog import check_profiles, load_catalog, review_notes
+from careplan.catalog import check_profiles, delivery_notes, load_catalog, review_notes
 from careplan.clinical_data import RXNORM
 from careplan.errors import ClinicalDataError
+from careplan.fhir.coding import Medicine, NotIdentified, identify
 from careplan.taper.dose import Dose
 from careplan.taper.issue import IssueCode
 from careplan.taper.profile import Coding
@@ -92,20 +93,115 @@ def test_an_equivalent_needs_mg(catalog):
 
 
 @pytest.mark.parametrize(
-    ("drug", "strengths", "halved"),
+    ("drug", "strengths", "halved", "liquid"),
     [
-        ("diazepam", "2 5 10", "2"),
-        ("lorazepam", "0.5 1 2", ""),
-        ("clonazepam", "0.125 0.25 0.5 1 2", "0.5"),
-        ("alprazolam", "0.25 0.5 1 2", ""),
-        ("baclofen", "5 10 20", "10"),
+        ("alprazolam", "0.25 0.5 1 2", "", "1"),
+        ("baclofen", "5 10 20", "10", "1"),
+        ("chlordiazepoxide", "5 10 25", "", ""),
+        ("clobazam", "10 20", "10", "2.5"),
+        ("clonazepam", "0.125 0.25 0.5 1 2", "0.5", ""),
+        ("clorazepate", "3.75 7.5 15", "", ""),
+        ("diazepam", "2 5 10", "2", "1"),
+        ("estazolam", "1 2", "", ""),
+        ("flurazepam", "15 30", "", ""),
+        ("loprazolam", "1", "1", ""),
+        ("lorazepam", "0.5 1 2", "", "2"),
+        ("lormetazepam", "0.5 1", "", ""),
+        ("nitrazepam", "5", "", "0.5"),
+        ("oxazepam", "10 15 30", "", ""),
+        ("quazepam", "15", "15", ""),
+        ("temazepam", "7.5 15 22.5 30", "", ""),
+        ("triazolam", "0.125 0.25", "", ""),
     ],
 )
-def test_products_are_the_tablets_that_exist(catalog, drug, strengths, halved):
-    """Only tablets with a source for their score line are halved."""
-    products = [product for product in catalog.profiles[drug].products if not product.is_liquid]
-    assert [product.strength for product in products] == [mg(each) for each in strengths.split()]
-    assert [product.strength for product in products if product.smallest_part != 1] == [mg(x) for x in halved.split()]
+def test_products_are_those_that_exist(catalog, drug, strengths, halved, liquid):
+    """Only tablets with a source for it are halved, capsules never; at most one liquid."""
+    products = catalog.profiles[drug].products
+    counted = [product for product in products if not product.is_liquid]
+    assert [product.strength for product in counted] == [mg(each) for each in strengths.split()]
+    assert [product.strength for product in counted if product.smallest_part != 1] == [mg(x) for x in halved.split()]
+    assert {product.form for product in counted if product.smallest_part != 1} <= {"tablet"}
+    assert [product.strength for product in products if product.is_liquid] == [mg(each) for each in liquid.split()]
+
+
+DRUGS = sorted(path.parent.name for path in PROFILES.glob("drugs/*/profile.toml"))
+
+
+def test_sixteen_benzodiazepines_and_baclofen_have_a_profile(catalog):
+    """Each with its own words, a half-life, a smallest cut, and products that have a code."""
+    classes = [profile.drug_class for profile in catalog.profiles.values()]
+    assert (classes.count("benzodiazepine"), classes.count("baclofen")) == (16, 1)
+    assert len({profile.purpose for profile in catalog.profiles.values()}) == len(catalog.profiles)
+    for profile in catalog.profiles.values():
+        assert profile.half_life_hours[1] >= profile.half_life_hours[0] > 0
+        assert all(product.coding for product in profile.products), profile.drug
+
+
+@pytest.mark.parametrize("drug", [drug for drug in DRUGS if drug != "baclofen"])
+def test_the_smallest_cut_is_that_of_half_a_milligram_of_diazepam(catalog, drug):
+    """By the source that holds the drug strongest, so that no cut is larger than it seems."""
+    profile = catalog.profiles[drug]
+    assert catalog.diazepam_equivalent(drug, profile.cut_floor)[1] == Decimal("0.5")
+
+
+@pytest.mark.parametrize("drug", DRUGS)
+def test_a_drug_is_told_by_its_codes_and_its_names(catalog, drug):
+    """By codes of the ingredient and of each product, and by each brand; a brand that is not plain is refused."""
+    profile, vocabulary = catalog.profiles[drug], catalog.vocabulary
+    codings = [*profile.codings, *(product.coding for product in profile.products)]
+    concepts = [{"coding": [{"system": each.system, "code": each.code}]} for each in codings]
+    for concept in (*concepts, *({"text": f"{name.title()} tablets"} for name in (drug, *profile.names))):
+        found = identify(concept, None, vocabulary)
+        assert isinstance(found, Medicine), (concept, found)
+        assert found.ingredient.name == drug, concept
+    for name in profile.names_not_plain:
+        found = identify({"text": name.title()}, None, vocabulary)
+        assert isinstance(found, NotIdentified), name
+        assert [each.name for each in found.ingredients] == [drug]
+
+
+@pytest.mark.parametrize("system", ["https://dmd.nhs.uk", "http://snomed.info/sct"])
+def test_a_product_of_the_uk_is_told_by_either_system(catalog, system):
+    """A code of dm+d is one of SNOMED CT, and records name either."""
+    found = identify({"coding": [{"system": system, "code": "39699311000001107"}]}, None, catalog.vocabulary)
+    assert isinstance(found, Medicine)
+    assert found.ingredient.name == "loprazolam"
+
+
+@pytest.mark.parametrize("name", ["Librax", "Limbitrol", "Limbitryl", "Limbatril", "clidinium / chlordiazepoxide"])
+def test_a_combination_with_chlordiazepoxide_is_refused(catalog, name):
+    """Its second drug must not be cut along with it."""
+    found = identify({"text": f"{name} one three times daily"}, None, catalog.vocabulary)
+    assert isinstance(found, NotIdentified)
+    assert found.code is IssueCode.FORM_NOT_SUPPORTED
+
+
+@pytest.mark.parametrize("name", ["zolpidem", "Ambien", "zopiclone", "Zimovane", "zaleplon", "Sonata", "eszopiclone"])
+def test_a_z_drug_is_recognised_and_has_no_profile(catalog, name):
+    """It stays another sedative."""
+    found = identify({"text": f"{name} at night"}, None, catalog.vocabulary)
+    assert isinstance(found, Medicine)
+    assert (found.ingredient.drug_class, found.ingredient.profiled) == ("z-drug", False)
+
+
+def test_the_check_says_which_doses_can_be_made_up(catalog):
+    """Down to zero for each drug, and where its steps are too large for the ceiling, to which drug it is changed."""
+    notes = {note.partition(":")[0]: note for note in delivery_notes(catalog)}
+    assert list(notes) == DRUGS
+    assert notes["oxazepam"] == "oxazepam: every dose from 80 mg to zero, in steps of 10 mg, can be made up."
+    assert notes["flurazepam"] == (
+        "flurazepam: every dose from 60 mg to zero, in steps of 15 mg, can be made up; from 30 mg they are above the "
+        "ceiling, and only a change to diazepam stays below."
+    )
+    assert notes["nitrazepam"].endswith("and only a liquid or a change to diazepam stays below.")
+    changed = {drug for drug, note in notes.items() if "a change to diazepam" in note}
+    assert changed == {"estazolam", "flurazepam", "loprazolam", "lormetazepam", "nitrazepam", "quazepam", "triazolam"}
+
+
+def test_a_change_to_diazepam_is_advised_where_a_source_says_so(catalog):
+    """For short-acting potent drugs, and those without small strengths."""
+    advised = {drug for drug, each in catalog.profiles.items() if each.switch and each.switch.advised}
+    assert advised == {"alprazolam", "flurazepam", "loprazolam", "lorazepam", "lormetazepam"}
 
 
 def test_paces_of_benzodiazepines_are_those_of_the_guideline(catalog):
@@ -173,12 +269,13 @@ def test_limits_are_cited(catalog):
 
 
 def test_medicines_without_a_profile_are_recognised(catalog):
-    """Brands, z-drugs and opioids have names; only five drugs have rules."""
+    """Brands, z-drugs and opioids have names; those with a profile have rules."""
     by_word = {word: each for each in catalog.ingredients for word in each.words}
     assert (by_word["valium"].name, by_word["valium"].profiled) == ("diazepam", True)
-    assert (by_word["restoril"].name, by_word["restoril"].profiled) == ("temazepam", False)
+    assert (by_word["restoril"].name, by_word["restoril"].profiled) == ("temazepam", True)
+    assert (by_word["lexotan"].name, by_word["lexotan"].profiled) == ("bromazepam", False)
     assert (by_word["ambien"].drug_class, by_word["tramadol"].drug_class) == ("z-drug", "opioid")
-    assert sum(each.profiled for each in catalog.ingredients) == len(catalog.profiles) == 5
+    assert sum(each.profiled for each in catalog.ingredients) == len(catalog.profiles)
 
 
 @pytest.mark.parametrize(
