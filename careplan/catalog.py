@@ -25,6 +25,7 @@ from careplan.clinical_data import (
     RXNORM,
     SNOMED,
     Source,
+    product_system,
     profiled_ingredient,
     read_clinical_drugs,
     read_codings,
@@ -293,6 +294,7 @@ def _all_codes(catalog: Catalog) -> Iterator[tuple[str, str, str]]:
                 yield f"precautions.toml: {precaution.code}", pattern.system, pattern.code
     for name, codings in catalog.observations.items():
         yield from ((f"precautions.toml: observations.{name}", each.system, each.code) for each in codings)
+    yield from (("clinical_drugs.csv", product_system(code), code) for code in catalog.clinical_drugs)
     for support in catalog.supports:
         if support.coding:
             yield f"supports.toml: {support.name}", support.coding.system, support.coding.code

@@ -277,15 +277,23 @@ def read_sedatives(root: Path) -> tuple[Ingredient, ...]:
 
 
 def read_clinical_drugs(root: Path) -> dict[str, ClinicalDrug]:
-    columns = ("rxnorm", "ingredient", "name", "strength", "unit", "form", "release", "source", "section", "confidence")
+    """Products by their code. An identifier of SNOMED CT has 8 digits or more and one of RxNorm fewer, so that the code
+    alone tells the system (`product_system`).
+    """
+    columns = (
+        *("system", "code", "tty", "ingredient", "name", "strength", "unit", "form", "release"),
+        *("source", "section", "confidence"),
+    )
     units, releases = ("mg", "mg/mL"), ("immediate", "modified")
     drugs = {}
     for row in read_rows(root / "clinical_drugs.csv", root, columns):
         if row["unit"] not in units or row["release"] not in releases:
             raise ClinicalDataError(f"{row.at}: unit is one of {units}, release one of {releases}.")
-        if row["rxnorm"] in drugs:
-            raise ClinicalDataError(f"{row.at}: {row['rxnorm']} stands here twice.")
-        drugs[row["rxnorm"]] = ClinicalDrug(
+        if SYSTEMS.get(row["system"]) != product_system(row["code"]):
+            raise ClinicalDataError(f"{row.at}: {row['code']} is no code of {row['system']} by its length.")
+        if row["code"] in drugs:
+            raise ClinicalDataError(f"{row.at}: {row['code']} stands here twice.")
+        drugs[row["code"]] = ClinicalDrug(
             row["ingredient"],
             row["name"],
             Dose(row.number("strength")),
@@ -294,6 +302,11 @@ def read_clinical_drugs(root: Path) -> dict[str, ClinicalDrug]:
             modified_release=row["release"] == "modified",
         )
     return drugs
+
+
+def product_system(code: str) -> str:
+    """The code system of a product code in clinical_drugs.csv."""
+    return SNOMED if len(code) >= 8 else RXNORM
 
 
 def read_equivalences(root: Path) -> Iterator[Equivalence]:
@@ -368,7 +381,7 @@ def _codes_of_class(drug_class: str, vocabulary: Vocabulary) -> Iterator[CodePat
     names = {ingredient.name for ingredient in members}
     for code, drug in vocabulary.clinical_drugs.items():
         if drug.ingredient in names:
-            yield CodePattern(RXNORM, code)
+            yield CodePattern(product_system(code), code)
 
 
 def read_supports(root: Path) -> tuple[Support, ...]:

@@ -7,17 +7,35 @@ drugs there is no answer.
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any
 
+from careplan.clinical_data import ATC, ICD10, ICD10_CM, LOINC, RXNORM, SNOMED, product_system
 from careplan.fhir.units import BY_WORD, MASS_IN_MG
 from careplan.taper.dose import Dose
 from careplan.taper.issue import IssueCode
-from careplan.taper.profile import Coding, Ingredient, Vocabulary
+from careplan.taper.profile import ClinicalDrug, Coding, Ingredient, Vocabulary
 
-RXNORM = "http://www.nlm.nih.gov/research/umls/rxnorm"
+__all__ = ["RXNORM", "Medicine", "NotIdentified", "Strength", "codings_of", "identify", "ingredients_in", "texts_of"]
+
+# One code system under other names: by its OID (https://terminology.hl7.org/external_terminologies.html), as the drug
+# part of the UK edition of SNOMED CT (https://dmd.nhs.uk), and the editions of ATC and ICD-10 that share its codes.
+_ALSO_CALLED = {
+    "urn:oid:2.16.840.1.113883.6.88": RXNORM,
+    "urn:oid:2.16.840.1.113883.6.96": SNOMED,
+    "urn:oid:2.16.840.1.113883.6.73": ATC,
+    "urn:oid:2.16.840.1.113883.6.1": LOINC,
+    "urn:oid:2.16.840.1.113883.6.90": ICD10_CM,
+    "urn:oid:2.16.840.1.113883.6.3": ICD10,
+    "https://dmd.nhs.uk": SNOMED,
+    "http://fhir.de/CodeSystem/bfarm/atc": ATC,
+    "http://fhir.de/CodeSystem/dimdi/atc": ATC,
+    "http://fhir.de/CodeSystem/bfarm/icd-10-gm": ICD10,
+    "http://fhir.de/CodeSystem/dimdi/icd-10-gm": ICD10,
+}
 PIECES = frozenset(
     [
         "",
@@ -42,11 +60,23 @@ _MODIFIED = re.compile(
 )
 _NOT_SWALLOWED = re.compile(
     r"\b(inject\w*|intramuscular|intravenous|infusion|ampoules?|vials?|syringes?|auto-?injector|patch\w*|rectal|gel|"
-    r"suppositor\w+|enema|nasal|spray|intranasal|topical|cream|buccal film|transdermal|sublingual)\b"
+    r"suppositor\w+|enema|nasal|spray|intranasal|topical|cream|buccal|oromucosal|cartridge|transdermal|sublingual)\b"
 )
 _INTRATHECAL = re.compile(r"\b(intrathecal\w*|pump|spinal)\b")
 _STRENGTH = re.compile(
     r"(?<![\d.,/])(\d+(?:[.,]\d+)?)\s*(mg|mcg|µg|ug|g)\b(?:\s*/\s*(\d+(?:[.,]\d+)?)?\s*(ml|actuat|hr?)\b)?"
+)
+_TWO_DRUGS = re.compile(
+    r"[a-z]{4,} ?[/+] ?[a-z]{4,}|"
+    r"\d ?(?:mg|mcg|µg|ug|g) ?[/+] ?(?!tab|cap|pill|dose|piece|each|unit|actuat|spray)[a-z]{4,}|"
+    r"\bof a combination\b"
+)
+# Tablets, capsules and oral liquids by SNOMED CT and EDQM; a form of another code and no name could be an injection.
+_SWALLOWED_FORMS = frozenset(
+    [
+        *("385055001", "421026006", "385057009", "385049006", "385018001", "385022006", "385023001", "385024007"),
+        *("10219000", "10221000", "10210000", "10105000", "10106000"),
+    ]
 )
 _WORD = re.compile(r"[^\W\d_]+")
 _TO_MG = {word: MASS_IN_MG[BY_WORD[word]] for word in ("mg", "g", "mcg", "ug", "µg")}
@@ -83,11 +113,14 @@ class NotIdentified:
 
 
 def codings_of(concept: Any) -> tuple[Coding, ...]:
-    """The codings of a CodeableConcept that have both a system and a code; whatever else is in it is passed over."""
+    """The codings of a CodeableConcept that have both a system and a code; whatever else is in it is passed over.
+
+    A system that is known by several names is given its FHIR name.
+    """
     if not isinstance(concept, Mapping) or not isinstance(concept.get("coding"), list):
         return ()
     return tuple(
-        Coding(each["system"], each["code"], each.get("display"))
+        Coding(_ALSO_CALLED.get(each["system"]) or each["system"], each["code"], each.get("display"))
         for each in concept["coding"]
         if isinstance(each, Mapping) and isinstance(each.get("system"), str) and isinstance(each.get("code"), str)
     )
@@ -159,18 +192,29 @@ def _ingredients(medication: Mapping[str, Any] | None) -> list[Mapping[str, Any]
 
 def _by_code(codings: Iterable[Coding], vocabulary: Vocabulary) -> Iterator[Ingredient]:
     for coding in codings:
-        drug = vocabulary.clinical_drugs.get(coding.code) if coding.system == RXNORM else None
+        drug = _product(coding, vocabulary)
         if drug and drug.ingredient in vocabulary.by_name:
             yield vocabulary.by_name[drug.ingredient]
         if (coding.system, coding.code) in vocabulary.by_code:
             yield vocabulary.by_code[coding.system, coding.code]
 
 
+def _product(coding: Coding, vocabulary: Vocabulary) -> ClinicalDrug | None:
+    """The product that a code stands for, where it is one of a product and in its own system."""
+    drug = vocabulary.clinical_drugs.get(coding.code)
+    return drug if drug and coding.system == product_system(coding.code) else None
+
+
 def _by_word(texts: Iterable[str], vocabulary: Vocabulary) -> Iterator[Ingredient]:
     for text in texts:
-        for word in _WORD.findall(text.lower()):
+        lower = text.lower()
+        for word in _WORD.findall(lower if lower.isascii() else f"{lower} {_without_accents(lower)}"):
             if word in vocabulary.by_word:
                 yield vocabulary.by_word[word]
+
+
+def _without_accents(text: str) -> str:
+    return "".join(each for each in unicodedata.normalize("NFKD", text) if not unicodedata.combining(each))
 
 
 def _seen(codings: Iterable[Coding], texts: Iterable[str]) -> str:
@@ -185,8 +229,8 @@ def _not_a_plain_oral_form(
     vocabulary: Vocabulary,
 ) -> NotIdentified | None:
     form = medication.get("form") if isinstance(medication, Mapping) else None
-    drugs = [vocabulary.clinical_drugs[each.code] for each in codings if each.code in vocabulary.clinical_drugs]
-    words = "; ".join((text, *texts_of(form), *(drug.name for drug in drugs))).lower()
+    drugs = [drug for each in codings if (drug := _product(each, vocabulary))]
+    words = "; ".join((text, *texts_of(form), *(f"{drug.name}, {drug.form}" for drug in drugs))).lower()
     intrathecal = _INTRATHECAL.search(words)
     if ingredient.drug_class == "baclofen" and intrathecal:
         return NotIdentified(
@@ -204,8 +248,11 @@ def _not_a_plain_oral_form(
         return _form(ingredient, words, f"is given as {swallowed.group()!r}, which is not swallowed")
     if _MODIFIED.search(words) or any(drug.modified_release for drug in drugs):
         return _form(ingredient, words, "is a modified-release product, which must not be divided")
-    if len(_ingredients(medication)) > 1 or re.search(r"[a-z]{4,} ?[/+] ?[a-z]{4,}", text.lower()):
+    if len(_ingredients(medication)) > 1 or _TWO_DRUGS.search(words):
         return _form(ingredient, words, "is a combination with another drug")
+    forms = {coding.code for coding in codings_of(form)}
+    if forms and not texts_of(form) and not forms & _SWALLOWED_FORMS:
+        return _form(ingredient, ", ".join(sorted(forms)), "has a form that is a code without a name")
     return None
 
 
@@ -222,12 +269,18 @@ def _form(ingredient: Ingredient, seen: str, why: str) -> NotIdentified:
 def _strength(
     medication: Mapping[str, Any] | None, codings: Iterable[Coding], texts: Iterable[str], vocabulary: Vocabulary
 ) -> Strength | None:
-    """From the Medication's ingredient, else the product code, else words; None when two of one kind differ."""
-    for kind in (_stated(medication), _coded(codings, vocabulary), _worded(texts)):
-        strengths = set(kind)
-        if strengths:
-            return strengths.pop() if len(strengths) == 1 else None
-    return None
+    """What the Medication's ingredient and the product code say, else the words; None when any two differ.
+
+    Words may speak of a dose as well, so they contradict the product only where none of them is its strength.
+    """
+    certain = {*_stated(medication), *_coded(codings, vocabulary)}
+    worded = set(_worded(texts))
+    if not certain:
+        return worded.pop() if len(worded) == 1 else None
+    strength = certain.pop()
+    if certain or (worded and replace(strength, certain=False) not in worded):
+        return None
+    return strength
 
 
 def _stated(medication: Mapping[str, Any] | None) -> Iterator[Strength]:
@@ -256,7 +309,7 @@ def _quantity(quantity: Any) -> tuple[Decimal, str] | None:
 
 def _coded(codings: Iterable[Coding], vocabulary: Vocabulary) -> Iterator[Strength]:
     for coding in codings:
-        drug = vocabulary.clinical_drugs.get(coding.code) if coding.system == RXNORM else None
+        drug = _product(coding, vocabulary)
         if drug:
             yield Strength(drug.strength, drug.per_ml, certain=True)
 

@@ -2,9 +2,11 @@ from decimal import Decimal
 
 import pytest
 
-from careplan.fhir.coding import Medicine, NotIdentified, identify
+from careplan.catalog import load_catalog
+from careplan.fhir.coding import RXNORM, Medicine, NotIdentified, Strength, identify
 from careplan.taper.dose import Dose
-from tests.fhir.vocabulary import VOCABULARY, rxnorm
+from careplan.taper.issue import IssueCode
+from tests.fhir.vocabulary import SNOMED, VOCABULARY, rxnorm
 
 
 @pytest.mark.parametrize(
@@ -95,3 +97,117 @@ def test_two_strengths_are_none():
     found = identify(concept, None, VOCABULARY)
     assert isinstance(found, Medicine)
     assert found.strength is None
+
+
+CATALOG = load_catalog().vocabulary
+
+
+@pytest.mark.parametrize(
+    ("system", "code", "drug", "mg"),
+    [
+        (RXNORM, "104700", "diazepam", "5"),  # Valium, a brand (SBD)
+        (RXNORM, "202109", "baclofen", "10"),  # Lioresal
+        (RXNORM, "206828", "lorazepam", "2"),  # Ativan
+        (RXNORM, "141927", "alprazolam", "0.25"),  # Xanax
+        (RXNORM, "206157", "clonazepam", "0.5"),  # Klonopin
+        ("urn:oid:2.16.840.1.113883.6.88", "197591", "diazepam", "5"),
+        (SNOMED, "321197008", "diazepam", "5"),
+        (SNOMED, "42128311000001104", "diazepam", "5"),  # the code that replaces it in dm+d
+        ("https://dmd.nhs.uk", "291011000001103", "clonazepam", "2"),  # Rivotril
+        (SNOMED, "377147002", "lorazepam", "0.5"),
+    ],
+)
+def test_a_product_code_names_drug_and_strength_by_itself(system, code, drug, mg):
+    """Brands of RxNorm, and products of SNOMED CT and dm+d, are told without a name beside them."""
+    medicine = identify({"coding": [{"system": system, "code": code}]}, None, CATALOG)
+    assert isinstance(medicine, Medicine)
+    assert (medicine.ingredient.name, medicine.strength) == (drug, Strength(Dose(Decimal(mg)), False, certain=True))
+
+
+@pytest.mark.parametrize(
+    ("system", "code", "why"),
+    [
+        (RXNORM, "687024", "modified-release"),  # Xanax XR
+        (RXNORM, "801962", "diastat"),
+        (RXNORM, "1665190", "'injection'"),  # Ativan
+        (RXNORM, "1807459", "'cartridge'"),
+        (SNOMED, "323073009", "'rectal'"),
+        (RXNORM, "889616", "combination"),  # Librax
+    ],
+)
+def test_a_product_code_alone_tells_what_is_no_plain_tablet(system, code, why):
+    """An injection, a suppository, a 24-hour tablet or a combination is refused though only its code was sent."""
+    found = identify({"coding": [{"system": system, "code": code}]}, None, CATALOG)
+    assert isinstance(found, NotIdentified)
+    assert found.code is IssueCode.FORM_NOT_SUPPORTED
+    assert why in found.because
+
+
+def test_a_product_code_counts_in_its_own_system_only():
+    """104700 of a local system is not the Valium of RxNorm, and no SNOMED code either."""
+    for system in ("urn:local", SNOMED):
+        assert identify({"coding": [{"system": system, "code": "104700"}]}, None, CATALOG) is None
+
+
+def test_a_brand_code_of_another_drug_than_the_text_stops():
+    concept = {"coding": [{"system": RXNORM, "code": "104719"}], "text": "diazepam 1 mg tablet"}
+    found = identify(concept, None, CATALOG)
+    assert isinstance(found, NotIdentified)
+    assert found.code is IssueCode.DRUG_CONTRADICTORY
+
+
+FIVE_MG = {
+    "numerator": {"value": Decimal(5), "code": "mg"},
+    "denominator": {"value": Decimal(1), "unit": "tablet"},
+}
+
+
+@pytest.mark.parametrize(
+    ("concept", "medication"),
+    [
+        (rxnorm("197590"), {"ingredient": [{"strength": FIVE_MG}]}),
+        (rxnorm("197590", "diazepam 5 MG Oral Tablet"), None),
+        (rxnorm("197590", text="Diazepam 10 mg tablets"), None),
+        ({"coding": [{"system": RXNORM, "code": code} for code in ("197590", "197591")]}, None),
+    ],
+)
+def test_strengths_that_differ_are_no_strength(concept, medication):
+    """A 2 mg product code beside an ingredient or words of 5 or 10 mg: nobody knows what one tablet holds."""
+    medicine = identify(concept, medication, VOCABULARY)
+    assert isinstance(medicine, Medicine)
+    assert medicine.strength is None
+
+
+def test_words_may_add_the_dose_to_the_strength():
+    """ "diazepam 5 mg tablet, 10 mg" beside the code of the 5 mg tablet is that tablet."""
+    medicine = identify(rxnorm("197591", text="diazepam 5 mg tablet, 10 mg"), None, VOCABULARY)
+    assert isinstance(medicine, Medicine)
+    assert medicine.strength == Strength(Dose(Decimal(5)), False, certain=True)
+
+
+@pytest.mark.parametrize("text", ["diazepam 5 MG / amitriptyline 25 MG Oral Tablet", "diazepam 5 mg + codeine 8 mg"])
+def test_two_drugs_with_their_strengths_are_a_combination(text):
+    found = identify({"text": text}, None, VOCABULARY)
+    assert isinstance(found, NotIdentified)
+    assert "combination" in found.because
+
+
+@pytest.mark.parametrize("text", ["diazepam 5 mg/tablet", "diazepam 5 mg/5 ml oral solution", "diazepam 10 mg/day"])
+def test_a_strength_per_piece_is_no_combination(text):
+    assert isinstance(identify({"text": text}, None, VOCABULARY), Medicine)
+
+
+def test_a_form_of_a_code_without_a_name_may_be_an_injection():
+    """SNOMED 385219001 (a solution for injection) is not taken for a tablet because nobody wrote its name."""
+    code = {"coding": [{"system": RXNORM, "code": "3322"}]}
+    injection = {"coding": [{"system": SNOMED, "code": "385219001"}]}
+    tablet = {"coding": [{"system": SNOMED, "code": "385055001"}]}
+    assert isinstance(identify(None, {"code": code, "form": injection}, VOCABULARY), NotIdentified)
+    assert isinstance(identify(None, {"code": code, "form": tablet}, VOCABULARY), Medicine)
+
+
+def test_names_are_known_with_and_without_their_accents():
+    """A French list writes diazépam."""
+    medicine = identify({"text": "Diazépam 5 mg comprimé"}, None, VOCABULARY)
+    assert isinstance(medicine, Medicine)
+    assert medicine.ingredient.name == "diazepam"
