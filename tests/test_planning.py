@@ -130,6 +130,61 @@ def test_two_drugs_are_tapered_one_at_a_time():
     assert made.schedule.regimen.daily.value == Decimal(60)
 
 
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"Patient": {"deceasedDateTime": "2026-10-01"}}, "The record says that the patient has died."),
+        ({"MedicationStatement": {"doNotPerform": True}}, "No benzodiazepine and no oral baclofen is taken now"),
+    ],
+)
+def test_neither_the_dead_nor_what_shall_not_be_given_is_planned(changed, message):
+    """What the resource says of itself reaches the refusal."""
+    record = [entry["resource"] for entry in patient("long-diazepam")["entry"]]
+    record = [{**each, **changed.get(each["resourceType"], {})} for each in record]
+    with pytest.raises(Refused) as caught:
+        plan_taper(record, load_catalog(), today=TODAY)
+    assert any(issue.text.startswith(message) for issue in caught.value.issues), [
+        issue.text for issue in caught.value.issues
+    ]
+
+
+def kept(bundle: dict[str, Any], **status: str) -> list[dict[str, Any]]:
+    """What a server would hold of a plan, with the *status* that somebody gave each type."""
+    resources = [{"id": f"own-{number}", **entry["resource"]} for number, entry in enumerate(bundle["entry"])]
+    return [
+        {**each, "status": status[each["resourceType"]]} if each["resourceType"] in status else each
+        for each in resources
+    ]
+
+
+def test_a_draft_of_our_own_is_not_what_is_taken():
+    """Planned again, with the first plan in the record, the dose is the same."""
+    first = plan("long-diazepam")
+    drafts = kept(first.bundle)
+    assert {(each["status"], each["intent"]) for each in drafts if each["resourceType"] == "MedicationRequest"} == {
+        ("draft", "plan")
+    }
+    again = plan_taper([patient("long-diazepam"), *drafts], load_catalog(), today=TODAY)
+    assert again.schedule.regimen == first.schedule.regimen
+
+
+@pytest.mark.parametrize(
+    ("status", "where"),
+    [
+        ({"CarePlan": "active", "MedicationRequest": "active"}, "CarePlan.status"),
+        ({"CarePlan": "active"}, "CarePlan.status"),
+        ({"MedicationRequest": "active"}, "MedicationRequest.status"),
+    ],
+)
+def test_an_accepted_taper_is_followed_already(status, where):
+    """Whether the CarePlan was made active, or only its steps; the dose of a step is never added to what is taken."""
+    record = [patient("long-diazepam"), *kept(plan("long-diazepam").bundle, **status)]
+    with pytest.raises(Refused) as caught:
+        plan_taper(record, load_catalog(), today=TODAY)
+    issues = [issue for issue in caught.value.issues if issue.code == "already-tapering"]
+    assert ("A taper plan is being followed already.", where) in {(issue.text, issue.expression) for issue in issues}
+
+
 def test_nothing_to_taper_is_a_refusal_too():
     """A record without such a drug is never an empty plan."""
     with pytest.raises(Refused, match="No benzodiazepine and no oral baclofen is taken now"):

@@ -117,7 +117,7 @@ def codings_of(concept: Any) -> tuple[Coding, ...]:
 
     A system that is known by several names is given its FHIR name.
     """
-    if not isinstance(concept, Mapping) or not isinstance(concept.get("coding"), list):
+    if concept is None or not isinstance(concept, Mapping) or not isinstance(concept.get("coding"), list):
         return ()
     return tuple(
         Coding(_ALSO_CALLED.get(each["system"]) or each["system"], each["code"], each.get("display"))
@@ -128,7 +128,7 @@ def codings_of(concept: Any) -> tuple[Coding, ...]:
 
 def texts_of(concept: Any) -> tuple[str, ...]:
     """Text and displays of a CodeableConcept, also those of codings without a code."""
-    if not isinstance(concept, Mapping):
+    if concept is None or not isinstance(concept, Mapping):
         return ()
     codings = concept.get("coding")
     displays = (

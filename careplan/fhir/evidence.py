@@ -256,6 +256,8 @@ def _routes(
 ) -> Iterator[DetectedIssue]:
     """Any stated route that is not by mouth; a dose given otherwise is no tablet to taper."""
     for number, dosage in enumerate(dosages):
+        if not dosage.get("route") and not dosage.get("method"):
+            continue
         codes = {coding.code for coding in codings_of(dosage.get("route"))}
         words = "; ".join(texts_of(dosage.get("route")))
         method = "; ".join((*texts_of(dosage.get("method")), *(each.code for each in codings_of(dosage.get("method")))))

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from careplan.fhir.bundle import Resource, ResourceIndex, day_in, label_of, objects_in
+from careplan.clinical_data import LOINC
+from careplan.fhir.bundle import Resource, ResourceIndex, day_in, label_of, objects_in, text_in
 from careplan.fhir.coding import codings_of, texts_of
-from careplan.fhir.status import MEDICATION_TYPES, OLD_AFTER_DAYS, is_mistake_or_proposal, status_now
+from careplan.fhir.evidence import medication_of
+from careplan.fhir.status import MEDICATION_TYPES, OLD_AFTER_DAYS, is_forbidden, is_mistake_or_proposal, status_now
 from careplan.taper.profile import Vocabulary
 from careplan.taper.regimen import Finding, PatientFacts
 
@@ -17,7 +20,7 @@ from careplan.taper.regimen import Finding, PatientFacts
 def read_facts(subject: str | None, index: ResourceIndex, vocabulary: Vocabulary, today: date) -> PatientFacts:
     """The facts a taper is screened by, as they stand on *today*."""
     patient = next(iter(index.of_type("Patient")), {})
-    findings = (*_conditions(index), *_observations(index, today), *_medicines(index, today))
+    findings = (*_conditions(index), *_observations(index, patient, today), *_medicines(index, today))
     return PatientFacts(subject or "", day_in(patient.get("birthDate")), findings, _egfr(index, vocabulary))
 
 
@@ -29,8 +32,12 @@ def _conditions(index: ResourceIndex) -> Iterator[Finding]:
         code = resource.get("code")
         yield Finding(label_of(resource), codings_of(code), "; ".join(texts_of(code)), "condition", current)
     for resource in index.of_type(*MEDICATION_TYPES):  # what a medicine is taken for is a condition too
-        for reason in () if is_mistake_or_proposal(resource) else objects_in(resource.get("reasonCode")):
+        for reason in () if _is_nobodys(resource) else objects_in(resource.get("reasonCode")):
             yield Finding(label_of(resource), codings_of(reason), "; ".join(texts_of(reason)), "condition")
+
+
+def _is_nobodys(resource: Resource) -> bool:
+    return is_mistake_or_proposal(resource) or is_forbidden(resource)
 
 
 def _codes_in(status: Any) -> set[str]:
@@ -38,14 +45,14 @@ def _codes_in(status: Any) -> set[str]:
     return {status} if isinstance(status, str) else {coding.code for coding in codings_of(status)}
 
 
-def _observations(index: ResourceIndex, today: date) -> Iterator[Finding]:
-    """Results by their coded value, and by their own code too where the value is a yes or above zero.
+def _observations(index: ResourceIndex, patient: Resource, today: date) -> Iterator[Finding]:
+    """Results by their coded value, and by their own code too where the value says yes or is above the normal.
 
     One of more than a year ago (a past pregnancy) is history.
     """
     for resource, part, on in _results(index):
         value = part.get("valueCodeableConcept")
-        concepts = (part.get("code"), value) if _is_above_zero(part) else (value,)
+        concepts = (part.get("code"), value) if _is_positive(part, patient) else (value,)
         codings = tuple(coding for concept in concepts for coding in codings_of(concept))
         text = "; ".join(text for concept in concepts for text in texts_of(concept))
         yield Finding(label_of(resource), codings, text, "observation", _is_recent(on, today), on)
@@ -78,13 +85,26 @@ def _day_of(resource: Mapping[str, Any]) -> date | None:
 _ABOVE_ZERO = frozenset({"LA6569-3", "LA6570-1", "LA6571-9", "LA33-6", "373066001"})
 
 
-def _is_above_zero(part: Mapping[str, Any]) -> bool:
-    """A yes, or a score above zero, as a number or as the answer that stands for it."""
+# The total of AUDIT-C: of 12 points, 4 or more are a positive screen in men, 3 or more in women, and in whom it is not
+# said: https://loinc.org/75626-2
+_AUDIT_C = (LOINC, "75626-2")
+_AUDIT_C_NEGATIVE, _AUDIT_C_NEGATIVE_IN_MEN = 2, 3
+
+
+def _is_positive(part: Mapping[str, Any], patient: Resource) -> bool:
+    """A yes, or a score above zero, as a number or as the answer that stands for it; AUDIT-C has a cut of its own."""
     quantity = part.get("valueQuantity")
     value = quantity.get("value") if isinstance(quantity, Mapping) else part.get("valueInteger")
-    if part.get("valueBoolean") is True or (isinstance(value, int | Decimal) and value > 0):
+    if part.get("valueBoolean") is True or (isinstance(value, int | Decimal) and value > _normal(part, patient)):
         return True
     return bool(_codes_in(part.get("valueCodeableConcept")) & _ABOVE_ZERO)
+
+
+def _normal(part: Mapping[str, Any], patient: Resource) -> int:
+    """The highest number that says nothing."""
+    if _AUDIT_C not in {(coding.system, coding.code) for coding in codings_of(part.get("code"))}:
+        return 0
+    return _AUDIT_C_NEGATIVE_IN_MEN if patient.get("gender") == "male" else _AUDIT_C_NEGATIVE
 
 
 def _is_recent(on: date | None, today: date) -> bool:
@@ -93,29 +113,51 @@ def _is_recent(on: date | None, today: date) -> bool:
 
 def _medicines(index: ResourceIndex, today: date) -> Iterator[Finding]:
     for resource in index.of_type(*MEDICATION_TYPES):
-        if is_mistake_or_proposal(resource):
+        if _is_nobodys(resource):
             continue
-        ended, _ = status_now(resource, str(resource["resourceType"]), label_of(resource), today)
-        medication = index.resolve(resource.get("medicationReference"), resource) or {}
-        concepts = (resource.get("medicationCodeableConcept"), medication.get("code"))
+        medication = medication_of(resource, index) or {}
+        ingredients = [each.get("itemCodeableConcept") for each in objects_in(medication.get("ingredient"))]
+        reference = resource.get("medicationReference")
+        display = {"text": reference.get("display")} if isinstance(reference, Mapping) else None
+        concepts = (resource.get("medicationCodeableConcept"), display, medication.get("code"), *ingredients)
         codings = tuple(coding for concept in concepts for coding in codings_of(concept))
         text = "; ".join(dict.fromkeys(text for concept in concepts for text in texts_of(concept)))
-        yield Finding(label_of(resource), codings, text, "medication", not ended)
+        yield Finding(label_of(resource), codings, text, "medication", _may_be_taken(resource, today))
+
+
+def _may_be_taken(resource: Resource, today: date) -> bool:
+    """Whether it is not over; what is active and should be used up may still be there, and asks for care."""
+    ended, issues = status_now(resource, str(resource["resourceType"]), label_of(resource), today)
+    return not ended or (resource.get("status") == "active" and any(issue.blocks for issue in issues))
+
+
+_RESULT = re.compile(r"\s*([<>]=?|[≤≥])?\s*(\d{1,3}(?:\.\d+)?)\s*(mL/min\S*(?:\s*m\^?[2²])?)?\s*", re.IGNORECASE)
 
 
 def _egfr(index: ResourceIndex, vocabulary: Vocabulary) -> tuple[Decimal, date] | None:
     """The latest eGFR with a value in mL/min/1.73 m2 and a date; of several on that day the lowest.
 
-    The sign of a result like ">60" is dropped, and "<60" counts as 59: it is not 60.
+    The sign of a result like ">60" is dropped, and "<60" counts as 59: it is not 60. Many laboratories send such a
+    result as words.
     """
     found = []
     wanted = {(coding.system, coding.code) for coding in vocabulary.egfr}
     for _, part, on in _results(index):
         codes = {(coding.system, coding.code) for coding in codings_of(part.get("code"))}
-        quantity = part.get("valueQuantity")
-        if codes & wanted and isinstance(quantity, Mapping) and on:
-            value = quantity.get("value")
-            if isinstance(value, int | Decimal) and not isinstance(value, bool):
-                found.append((on, Decimal(value) - (quantity.get("comparator") == "<")))
+        value = _number(part) if codes & wanted and on else None
+        if value is not None and on:
+            found.append((on, value))
     latest = max((on for on, _ in found), default=None)
     return (min(value for on, value in found if on == latest), latest) if latest else None
+
+
+def _number(part: Mapping[str, Any]) -> Decimal | None:
+    quantity = part.get("valueQuantity")
+    words = _RESULT.fullmatch(text_in(part.get("valueString")) or "")
+    if isinstance(quantity, Mapping):
+        value, sign = quantity.get("value"), quantity.get("comparator")
+    else:
+        value, sign = (Decimal(words[2]), words[1]) if words else (None, None)
+    if not isinstance(value, int | Decimal) or isinstance(value, bool):
+        return None
+    return Decimal(value) - (sign in ("<", "<=", "≤"))

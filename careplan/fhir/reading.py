@@ -592,16 +592,28 @@ def _allergies(index: ResourceIndex, vocabulary: Vocabulary, drugs: Iterable[Dru
 
 
 def _plans(index: ResourceIndex) -> Iterator[DetectedIssue]:
-    """A taper CarePlan that is being followed already."""
-    for plan in index.of_type("CarePlan"):
-        codes = {coding.code for concept in objects_in(plan.get("category")) for coding in codings_of(concept)}
-        if PLAN_CATEGORY in codes and plan.get("status") in ("active", "on-hold"):
-            yield issue_of(
-                IssueCode.ALREADY_TAPERING,
-                "error",
-                "A taper plan is being followed already.",
-                "CarePlan.status",
-                label_of(plan),
-                seen=str(plan.get("status")),
-                settle="Change or end that plan first.",
-            )
+    """A taper that is being followed already: its CarePlan, or a step of ours that somebody made an order.
+
+    The requests of a plan that nobody accepted are drafts, and those of one that was accepted are not what was taken
+    before it, so both are no dose to start from.
+    """
+    followed = [each for each in index.of_type("CarePlan", "MedicationRequest") if _is_followed(each)]
+    for plan in followed[:1]:
+        yield issue_of(
+            IssueCode.ALREADY_TAPERING,
+            "error",
+            "A taper plan is being followed already.",
+            f"{plan['resourceType']}.status",
+            label_of(plan),
+            seen=str(plan.get("status")),
+            settle="Change or end that plan first.",
+        )
+
+
+def _is_followed(plan: Resource) -> bool:
+    if plan.get("status") not in ("active", "on-hold"):
+        return False
+    codes = {coding.code for concept in objects_in(plan.get("category")) for coding in codings_of(concept)}
+    group = plan.get("groupIdentifier")
+    system = text_in(group.get("system")) if isinstance(group, Mapping) else None
+    return PLAN_CATEGORY in codes or bool(system and system.endswith("/NamingSystem/taper-plan"))

@@ -86,6 +86,78 @@ def test_a_score_of_zero_says_nothing(value):
     assert found(result(THOUGHTS, **value)) == set()
 
 
+AUDIT_C = concept(LOINC, "75626-2")
+
+
+@pytest.mark.parametrize(
+    ("gender", "points", "told"),
+    [
+        ("male", 3, False),
+        ("male", 4, True),
+        ("female", 2, False),
+        ("female", 3, True),
+        ("other", 3, True),
+        (None, 3, True),
+        ("male", 0, False),
+    ],
+)
+def test_a_positive_screen_for_alcohol_asks_for_care(gender, points, told):
+    """AUDIT-C from 4 points in men, from 3 in anybody else: https://loinc.org/75626-2"""
+    person = {"resourceType": "Patient", "id": "p", "gender": gender}
+    for value in ({"valueInteger": points}, {"valueQuantity": {"value": Decimal(points), "unit": "{score}"}}):
+        assert found(person, result(AUDIT_C, **value)) == ({"alcohol-use"} if told else set())
+        panel = result(concept(LOINC, "72109-2"), component=[{"code": AUDIT_C, **value}])
+        assert found(person, panel) == ({"alcohol-use"} if told else set())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        concept(SNOMED, "86933000"),
+        {"text": "Very heavy drinker"},
+        {"text": "Binge drinking at weekends"},
+    ],
+)
+def test_a_finding_of_heavy_drinking_asks_for_care(value):
+    """Recorded as a condition or as the answer to a question."""
+    question = {"text": "Alcohol use"}
+    assert found(result(question, valueCodeableConcept=value)) == {"alcohol-use"}
+    text = value if "text" in value else {"text": "heavy drinker"}
+    assert found({"resourceType": "Condition", "id": "c", "code": text}) == {"alcohol-use"}
+    assert found(result(question, valueCodeableConcept={"text": "Non-drinker"})) == set()
+
+
+def medicine(concept: Resource | None = None, **more: Any) -> Resource:
+    named = {"medicationCodeableConcept": concept} if concept else {}
+    return {"resourceType": "MedicationRequest", "id": "r", "status": "active", **named, **more}
+
+
+ATC = "http://www.whocc.no/atc"
+
+
+@pytest.mark.parametrize("code", ["N02AA01", "N02AJ06", "N07BC02", "N07BC51"])
+def test_an_opioid_is_known_by_its_group(code):
+    """Any code of ATC for opioids, or for what is given for dependence on them, without a name."""
+    opioid = concept(ATC, code)
+    assert found(medicine(opioid)) == {"opioid-co-use"}
+    assert found(medicine(opioid, status="stopped")) == set()
+    assert found(medicine(opioid, doNotPerform=True)) == set(), "an order not to give it is not taken"
+    assert found(medicine(concept(ATC, "N02BE01"))) == set()
+
+
+def test_an_opioid_is_known_by_its_reference():
+    """By what the reference calls it, and by the ingredients of the Medication."""
+    assert found(medicine(medicationReference={"display": "Morphine 10 mg"})) == {"opioid-co-use"}
+    made = {"resourceType": "Medication", "id": "m", "ingredient": [{"itemCodeableConcept": concept(ATC, "N02AA01")}]}
+    assert found(medicine(medicationReference={"reference": "Medication/m"}), made) == {"opioid-co-use"}
+
+
+def test_an_opioid_that_should_be_used_up_still_asks_for_care():
+    """Its order is active, and tablets may be left."""
+    supply = {"authoredOn": "2026-08-01", "dispenseRequest": {"expectedSupplyDuration": {"value": 30, "unit": "days"}}}
+    assert found(medicine(concept(ATC, "N02AA01"), **supply)) == {"opioid-co-use"}
+
+
 @pytest.mark.parametrize("more", [{"status": "entered-in-error"}, {"status": "cancelled"}])
 def test_a_result_that_was_a_mistake_says_nothing(more):
     """Whatever its value."""
@@ -133,13 +205,17 @@ def egfr(value: str, on: str = "2026-08-01", **more: Any) -> Resource:
         ([egfr("60", comparator="<")], 59),
         ([egfr("30", comparator="<")], 29),
         ([egfr("60", comparator=">=")], 60),
+        ([egfr("30", comparator="<=")], 29),
+        ([egfr("45"), {**egfr("0"), "valueQuantity": None, "valueString": "<30"}], 29),
+        ([{**egfr("0"), "valueQuantity": None, "valueString": " > 90 mL/min/1.73 m2"}], 90),
+        ([egfr("24"), {**egfr("0"), "valueQuantity": None, "valueString": "not done"}], 24),
         ([{**egfr("24"), "effectiveDateTime": None, "effectiveInstant": "2026-08-01T10:00:00Z"}], 24),
         ([{**egfr("24"), "effectiveDateTime": None, "issued": "2026-08-01T10:00:00Z"}], 24),
         ([result({}, effectiveDateTime="2026-08-01", component=[egfr("24")])], 24),
     ],
 )
 def test_kidney_function_is_the_latest_and_of_several_the_lowest(results, value):
-    """Whether it stands alone or in a panel; "below 60" is not 60."""
+    """Whether it stands alone or in a panel, as a quantity or in words; "below 60" is not 60."""
     assert facts(*results).egfr == (Decimal(value), date(2026, 8, 1))
     assert facts(*reversed(results)).egfr == (Decimal(value), date(2026, 8, 1))
 
