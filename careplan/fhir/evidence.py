@@ -98,14 +98,15 @@ def evidence_of(
     if ended:
         yield Evidence(resource, label, medicine, medicine.ingredient, False, since, None, None, status_issues)
         return
-    administrations, basis, dose_issues = _dose(resource, kind, label, medicine, today)
+    administrations, basis, dose_issues = _dose(resource, kind, label, medicine, today, since)
     issues = (*status_issues, *dose_issues)
     yield Evidence(resource, label, medicine, medicine.ingredient, True, since, administrations, basis, issues)
 
 
 def medication_of(resource: Resource, index: ResourceIndex) -> Resource | None:
     """The Medication that a resource refers to, with the names of those that are its ingredients by reference."""
-    medication = index.resolve(resource.get("medicationReference"), resource)
+    reference = resource.get("medicationReference")
+    medication = index.resolve(reference, resource) if reference else None
     listed = objects_in(medication.get("ingredient")) if medication else []
     if medication is None or not any("itemReference" in each for each in listed):
         return medication
@@ -118,7 +119,7 @@ def medication_of(resource: Resource, index: ResourceIndex) -> Resource | None:
 
 
 def _display(reference: Any) -> str | None:
-    return text_in(reference.get("display")) if isinstance(reference, Mapping) else None
+    return text_in(reference.get("display")) if reference and isinstance(reference, Mapping) else None
 
 
 def _named(concept: Any, medication: Resource | None) -> bool:
@@ -150,10 +151,11 @@ def _not_understood(resource: Resource, medication: Resource | None, kind: str, 
         where, seen = "Medication.status", "entered-in-error"
     else:
         dosages = objects_in(resource.get(MEDICATION_TYPES[kind]))
-        timings = [each.get("timing") for each in dosages if isinstance(each.get("timing"), Mapping)]
-        ingredients = objects_in(medication.get("ingredient")) if medication else []
-        parts = (resource, *dosages, *timings, *((medication, *ingredients) if medication else ()))
-        found = next((each for part in parts if part for each in objects_in(part.get("modifierExtension"))), None)
+        timings = objects_in([each.get("timing") for each in dosages])
+        parts = [resource, *dosages, *timings]
+        if medication:
+            parts += [medication, *objects_in(medication.get("ingredient"))]
+        found = next((each for part in parts for each in objects_in(part.get("modifierExtension"))), None)
         if found is None:
             return None
         where, seen = f"{kind}.modifierExtension", str(found.get("url"))
@@ -219,7 +221,7 @@ def _unnamed(resource: Resource, label: str, display: str | None) -> DetectedIss
 
 
 def _dose(
-    resource: Resource, kind: str, label: str, medicine: Medicine, today: date
+    resource: Resource, kind: str, label: str, medicine: Medicine, today: date, since: date | None
 ) -> tuple[tuple[Administration, ...] | None, Basis | None, tuple[DetectedIssue, ...]]:
     element = MEDICATION_TYPES[kind]
     dosages = objects_in(resource.get(element))
@@ -237,7 +239,7 @@ def _dose(
     route = next((issue for issue in _routes(dosages, medicine, f"{kind}.{element}", label)), None)
     if route:
         return None, None, (route,)
-    read = read_dosages(dosages, on=today, start=used_since(resource))
+    read = read_dosages(dosages, on=today, start=since)
     return dose_in_mg(read, medicine, f"{kind}.{element}", label)
 
 

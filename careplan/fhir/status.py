@@ -238,5 +238,5 @@ def said_on(resource: Resource) -> date | None:
 def used_since(resource: Resource) -> date | None:
     """The earliest day this resource says the drug was used."""
     names = ("authoredOn", "dateAsserted", "whenHandedOver", "whenPrepared")
-    dates = [_period(resource)[0], *(day_in(resource.get(name)) for name in names)]
+    dates = [_period(resource)[0], *(day_in(resource[name]) for name in names if name in resource)]
     return min((each for each in dates if each), default=None)
