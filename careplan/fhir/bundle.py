@@ -126,8 +126,8 @@ def _missing_in(bundle: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _tells_of_an_error(resource: Mapping[str, Any]) -> bool:
-    severities = {issue.get("severity") for issue in objects_in(resource.get("issue"))}
-    return resource.get("resourceType") == "OperationOutcome" and bool(severities & {"error", "fatal"})
+    severities = [issue.get("severity") for issue in objects_in(resource.get("issue"))]
+    return resource.get("resourceType") == "OperationOutcome" and ("error" in severities or "fatal" in severities)
 
 
 def _mode(entry: Mapping[str, Any]) -> Any:

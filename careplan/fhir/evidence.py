@@ -319,7 +319,17 @@ def dose_in_mg(
     administrations = tuple(
         Administration(Dose(each.amount * factor), each.when, each.time) for each in read.administrations
     )
+    if not any(each.dose.value for each in administrations):
+        return None, None, (_nothing(expression, label),)
     return administrations, read.basis, issues
+
+
+def _nothing(expression: str, label: str) -> DetectedIssue:
+    text = "The dose comes to 0 mg a day, and the entry says that it is taken."
+    settle = "Confirm what is taken now, or end the entry."
+    return issue_of(
+        IssueCode.DOSE_INVALID, "error", text, f"{expression}[0].doseAndRate", label, seen="0", settle=settle
+    )
 
 
 def _pump_or(code: IssueCode, medicine: Medicine) -> IssueCode:

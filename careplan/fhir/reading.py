@@ -191,7 +191,7 @@ def _about_the_patient(index: ResourceIndex) -> Iterator[DetectedIssue]:
         if patient.get("deceasedDateTime") or patient.get("deceasedBoolean") not in (None, False):
             text, settle = "The record says that the patient has died.", "Correct the record if it is wrong."
             yield _of_patient(patient, IssueCode.PATIENT_DECEASED, text, "deceased", settle)
-        if "replaced-by" in {each.get("type") for each in objects_in(patient.get("link"))}:
+        if "replaced-by" in [each.get("type") for each in objects_in(patient.get("link"))]:
             text = "This record of the patient was replaced by another one, so its lists may be out of date."
             yield _of_patient(patient, IssueCode.RECORD_INCOMPLETE, text, "link", "Use the record that replaces it.")
         elif patient.get("active") is False:

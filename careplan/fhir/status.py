@@ -146,8 +146,12 @@ def _supply_ends(resource: Resource) -> date | None:
     days = _DAYS.get(str(duration.get("code") or duration.get("unit")).lower())
     value, repeats = number_in(duration.get("value")), number_in(supply.get("numberOfRepeatsAllowed"))
     if begins and value and value > 0 and days and value * days * (1 + (repeats or 0)) < 10 * OLD_AFTER_DAYS:
-        return begins + timedelta(days=int(value * days * (1 + (repeats or 0))))
+        return _after(begins, int(value * days * (1 + max(repeats or 0, 0))))
     return day_in(validity.get("end"), last=True)
+
+
+def _after(day: date, days: int) -> date:
+    return date.fromordinal(min(day.toordinal() + days, date.max.toordinal()))
 
 
 def _supplied(resource: Resource, label: str, today: date) -> tuple[bool, tuple[DetectedIssue, ...]]:
@@ -161,6 +165,9 @@ def _supplied(resource: Resource, label: str, today: date) -> tuple[bool, tuple[
     if handed is None:
         text = "The supply has no date, so nobody can tell whether it is in use."
         return True, (issue_of(IssueCode.STATUS_NOT_CURRENT, "information", text, where, label, seen="no date"),)
+    if handed > today + timedelta(days=1):
+        text = "The supply is not handed over yet."
+        return True, (issue_of(IssueCode.STATUS_NOT_CURRENT, "information", text, where, label, seen=str(handed)),)
     supply = resource.get("daysSupply")
     days = number_in(supply.get("value")) if isinstance(supply, Mapping) else None
     last = handed + timedelta(days=int(days) if days and days < OLD_AFTER_DAYS else SUPPLY_UNKNOWN_DAYS)

@@ -638,6 +638,24 @@ def test_a_supply_that_ran_out_lately_may_be_a_withdrawal():
     assert only({**dispense(), "whenHandedOver": "2026-10-15"}).regimen, "a few doses were left over"
 
 
+def test_a_supply_of_next_month_is_not_handed_over_yet():
+    """Nor does a day at the end of time break the reading."""
+    for day in ("2026-12-24", "9999-12-31"):
+        drug = only({**dispense(), "whenHandedOver": day})
+        assert drug.regimen is None
+        assert [issue.text for issue in drug.issues] == ["The supply is not handed over yet."]
+    endless = {"validityPeriod": {"start": "9999-12-31"}, "expectedSupplyDuration": {"value": 30, "unit": "days"}}
+    assert only(prescribed(authoredOn="2026-09-23", dispenseRequest=endless)).regimen
+
+
+def test_nothing_a_day_is_no_dose():
+    """An active entry of 0 mg is asked about, not planned and not an error of ours."""
+    text = "The dose comes to 0 mg a day, and the entry says that it is taken."
+    assert refusals(statement(dosages=[dosage("0")])) == [("dose-invalid", text)]
+    confirmed = Confirmation("diazepam", dosage("0"))
+    assert only(statement(), confirm=[confirmed]).regimen is None
+
+
 def test_stopped_on_an_unknown_day_may_be_lately():
     """It was said this month, so the stop may be of this month; an old note of a stop is history."""
     stopped = {**statement(), "status": "stopped", "effectivePeriod": None}
