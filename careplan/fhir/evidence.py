@@ -155,10 +155,11 @@ def _not_understood(resource: Resource, medication: Resource | None, kind: str, 
         parts = [resource, *dosages, *timings]
         if medication:
             parts += [medication, *objects_in(medication.get("ingredient"))]
-        found = next((each for part in parts for each in objects_in(part.get("modifierExtension"))), None)
+        found = next((part["modifierExtension"] for part in parts if part.get("modifierExtension")), None)
         if found is None:
             return None
-        where, seen = f"{kind}.modifierExtension", str(found.get("url"))
+        urls = [str(each.get("url")) for each in objects_in(found)]
+        where, seen = f"{kind}.modifierExtension", ", ".join(urls) or "no extension"
     text = "The resource says of itself that it must not be read as usual."
     settle = "Look at it where it is kept; send it without what changes its meaning, or confirm by another resource."
     return issue_of(IssueCode.RESOURCE_INVALID, "error", text, where, label, seen=seen, settle=settle)

@@ -19,7 +19,7 @@ from careplan.fhir.coding import codings_of, ingredients_in, texts_of
 from careplan.fhir.dosage import read_dosages
 from careplan.fhir.evidence import NO_KNOWN_MEDICATIONS, Evidence, dose_in_mg, evidence_of, other_versions
 from careplan.fhir.facts import read_facts
-from careplan.fhir.status import MEDICATION_TYPES, is_forbidden, issue_of, last_day, said_on, used_since
+from careplan.fhir.status import MEDICATION_TYPES, is_forbidden, issue_of, said_on, stopped_by, used_since
 from careplan.taper.dose import plain
 from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Ingredient, Vocabulary
@@ -259,7 +259,7 @@ def _past_or_present(found: Iterable[Evidence], *, anything_current: bool) -> It
 def _denied(found: Sequence[Evidence], current: Sequence[Evidence], index: ResourceIndex) -> Iterator[DetectedIssue]:
     """What one resource says is taken and another says is not: never given, not taken, or stopped since."""
     for no in found:
-        for yes in current if no.denies else ():
+        for yes in current if no.denies and not _succeeded(no, current) else ():
             if is_forbidden(no.resource) or _denies(no, yes, index):
                 seen = f"{_status(no)} and {_status(yes)}"
                 text = f"By {no.label} {no.ingredient.name} is not taken, by {yes.label} it is."
@@ -269,13 +269,22 @@ def _denied(found: Sequence[Evidence], current: Sequence[Evidence], index: Resou
                 return
 
 
+def _succeeded(no: Evidence, current: Sequence[Evidence]) -> bool:
+    """Whether a later entry of the same kind stands in its place, as after a change of dose; never of a prohibition."""
+    if is_forbidden(no.resource):
+        return False
+    said = said_on(no.resource)
+    later = (said_on(each.resource) for each in current if _type(each) == _type(no))
+    return said is not None and any(day is not None and day > said for day in later)
+
+
 def _denies(no: Evidence, yes: Evidence, index: ResourceIndex) -> bool:
     """Whether *no* is about the treatment of *yes*, and about no earlier time."""
     if _type(no) == _type(yes):
         return _linked(no.resource, yes.resource, index) or _linked(yes.resource, no.resource, index)
     if not _same(no, yes, index):
         return False
-    over = last_day(no.resource) or said_on(no.resource)
+    over = stopped_by(no.resource)
     taken = said_on(yes.resource) or used_since(yes.resource)
     return over is None or taken is None or over > taken
 

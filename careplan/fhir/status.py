@@ -237,6 +237,20 @@ def last_day(resource: Resource) -> date | None:
     return _period(resource)[1]
 
 
+def stopped_by(resource: Resource) -> date | None:
+    """The latest day it can have been stopped on; None when nobody can tell.
+
+    R4 gives an order no day of its stop: it was no later than the last change of the resource, and is taken to be
+    within a year of the order.
+    """
+    end, said = last_day(resource), said_on(resource)
+    if end or resource["resourceType"] != "MedicationRequest":
+        return end or said
+    meta = resource.get("meta")
+    changed = day_in(meta.get("lastUpdated")) if isinstance(meta, Mapping) else None
+    return min((day for day in (changed, _after(said, OLD_AFTER_DAYS) if said else None) if day), default=None)
+
+
 def said_on(resource: Resource) -> date | None:
     """The day somebody said, ordered or handed over what stands in this resource."""
     return day_in(resource.get(SAID_ON[str(resource["resourceType"])]))

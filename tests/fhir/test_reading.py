@@ -494,6 +494,24 @@ def test_a_patient_who_takes_none_of_what_is_prescribed_asks(no, asks):
     assert refusals(prescribed, denying) == ([("sources-disagree", text)] if asks else [])
 
 
+@pytest.mark.parametrize(
+    ("stopped", "asks"),
+    [
+        ({"authoredOn": "2026-01-01"}, True),
+        ({"authoredOn": "2026-01-01", "meta": {"lastUpdated": "2026-04-30T10:00:00Z"}}, False),
+        ({"authoredOn": "2026-01-01", "meta": {"lastUpdated": "2026-07-01T10:00:00Z"}}, True),
+        ({"authoredOn": "2024-01-01"}, False),
+    ],
+)
+def test_an_order_that_was_stopped_speaks_against_an_earlier_statement(stopped, asks):
+    """R4 gives no day of the stop: by the last change of the order, and within a year of it."""
+    said = statement(dateAsserted="2026-05-01")
+    over = {**prescribed(), "status": "stopped", "meta": None, **stopped}
+    text = "By MedicationRequest/r1 diazepam is not taken, by MedicationStatement/1 it is."
+    assert refusals(said, over) == ([("sources-disagree", text)] if asks else [])
+    assert refusals(said, over, {**prescribed(authoredOn="2026-09-01"), "id": "r2"}) == [], "a change of prescription"
+
+
 def test_the_name_in_a_reference_is_heard():
     """Where it names another drug than the Medication, there is no answer; alone it names the drug."""
     medication = {"resourceType": "Medication", "id": "m", "code": rxnorm("197591")}
@@ -565,6 +583,7 @@ UNKNOWN = [{"url": "https://elsewhere.example/negated", "valueBoolean": True}]
             {"dosage": [{**dosage(), "timing": {**dosage()["timing"], "modifierExtension": UNKNOWN}}]},
             "MedicationStatement.modifierExtension",
         ),
+        ({"modifierExtension": "negated"}, "MedicationStatement.modifierExtension"),
         ({"implicitRules": "https://elsewhere.example/rules"}, "MedicationStatement.implicitRules"),
     ],
 )
