@@ -132,7 +132,7 @@ def test_a_product_code_names_drug_and_strength_by_itself(system, code, drug, mg
         (RXNORM, "1665190", "'injection'"),  # Ativan
         (RXNORM, "1807459", "'cartridge'"),
         (SNOMED, "323073009", "'rectal'"),
-        (RXNORM, "889616", "combination"),  # Librax
+        (RXNORM, "889616", "librax"),  # Librax
     ],
 )
 def test_a_product_code_alone_tells_what_is_no_plain_tablet(system, code, why):
