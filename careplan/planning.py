@@ -159,25 +159,21 @@ def plan_taper(
     return TaperPlan(schedule, choice, tuple(issues), bundle)
 
 
-def compare(plan: TaperPlan, strategies: Sequence[StrategyName], *, asked: PlanRequest) -> dict[str, Measures | str]:
+def compare(
+    plan: TaperPlan, catalog: Catalog, strategies: Sequence[StrategyName], *, asked: PlanRequest
+) -> dict[str, Measures | str]:
     """What *plan* measures, and what the same taper would by other *strategies*; the reason where one is refused."""
     schedule = plan.schedule
     found: dict[str, Measures | str] = {schedule.strategy.name: measures(schedule)}
+    profile = catalog.profiles[schedule.regimen.drug]
     for name in strategies:
+        other = replace(asked, strategy=Strategy(name))
         try:
-            other = make_schedule(
-                schedule.regimen,
-                schedule.profile,
-                pace=schedule.pace,
-                start=schedule.starts_on,
-                strategy=Strategy(name),
-                choice=asked.choice,
-                target=asked.target,
-            )
+            made = _schedule(schedule.regimen, profile, plan.pace, catalog, other, schedule.starts_on)
         except Refused as refusal:
             found[name] = refusal.issues[0].text
         else:
-            found[name] = measures(other)
+            found[name] = measures(made)
     return found
 
 

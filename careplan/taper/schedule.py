@@ -278,12 +278,15 @@ class _Walk:
             raise Refused([_bad_target(self.regimen, self.profile, self.target)])
 
     def _check_strategy(self) -> None:
-        """The first cut that is asked for must be within the pace; later ones grow in percent, and say so."""
+        """The first cut that is asked for must be within the pace, or the smallest there is.
+
+        Later ones grow in percent, and say so.
+        """
         name = self.strategy.name
         if name.startswith("cks") and not self.profile.bands:
             raise Refused([_no_bands(self.profile, name)])
         first = self._way(date.min).after(self.begin)
-        if first.rule == name and first.percent > self.pace.cut_percent:
+        if first.rule == name and first.percent > self.pace.cut_percent and first.cut > self.smallest:
             raise Refused([_opening_too_large(self.regimen, self.pace, first)])
 
     def _check_within(self, adjustment: Adjustment, steps: Sequence[TaperStep], start: date) -> None:
