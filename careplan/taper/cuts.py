@@ -269,5 +269,10 @@ def descent(
 _descent = lru_cache(maxsize=1024)(Descent)
 
 
+def forget_all() -> None:
+    """Drop every way down that is remembered, to measure what a first plan costs."""
+    _descent.cache_clear()
+
+
 def _tenth(percent: Fraction) -> Decimal:
     return Decimal(plain(exact_decimal(percent).quantize(Decimal("0.1"))))
