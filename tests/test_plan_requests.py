@@ -133,6 +133,14 @@ def test_a_drug_in_large_pieces_only_is_not_cut_directly(drug):
     assert "switch to another drug" in issue.settle
 
 
+def test_a_first_cut_far_above_the_pace_is_a_warning_that_names_the_way_out():
+    """0.5 mg of 2 mg is a quarter, where the slow pace asks for a twentieth."""
+    made = plan(taking("lorazepam", "1 mg twice daily", since="2020-01-01"))
+    issue = next(issue for issue in made.issues if issue.code == "cut-above-pace")
+    assert "takes 25 % of the dose where the pace slow asks for 5 %" in issue.text
+    assert issue.settle == "Weigh the oral liquid or a switch to diazepam, which allows smaller cuts."
+
+
 def test_a_target_is_reached_and_kept():
     """The plan ends at 4 mg, tells to go on, and does not say that the drug ends."""
     made = plan(diazepam(), target=mg(4))
