@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -13,14 +13,22 @@ from careplan.fhir.versions import as_r4
 Resource = dict[str, Any]
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
+_LITERAL = re.compile(r"(?:(https?://.+)/)?([A-Za-z]+/[A-Za-z0-9\-.]{1,64})")
+_PAGES = ("next", "previous", "prev")
 
 
 class ResourceIndex:
-    """The resources of a call in the shape of R4, Bundles taken apart, and how their references resolve."""
+    """The resources of a call in the shape of R4, Bundles taken apart, and how their references resolve.
+
+    *incomplete* says, in a sentence each, what is known to be missing. A resource that comes twice is there once.
+    """
 
     def __init__(self, resources: Iterable[Resource]) -> None:
         self.resources: list[Resource] = []
-        self._by_reference: dict[str, Resource] = {}
+        self.incomplete: list[str] = []
+        self._by_url: dict[str, Resource | None] = {}
+        self._by_label: dict[str, list[tuple[str | None, Resource]]] = {}
+        self._bases: dict[int, str | None] = {}
         self._versions: dict[int, str] = {}
         for resource in resources:
             self._add(resource, None)
@@ -29,37 +37,102 @@ class ResourceIndex:
         if not isinstance(resource, dict):
             raise BadRequest("A resource must be a JSON object.")
         if resource.get("resourceType") == "Bundle":
+            self.incomplete += _missing_in(resource)
             for entry in objects_in(resource.get("entry")):
                 if "resource" in entry:
                     self._add(entry["resource"], entry.get("fullUrl"))
             return
+        url = full_url.split("/_history/")[0] if isinstance(full_url, str) else None
+        base, label = parts_of(url)[0] if url else None, label_of(resource)
+        version = None
         if str(resource.get("resourceType")).startswith("Medication"):
             resource, version = as_r4(resource)
-            if version:
-                self._versions[id(resource)] = version
+        alike = self._by_label.setdefault(label, [])
+        twins = [other for there, other in alike if there == base] if "/" in label else []
+        if resource in twins:
+            return
+        if twins and label.startswith("Medication"):
+            self.incomplete.append(f"{label} was sent twice, and the two differ.")
+        if version:
+            self._versions[id(resource)] = version
         self.resources.append(resource)
-        for key in (full_url, label_of(resource)):
-            if isinstance(key, str):
-                self._by_reference.setdefault(key, resource)
+        self._bases[id(resource)] = base
+        alike.append((base, resource))
+        if url:
+            self._by_url[url] = None if url in self._by_url else resource
 
     def version_of(self, resource: Resource) -> str | None:
         """The FHIR version one of these was written in, when it is not R4."""
         return self._versions.get(id(resource))
 
+    def base_of(self, resource: Resource) -> str | None:
+        """The address of the server that one of these came from, where its fullUrl tells."""
+        return self._bases.get(id(resource))
+
     def of_type(self, *types: str) -> list[Resource]:
         return [resource for resource in self.resources if resource.get("resourceType") in types]
 
     def resolve(self, reference: Any, within: Resource) -> Resource | None:
-        """The resource a Reference points at: contained (`#id`), in the Bundle (fullUrl), or by type and id."""
+        """The resource a Reference points at: contained (`#id`), in the Bundle (fullUrl), or by type and id.
+
+        Never one of another server that has the same id, and none where two answer to the reference: a relative
+        reference is one to the server that its resource came from (https://hl7.org/fhir/R4/bundle.html#references).
+        """
         target = reference.get("reference") if isinstance(reference, Mapping) else None
         if not isinstance(target, str):
             return None
         if target.startswith("#"):
-            contained = objects_in(within.get("contained"))
-            return next((dict(each) for each in contained if each.get("id") == target[1:]), None)
-        if target in self._by_reference:
-            return self._by_reference[target]
-        return self._by_reference.get("/".join(target.split("/_history/")[0].split("/")[-2:]))
+            contained = [each for each in objects_in(within.get("contained")) if each.get("id") == target[1:]]
+            return dict(contained[0]) if len(contained) == 1 else None
+        target = target.split("/_history/")[0]
+        if target in self._by_url:
+            return self._by_url[target]
+        base, label = parts_of(target)
+        alike = self._by_label.get(label or "", [])
+        home = base or self._bases.get(id(within))
+        found = [each for there, each in alike if there == home]
+        if not found and base is None:
+            found = [each for there, each in alike if there is None or home is None]
+        return found[0] if len(found) == 1 else None
+
+
+def parts_of(reference: str) -> tuple[str | None, str | None]:
+    """(base address, `Type/id`) of a literal reference; neither of a urn or of anything else."""
+    match = _LITERAL.fullmatch(reference)
+    return (match[1], match[2]) if match else (None, None)
+
+
+def _missing_in(bundle: Mapping[str, Any]) -> Iterator[str]:
+    """What a Bundle itself tells to be missing from it."""
+    kind = bundle.get("type")
+    entries = objects_in(bundle.get("entry"))
+    if any(link.get("relation") in _PAGES for link in objects_in(bundle.get("link"))):
+        yield "A Bundle is one page of several."
+    if kind == "history":
+        yield "A Bundle of type history tells what was, not what is."
+    if kind == "searchset":
+        found = [entry for entry in entries if _mode(entry) not in ("include", "outcome")]
+        if isinstance(bundle.get("total"), int) and bundle["total"] > len(found):
+            yield f"A search found {bundle['total']} resources, and {len(found)} were sent."
+        if not all(isinstance(entry.get("resource"), Mapping) for entry in entries):
+            yield "An entry of a search has no resource."
+    for entry in entries:
+        resource, response = entry.get("resource"), entry.get("response")
+        status = str(response.get("status")) if isinstance(response, Mapping) and "status" in response else "200"
+        if not status.startswith("2"):
+            yield f"One of the requests of a batch was answered with {status[:3]}."
+        elif isinstance(resource, Mapping) and _tells_of_an_error(resource):
+            yield "A Bundle holds an OperationOutcome that tells of an error."
+
+
+def _tells_of_an_error(resource: Mapping[str, Any]) -> bool:
+    severities = {issue.get("severity") for issue in objects_in(resource.get("issue"))}
+    return resource.get("resourceType") == "OperationOutcome" and bool(severities & {"error", "fatal"})
+
+
+def _mode(entry: Mapping[str, Any]) -> Any:
+    search = entry.get("search")
+    return search.get("mode") if isinstance(search, Mapping) else None
 
 
 def label_of(resource: Mapping[str, Any]) -> str:

@@ -138,14 +138,15 @@ def texts_of(concept: Any) -> tuple[str, ...]:
 
 
 def identify(
-    concept: Any, medication: Mapping[str, Any] | None, vocabulary: Vocabulary
+    concept: Any, medication: Mapping[str, Any] | None, vocabulary: Vocabulary, display: str | None = None
 ) -> Medicine | NotIdentified | None:
     """Tell which of *vocabulary* a medication is; None when it is some other drug.
 
     *concept* is the medicationCodeableConcept, *medication* the Medication resource that was referenced, contained, or
-    None. NotIdentified: two drugs are named, it is a combination, or it is no form that is swallowed.
+    None; *display* what the reference calls it. NotIdentified: two drugs are named, it is a combination, or it is no
+    form that is swallowed.
     """
-    concepts = [concept, *_concepts(medication)]
+    concepts = [concept, *_concepts(medication), *([{"text": display}] if display else [])]
     codings = tuple(coding for each in concepts for coding in codings_of(each))
     texts = tuple(dict.fromkeys(text for each in concepts for text in texts_of(each)))
     text = "; ".join(texts)

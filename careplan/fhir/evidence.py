@@ -9,10 +9,18 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from careplan.clinical_data import ATC
 from careplan.fhir.bundle import Resource, ResourceIndex, label_of, objects_in, text_in
 from careplan.fhir.coding import PIECES, Medicine, NotIdentified, codings_of, identify, texts_of
 from careplan.fhir.dosage import DailyDose, NotRead, read_dosages
-from careplan.fhir.status import MEDICATION_TYPES, is_mistake_or_proposal, issue_of, status_now, used_since
+from careplan.fhir.status import (
+    MEDICATION_TYPES,
+    is_forbidden,
+    is_mistake_or_proposal,
+    issue_of,
+    status_now,
+    used_since,
+)
 from careplan.fhir.units import MASS_IN_MG, UNSTATED
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import DetectedIssue, IssueCode, Severity
@@ -34,6 +42,14 @@ class Evidence:
     basis: Basis | None
     issues: tuple[DetectedIssue, ...]
 
+    @property
+    def denies(self) -> bool:
+        """Whether it says that the drug is not taken; a treatment that was completed does not."""
+        status = self.resource.get("status")
+        if is_forbidden(self.resource):
+            return status not in ("stopped", "completed")
+        return not self.current and status in ("stopped", "not-taken")
+
 
 def evidence_of(
     resource: Resource, index: ResourceIndex, vocabulary: Vocabulary, today: date
@@ -42,21 +58,24 @@ def evidence_of(
     if is_mistake_or_proposal(resource):
         return
     label, kind = label_of(resource), str(resource["resourceType"])
-    medication = index.resolve(resource.get("medicationReference"), resource)
+    medication = medication_of(resource, index)
     concept = resource.get("medicationCodeableConcept")
     if absent := [each for each in codings_of(concept) if each.system in _ABSENT_SYSTEMS]:
         yield _nothing_known(absent[0], kind, label)
         return
-    medicine = identify(concept, medication, vocabulary)
+    display = _display(resource.get("medicationReference"))
+    medicine = identify(concept, medication, vocabulary, display)
+    if medicine is None and not _named(concept, medication) and not (display and medication):
+        if not is_forbidden(resource) and not status_now(resource, kind, label, today)[0]:
+            yield _unnamed(resource, label, display or _codes(concept, medication))
+        return
     if medicine is None:
-        if medication is None and not codings_of(concept) and not texts_of(concept):
-            reference = resource.get("medicationReference")
-            display = text_in(reference.get("display")) if isinstance(reference, Mapping) else None
-            medicine = identify({"text": display}, None, vocabulary) if display else None
-            if medicine is None:
-                yield _unnamed(resource, label, display)
-        if medicine is None:
-            return
+        return
+    if is_forbidden(resource):
+        for ingredient in medicine.ingredients if isinstance(medicine, NotIdentified) else (medicine.ingredient,):
+            issue = _forbidden(kind, label)
+            yield Evidence(resource, label, None, ingredient, False, None, None, None, (issue,))
+        return
     ended, status_issues = status_now(resource, kind, label, today)
     if isinstance(medicine, NotIdentified):
         issue = issue_of(
@@ -72,6 +91,9 @@ def evidence_of(
             yield Evidence(resource, label, None, ingredient, not ended, None, None, None, (issue,))
         return
     since = used_since(resource)
+    if not ended and (unknown := _not_understood(resource, medication, kind, label)):
+        yield Evidence(resource, label, medicine, medicine.ingredient, True, since, None, None, (unknown,))
+        return
     status_issues = (*_written_in(index.version_of(resource), kind, label), *status_issues)
     if ended:
         yield Evidence(resource, label, medicine, medicine.ingredient, False, since, None, None, status_issues)
@@ -81,15 +103,77 @@ def evidence_of(
     yield Evidence(resource, label, medicine, medicine.ingredient, True, since, administrations, basis, issues)
 
 
+def medication_of(resource: Resource, index: ResourceIndex) -> Resource | None:
+    """The Medication that a resource refers to, with the names of those that are its ingredients by reference."""
+    medication = index.resolve(resource.get("medicationReference"), resource)
+    listed = objects_in(medication.get("ingredient")) if medication else []
+    if medication is None or not any("itemReference" in each for each in listed):
+        return medication
+    ingredients = []
+    for each in listed:
+        reference = each.get("itemReference")
+        item = index.resolve(reference, medication) or index.resolve(reference, resource) or {}
+        ingredients.append({"itemCodeableConcept": item.get("code") or {"text": _display(reference)}, **each})
+    return {**medication, "ingredient": ingredients}
+
+
+def _display(reference: Any) -> str | None:
+    return text_in(reference.get("display")) if isinstance(reference, Mapping) else None
+
+
+def _named(concept: Any, medication: Resource | None) -> bool:
+    """Whether anybody can tell which drug it is: words, or a code of ATC, of which all that concern us are known."""
+    ingredients = objects_in(medication.get("ingredient")) if medication else []
+    of_medication = medication.get("code") if medication else None
+    concepts = (concept, of_medication, *(each.get("itemCodeableConcept") for each in ingredients))
+    return any(texts_of(each) or any(coding.system == ATC for coding in codings_of(each)) for each in concepts)
+
+
+def _codes(concept: Any, medication: Resource | None) -> str | None:
+    codings = (*codings_of(concept), *codings_of(medication.get("code") if medication else None))
+    return ", ".join(f"{coding.system}|{coding.code}" for coding in codings) or None
+
+
+def _forbidden(kind: str, label: str) -> DetectedIssue:
+    text = "This says that the drug shall not be given (doNotPerform); it is not counted as taken."
+    return issue_of(IssueCode.STATUS_NOT_CURRENT, "information", text, f"{kind}.doNotPerform", label, seen="true")
+
+
+def _not_understood(resource: Resource, medication: Resource | None, kind: str, label: str) -> DetectedIssue | None:
+    """What changes the meaning of a resource in a way that nobody here knows, so that R4 forbids to process it.
+
+    https://hl7.org/fhir/R4/extensibility.html#modifierExtension, https://hl7.org/fhir/R4/resource.html#implicitRules
+    """
+    if resource.get("implicitRules"):
+        where, seen = f"{kind}.implicitRules", str(resource["implicitRules"])
+    elif medication and medication.get("status") == "entered-in-error":
+        where, seen = "Medication.status", "entered-in-error"
+    else:
+        dosages = objects_in(resource.get(MEDICATION_TYPES[kind]))
+        timings = [each.get("timing") for each in dosages if isinstance(each.get("timing"), Mapping)]
+        ingredients = objects_in(medication.get("ingredient")) if medication else []
+        parts = (resource, *dosages, *timings, *((medication, *ingredients) if medication else ()))
+        found = next((each for part in parts if part for each in objects_in(part.get("modifierExtension"))), None)
+        if found is None:
+            return None
+        where, seen = f"{kind}.modifierExtension", str(found.get("url"))
+    text = "The resource says of itself that it must not be read as usual."
+    settle = "Look at it where it is kept; send it without what changes its meaning, or confirm by another resource."
+    return issue_of(IssueCode.RESOURCE_INVALID, "error", text, where, label, seen=seen, settle=settle)
+
+
 _ABSENT_SYSTEMS = (
     "http://hl7.org/fhir/uv/ips/CodeSystem/absent-unknown-uv-ips",
     "http://terminology.hl7.org/CodeSystem/data-absent-reason",
 )
 
 
+NO_KNOWN_MEDICATIONS = "no-known-medications"
+
+
 def _nothing_known(coding: Coding, kind: str, label: str) -> DetectedIssue:
     """An International Patient Summary says by a code that there is no medication, or that nobody knows."""
-    known = coding.code == "no-known-medications"
+    known = coding.code == NO_KNOWN_MEDICATIONS
     text = "The summary says that no medication is taken." if known else "The summary knows nothing of medication."
     settle = None if known else "Ask the patient what is taken; an empty list says nothing."
     where = f"{kind}.medication"
@@ -125,7 +209,8 @@ def _unnamed(resource: Resource, label: str, display: str | None) -> DetectedIss
     return issue_of(
         IssueCode.DRUG_NOT_RECOGNISED,
         "error",
-        "A medication in the list cannot be told: it has no code and no name, or its Medication was not found.",
+        "A medication in the list cannot be told: it has no name and no code that is known, or its Medication is "
+        "not there.",
         f"{kind}.medication",
         label,
         seen=display or "nothing",
@@ -157,8 +242,13 @@ def _dose(
 
 
 _ORAL_CODES = frozenset({"26643006", "PO", "SWALLOW", "20053000"})
+_INTO_THE_BODY = re.compile(
+    r"inject|intramusc|intraven|subcut|rectal|per rectum|sublingual|buccal|nasal|topical|transderm|epidural|infus",
+    re.IGNORECASE,
+)
 _ORAL_WORDS = re.compile(r"\b(oral\w*|by mouth|per os|p\.?o\.?|swallow\w*|peroral)\b", re.IGNORECASE)
 _INTRATHECAL = "72607000"
+_INJECT = "422145002"  # SNOMED CT: Inject, a method of administration
 
 
 def _routes(
@@ -168,6 +258,10 @@ def _routes(
     for number, dosage in enumerate(dosages):
         codes = {coding.code for coding in codings_of(dosage.get("route"))}
         words = "; ".join(texts_of(dosage.get("route")))
+        method = "; ".join((*texts_of(dosage.get("method")), *(each.code for each in codings_of(dosage.get("method")))))
+        otherwise = _INTO_THE_BODY.search(f"{words}; {method}") or _INJECT in method
+        if otherwise:
+            words = "; ".join(each for each in (words, method) if each)
         if not codes and not words:
             continue
         where = f"{expression}[{number}].route"
@@ -183,7 +277,7 @@ def _routes(
                 seen=words,
                 settle="Contact the team that runs the pump.",
             )
-        elif not codes & _ORAL_CODES and not _ORAL_WORDS.search(words):
+        elif otherwise or not (codes & _ORAL_CODES or _ORAL_WORDS.search(words)):
             yield issue_of(
                 IssueCode.ROUTE_NOT_ORAL,
                 "error",

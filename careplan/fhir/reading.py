@@ -14,12 +14,12 @@ from decimal import Decimal
 from typing import Any
 
 from careplan.errors import BadRequest
-from careplan.fhir.bundle import Resource, ResourceIndex, id_in, label_of, objects_in
+from careplan.fhir.bundle import Resource, ResourceIndex, id_in, label_of, objects_in, parts_of, text_in
 from careplan.fhir.coding import codings_of, ingredients_in, texts_of
 from careplan.fhir.dosage import read_dosages
-from careplan.fhir.evidence import Evidence, dose_in_mg, evidence_of, other_versions
+from careplan.fhir.evidence import NO_KNOWN_MEDICATIONS, Evidence, dose_in_mg, evidence_of, other_versions
 from careplan.fhir.facts import read_facts
-from careplan.fhir.status import MEDICATION_TYPES, issue_of
+from careplan.fhir.status import MEDICATION_TYPES, is_forbidden, issue_of, last_day, said_on, used_since
 from careplan.taper.dose import plain
 from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Ingredient, Vocabulary
@@ -105,30 +105,123 @@ def read_record(
         by_drug.setdefault(each.ingredient.name, []).append(each)
     drugs = tuple(_read_drug(found, index, today, confirmations) for found in by_drug.values())
     facts = read_facts(subject, index, vocabulary, today)
-    others = (*other_versions(index), *_plans(index), *_allergies(index, vocabulary, drugs))
-    return Reading(subject, facts, drugs, (*issues, *others))
+    others = (
+        *_missing(index),
+        *_about_the_patient(index),
+        *other_versions(index),
+        *_plans(index),
+        *_allergies(index, vocabulary, drugs),
+    )
+    return Reading(subject, facts, drugs, (*_none_beside_some(issues, drugs), *others))
 
 
 # --- whose record -------------------------------------------------------------------------------------------------
 
 
+_SUBJECTS = {"AllergyIntolerance": "patient"}  # the others have `subject`
+
+
 def _subject(index: ResourceIndex) -> str | None:
-    patients = {label_of(patient) for patient in index.of_type("Patient") if id_in(patient.get("id"))}
-    named = set()
-    for resource in index.of_type(*MEDICATION_TYPES, "Condition", "Observation"):
-        reference = resource.get("subject")
-        target = index.resolve(reference, resource)
-        if target is not None and id_in(target.get("id")):
-            named.add(label_of(target))
-        elif isinstance(reference, Mapping) and isinstance(reference.get("reference"), str):
-            named.add(reference["reference"])
-    everyone = patients | {"/".join(each.split("/")[-2:]) for each in named}
-    if len(everyone) > 1:
-        raise BadRequest(
-            f"The resources belong to {len(everyone)} patients; send those of one patient.", expression="subject"
-        )
-    subject = next(iter(patients or named), None)
+    """The one patient of all that was sent, as a reference; None when no resource names one that a server knows."""
+    everyone = [_person(patient, index) for patient in index.of_type("Patient")]
+    for resource in index.of_type(*MEDICATION_TYPES, "Condition", "Observation", "AllergyIntolerance", "CarePlan"):
+        everyone += _whose(resource.get(_SUBJECTS.get(str(resource["resourceType"]), "subject")), resource, index)
+    servers: dict[Any, set[str]] = {}
+    for person in everyone:
+        servers.setdefault(person.key, set()).update([person.base] if person.base else [])
+    count = sum(max(1, len(bases)) for bases in servers.values())
+    if count > 1:
+        raise BadRequest(f"The resources belong to {count} patients; send those of one patient.", expression="subject")
+    subject = next((person.name for person in everyone if person.name), None)
     return subject if subject and _SUBJECT.fullmatch(subject) else None
+
+
+@dataclass(frozen=True)
+class _Person:
+    """Who a record is about: *key* tells this patient from others of the server at *base* (None: any server)."""
+
+    key: Any
+    base: str | None = None
+    name: str | None = None
+
+
+def _whose(reference: Any, within: Resource, index: ResourceIndex) -> Iterator[_Person]:
+    """Whom one `subject` names."""
+    if not isinstance(reference, Mapping):
+        return
+    literal = text_in(reference.get("reference"))
+    target = index.resolve(reference, within)
+    if literal and literal.startswith("#"):
+        yield _Person(("contained", repr(target) if target else literal))  # no server knows who is only contained
+    elif target is not None:
+        yield _person(target, index)
+    elif literal:
+        whole = literal.split("/_history/")[0]
+        base, label = parts_of(whole)
+        yield _Person(label or whole, base or index.base_of(within), whole)
+    elif isinstance(reference.get("identifier"), Mapping):
+        yield _identified(reference["identifier"], index)
+
+
+def _identified(identifier: Mapping[str, Any], index: ResourceIndex) -> _Person:
+    """A patient by an identifier: the Patient that carries it, else somebody of whom only this is known."""
+    wanted = (str(identifier.get("system")), str(identifier.get("value")))
+    for patient in index.of_type("Patient"):
+        carried = objects_in(patient.get("identifier"))
+        if any((str(each.get("system")), str(each.get("value"))) == wanted for each in carried):
+            return _person(patient, index)
+    return _Person(wanted)
+
+
+def _person(patient: Resource, index: ResourceIndex) -> _Person:
+    name = _name_of(patient)
+    return _Person(name or id(patient), index.base_of(patient), name)
+
+
+def _name_of(patient: Resource) -> str | None:
+    return label_of(patient) if id_in(patient.get("id")) else None
+
+
+def _about_the_patient(index: ResourceIndex) -> Iterator[DetectedIssue]:
+    """What the Patient itself says that stops a plan: dead, or not the record in use.
+
+    https://hl7.org/fhir/R4/patient.html#merge, https://hl7.org/fhir/R4/valueset-link-type.html
+    """
+    for patient in index.of_type("Patient"):
+        if patient.get("deceasedDateTime") or patient.get("deceasedBoolean") not in (None, False):
+            text, settle = "The record says that the patient has died.", "Correct the record if it is wrong."
+            yield _of_patient(patient, IssueCode.PATIENT_DECEASED, text, "deceased", settle)
+        if "replaced-by" in {each.get("type") for each in objects_in(patient.get("link"))}:
+            text = "This record of the patient was replaced by another one, so its lists may be out of date."
+            yield _of_patient(patient, IssueCode.RECORD_INCOMPLETE, text, "link", "Use the record that replaces it.")
+        elif patient.get("active") is False:
+            text = "This record of the patient is not in use, so its lists may be out of date."
+            yield _of_patient(patient, IssueCode.RECORD_INCOMPLETE, text, "active", "Use the record that is in use.")
+        if patient.get("modifierExtension") or patient.get("implicitRules"):
+            text = "The Patient says of itself that it must not be read as usual."
+            where = "modifierExtension" if patient.get("modifierExtension") else "implicitRules"
+            yield _of_patient(patient, IssueCode.RESOURCE_INVALID, text, where, "Look at it where it is kept.")
+
+
+def _of_patient(patient: Resource, code: IssueCode, text: str, element: str, settle: str) -> DetectedIssue:
+    return issue_of(code, "error", text, f"Patient.{element}", label_of(patient), settle=settle)
+
+
+def _missing(index: ResourceIndex) -> Iterator[DetectedIssue]:
+    for text in dict.fromkeys(index.incomplete):
+        settle = "Send the whole list: follow the link `next` to the end, and ask again for what failed."
+        yield DetectedIssue(IssueCode.RECORD_INCOMPLETE, "error", text, "Bundle", settle=settle)
+
+
+def _none_beside_some(issues: Sequence[DetectedIssue], drugs: Sequence[DrugReading]) -> Iterator[DetectedIssue]:
+    """A summary that says "no medication" beside a drug that is taken: one of the two is wrong."""
+    taken = any(drug.regimen or issues_block(drug.issues) for drug in drugs)
+    for issue in issues:
+        denies = issue.code is IssueCode.NO_MEDICATION and issue.seen == NO_KNOWN_MEDICATIONS
+        yield replace(issue, severity="error", settle=_ASK_WHICH) if denies and taken else issue
+
+
+_ASK_WHICH = "The record lists a drug as taken too: correct the one or the other."
 
 
 # --- one drug from all its evidence ---------------------------------------------------------------------------------
@@ -139,7 +232,7 @@ def _read_drug(
 ) -> DrugReading:
     ingredient = found[0].ingredient
     current = [each for each in found if each.current]
-    issues = tuple(_past_or_present(found, anything_current=bool(current)))
+    issues = (*_past_or_present(found, anything_current=bool(current)), *_denied(found, current, index))
     since = min((each.since for each in found if each.since), default=None)
     confirmed = [each for each in confirmations if any(_names(each, evidence) for evidence in found)]
     if confirmed:
@@ -161,6 +254,34 @@ def _past_or_present(found: Iterable[Evidence], *, anything_current: bool) -> It
         for issue in each.issues:
             past = anything_current and not each.current
             yield replace(issue, severity="information") if past else issue
+
+
+def _denied(found: Sequence[Evidence], current: Sequence[Evidence], index: ResourceIndex) -> Iterator[DetectedIssue]:
+    """What one resource says is taken and another says is not: never given, not taken, or stopped since."""
+    for no in found:
+        for yes in current if no.denies else ():
+            if is_forbidden(no.resource) or _denies(no, yes, index):
+                seen = f"{_status(no)} and {_status(yes)}"
+                text = f"By {no.label} {no.ingredient.name} is not taken, by {yes.label} it is."
+                settle = "Confirm what is taken now, and correct the other."
+                where = f"{_type(no)}.status"
+                yield issue_of(IssueCode.SOURCES_DISAGREE, "error", text, where, no.label, seen=seen, settle=settle)
+                return
+
+
+def _denies(no: Evidence, yes: Evidence, index: ResourceIndex) -> bool:
+    """Whether *no* is about the treatment of *yes*, and about no earlier time."""
+    if _type(no) == _type(yes):
+        return _linked(no.resource, yes.resource, index) or _linked(yes.resource, no.resource, index)
+    if not _same(no, yes, index):
+        return False
+    over = last_day(no.resource) or said_on(no.resource)
+    taken = said_on(yes.resource) or used_since(yes.resource)
+    return over is None or taken is None or over > taken
+
+
+def _status(evidence: Evidence) -> str:
+    return "doNotPerform" if is_forbidden(evidence.resource) else str(evidence.resource.get("status"))
 
 
 def _duration(since: date | None, ingredient: Ingredient) -> Iterator[DetectedIssue]:

@@ -33,8 +33,8 @@ def fetch_record(
     incomplete list is no list.
     """
     patient_id = checked_id(patient_id)
-    record = list(_once(_asked(server, patient_id, dialect)))
-    record += [server.read(reference) for reference in _undelivered(record, server.base_url)]
+    record = [_at_home(each, server.base_url) for each in _once(_asked(server, patient_id, dialect))]
+    record += [_at_home(server.read(reference), server.base_url) for reference in _undelivered(record)]
     _require(medications, record)
     return record
 
@@ -115,7 +115,21 @@ def _once(resources: Iterable[Resource]) -> Iterator[Resource]:
             yield resource
 
 
-def _undelivered(record: Sequence[Resource], base_url: str) -> list[str]:
+def _at_home(value: Any, base_url: str) -> Any:
+    """The same with its references into this very server made relative, so that they are known for its own."""
+    if isinstance(value, list):
+        return [_at_home(each, base_url) for each in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        name: each.removeprefix(f"{base_url}/")
+        if name == "reference" and isinstance(each, str)
+        else _at_home(each, base_url)
+        for name, each in value.items()
+    }
+
+
+def _undelivered(record: Sequence[Resource]) -> list[str]:
     """The Medications that are referred to and did not come along; `_include` is optional for servers.
 
     Those of another server are not read: under the same id this one may have another drug.
@@ -126,7 +140,7 @@ def _undelivered(record: Sequence[Resource], base_url: str) -> list[str]:
         reference = resource.get("medicationReference")
         target = reference.get("reference") if isinstance(reference, dict) else None
         if isinstance(target, str) and index.resolve(reference, resource) is None:
-            missing[target.removeprefix(f"{base_url}/").split("/_history/")[0]] = None
+            missing[target.split("/_history/")[0]] = None
     return [target for target in missing if re.fullmatch(rf"Medication/{_ID.pattern}", target)]
 
 

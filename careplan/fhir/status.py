@@ -1,12 +1,14 @@
-"""Whether a medication is taken now, by its status and dates, and since when."""
+"""Whether a medication is taken now, by its status, dates and supply, and since when."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
 from careplan.fhir.bundle import Resource, day_in, objects_in, text_in
+from careplan.fhir.coding import codings_of, texts_of
 from careplan.fhir.timing import number_in, read_bounds
 from careplan.taper.issue import DetectedIssue, IssueCode, Severity
 
@@ -23,7 +25,9 @@ SAID_ON = {
 _NOBODYS = ("entered-in-error", "draft", "cancelled", "declined", "preparation")
 STOPPED_RECENTLY_DAYS = 30
 SUPPLY_UNKNOWN_DAYS = 90  # how long a supply of unstated length may be in use
+SUPPLY_LEFT_OVER_DAYS = 14  # how much longer a supply may last than it should: doses that were missed, an early refill
 OLD_AFTER_DAYS = 365
+_DAYS = {"d": 1, "day": 1, "days": 1, "wk": 7, "week": 7, "weeks": 7, "mo": 30, "month": 30, "months": 30}
 
 
 def issue_of(
@@ -44,6 +48,11 @@ def is_mistake_or_proposal(resource: Mapping[str, Any]) -> bool:
     return resource.get("status") in _NOBODYS or resource.get("intent") in ("proposal", "option")
 
 
+def is_forbidden(resource: Mapping[str, Any]) -> bool:
+    """An order that it shall not be given (R4 MedicationRequest.doNotPerform, a modifier): never what is taken."""
+    return resource.get("doNotPerform") not in (None, False)
+
+
 def status_now(resource: Resource, kind: str, label: str, today: date) -> tuple[bool, tuple[DetectedIssue, ...]]:
     """(whether it is over, what to say about it)."""
     if kind == "MedicationDispense":
@@ -51,39 +60,94 @@ def status_now(resource: Resource, kind: str, label: str, today: date) -> tuple[
     status = text_in(resource.get("status")) or "missing"
     start, end = _period(resource)
     where = f"{kind}.status"
+    written = day_in(resource.get("authoredOn"))
+    if written and written > today + timedelta(days=1):  # today there, by its clock, may be tomorrow here
+        start = written
     if start and start > today:
         return True, (
             issue_of(IssueCode.STATUS_NOT_CURRENT, "information", "Not started yet.", where, label, seen=str(start)),
         )
     if status in ("stopped", "completed", "not-taken"):
-        return True, tuple(_ended(status, end, where, label, today))
+        return True, tuple(_ended(resource, kind, end, label, today))
     if end and end < today:
         if (today - end).days > OLD_AFTER_DAYS and kind == "MedicationRequest":
             return True, ()
-        return False, (
-            issue_of(
-                IssueCode.PERIOD_ENDED,
-                "error",
-                f"The status is {status}, but the period ended on {end}.",
-                where,
-                label,
-                seen=f"{status}, ended {end}",
-                settle="Confirm what is taken now, or correct the status.",
-            ),
-        )
+        return False, (_over(status, f"the period ended on {end}", f"{status}, ended {end}", where, label),)
     if status != "active":
-        return False, (
-            issue_of(
-                IssueCode.STATUS_NOT_CURRENT,
-                "error",
-                f"The status is {status}: nobody says that it is taken now.",
-                where,
-                label,
-                seen=status,
-                settle="Confirm what is taken now, or correct the status.",
-            ),
-        )
+        return False, (_nobody_says(f"The status is {status}", status, where, label),)
+    reason = _said_otherwise(resource)
+    if reason:
+        text = f"The status is active, and beside it stands {reason!r}"
+        return False, (_nobody_says(text, reason, where, label),)
+    used_up = _supply_ends(resource) if kind == "MedicationRequest" else None
+    late = (today - used_up).days - SUPPLY_LEFT_OVER_DAYS if used_up else 0
+    if used_up and late > 0:
+        where = "MedicationRequest.dispenseRequest"
+        if late <= STOPPED_RECENTLY_DAYS:
+            text = f"What was prescribed should have been used up by {used_up}"
+            return True, (_used_up(text, used_up, where, label),)
+        text = f"what was prescribed should have been used up by {used_up}"
+        return True, (_over(status, text, f"{status}, used up {used_up}", where, label),)
     return False, tuple(_old(resource, kind, label, today))
+
+
+def _over(status: str, but: str, seen: str, where: str, label: str) -> DetectedIssue:
+    text = f"The status is {status}, but {but}."
+    settle = "Confirm what is taken now, or correct the status."
+    return issue_of(IssueCode.PERIOD_ENDED, "error", text, where, label, seen=seen, settle=settle)
+
+
+def _nobody_says(what: str, seen: str, where: str, label: str) -> DetectedIssue:
+    text = f"{what}: nobody says that it is taken now."
+    settle = "Confirm what is taken now, or correct the status."
+    return issue_of(IssueCode.STATUS_NOT_CURRENT, "error", text, where, label, seen=seen, settle=settle)
+
+
+def _used_up(what: str, on: date, where: str, label: str) -> DetectedIssue:
+    text = f"{what}, and nothing follows it: withdrawal may be under way."
+    settle = "Ask today what is taken. If it goes on, record that; else decide whether to restart before any taper."
+    return issue_of(IssueCode.STOPPED_RECENTLY, "error", text, where, label, seen=str(on), settle=settle)
+
+
+_NOT_AS_DIRECTED = re.compile(r"\b(not|never|no longer|stop\w*|discontinu\w*|hold|unknown)\b|n't\b", re.IGNORECASE)
+
+
+def _said_otherwise(resource: Resource) -> str | None:
+    """What an active resource says against itself: a reason for its state, or that the patient does not take it.
+
+    R4 has statusReason for states such as stopped; US Core 6 adds how the patient keeps to it, as an extension:
+    https://hl7.org/fhir/us/core/StructureDefinition-us-core-medication-adherence.html
+    """
+    reasons = resource.get("statusReason")
+    for reason in reasons if isinstance(reasons, list) else [reasons]:
+        said = (*texts_of(reason), *(coding.code for coding in codings_of(reason)))
+        if said:
+            return said[0]
+    for extension in objects_in(resource.get("extension")):
+        if str(extension.get("url")).endswith("-medication-adherence"):
+            for part in (extension, *objects_in(extension.get("extension"))):
+                concept = part.get("valueCodeableConcept")
+                said = (*texts_of(concept), *(coding.code for coding in codings_of(concept)))
+                if any(_NOT_AS_DIRECTED.search(each) for each in said):
+                    return said[0]
+    return None
+
+
+def _supply_ends(resource: Resource) -> date | None:
+    """When all that a request lets be handed out should be used up; else the day until which it may be handed out."""
+    supply = resource.get("dispenseRequest")
+    if not isinstance(supply, Mapping):
+        return None
+    validity = supply.get("validityPeriod")
+    validity = validity if isinstance(validity, Mapping) else {}
+    begins = day_in(validity.get("start")) or day_in(resource.get("authoredOn"))
+    duration = supply.get("expectedSupplyDuration")
+    duration = duration if isinstance(duration, Mapping) else {}
+    days = _DAYS.get(str(duration.get("code") or duration.get("unit")).lower())
+    value, repeats = number_in(duration.get("value")), number_in(supply.get("numberOfRepeatsAllowed"))
+    if begins and value and value > 0 and days and value * days * (1 + (repeats or 0)) < 10 * OLD_AFTER_DAYS:
+        return begins + timedelta(days=int(value * days * (1 + (repeats or 0))))
+    return day_in(validity.get("end"), last=True)
 
 
 def _supplied(resource: Resource, label: str, today: date) -> tuple[bool, tuple[DetectedIssue, ...]]:
@@ -100,32 +164,40 @@ def _supplied(resource: Resource, label: str, today: date) -> tuple[bool, tuple[
     supply = resource.get("daysSupply")
     days = number_in(supply.get("value")) if isinstance(supply, Mapping) else None
     last = handed + timedelta(days=int(days) if days and days < OLD_AFTER_DAYS else SUPPLY_UNKNOWN_DAYS)
-    if last + timedelta(days=STOPPED_RECENTLY_DAYS) < today:
-        text = f"The supply handed over on {handed} should have been used up by {last}."
-        return True, (issue_of(IssueCode.STATUS_NOT_CURRENT, "information", text, where, label, seen=str(handed)),)
-    return False, ()
+    late = (today - last).days - SUPPLY_LEFT_OVER_DAYS
+    if late <= 0:
+        return False, ()
+    text = f"The supply handed over on {handed} should have been used up by {last}"
+    if late <= STOPPED_RECENTLY_DAYS:
+        return True, (_used_up(text, handed, where, label),)
+    return True, (issue_of(IssueCode.STATUS_NOT_CURRENT, "information", f"{text}.", where, label, seen=str(handed)),)
 
 
-def _ended(status: str, end: date | None, where: str, label: str, today: date) -> Iterator[DetectedIssue]:
+def _ended(resource: Resource, kind: str, end: date | None, label: str, today: date) -> Iterator[DetectedIssue]:
+    status, where = str(resource["status"]), f"{kind}.status"
+    if end is None and status == "completed":
+        end = _supply_ends(resource)
     if end and end < today - timedelta(days=STOPPED_RECENTLY_DAYS):
         return
-    if end is None:
+    said = said_on(resource)
+    if end is None and (status == "not-taken" or not said or (today - said).days > STOPPED_RECENTLY_DAYS):
         text = f"The status is {status}; no end date is given."
         yield issue_of(IssueCode.STATUS_NOT_CURRENT, "information", text, where, label, seen=status)
         return
+    on = f"on {end}, {(today - end).days} days ago" if end else f"on a day that is not given; it was said on {said}"
     yield issue_of(
         IssueCode.STOPPED_RECENTLY,
         "error",
-        f"This was stopped on {end}, {(today - end).days} days ago: withdrawal may be under way.",
+        f"This was stopped {on}: withdrawal may be under way.",
         where,
         label,
-        seen=f"{status}, ended {end}",
+        seen=f"{status}, ended {end or 'on an unknown day'}",
         settle="See the patient now. Decide whether to restart, and at what dose, before any taper.",
     )
 
 
 def _old(resource: Resource, kind: str, label: str, today: date) -> Iterator[DetectedIssue]:
-    said = day_in(resource.get(SAID_ON[kind]))
+    said = said_on(resource) or day_in(resource.get("effectiveDateTime"))
     if said and (today - said).days > OLD_AFTER_DAYS:
         yield issue_of(
             IssueCode.STATEMENT_OLD,
@@ -151,6 +223,16 @@ def _last_bound(resource: Mapping[str, Any]) -> date | None:
         return None
     bounds = [read_bounds(each.get("timing")).last for each in objects_in(resource.get("dosageInstruction"))]
     return max((each for each in bounds if each), default=None) if all(bounds) else None
+
+
+def last_day(resource: Resource) -> date | None:
+    """The last day this resource says the drug was used."""
+    return _period(resource)[1]
+
+
+def said_on(resource: Resource) -> date | None:
+    """The day somebody said, ordered or handed over what stands in this resource."""
+    return day_in(resource.get(SAID_ON[str(resource["resourceType"])]))
 
 
 def used_since(resource: Resource) -> date | None:

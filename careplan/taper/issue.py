@@ -91,6 +91,7 @@ class IssueCode(StrEnum):
     EQUIVALENCE_NOT_CONFIRMED = "equivalence-not-confirmed"
     SWITCH_NOT_ADVISED = "switch-not-advised"
     OVERRIDE_NOT_ALLOWED = "override-not-allowed"
+    PATIENT_DECEASED = "patient-deceased"
 
 
 @dataclass(frozen=True)

@@ -438,3 +438,304 @@ def test_an_allergy_to_what_is_taken_is_told():
     assert [(issue.code.value, issue.severity) for issue in issues] == [("allergy-recorded", "warning")]
     refuted = {**allergy, "verificationStatus": {"coding": [{"system": "urn:x", "code": "refuted"}]}}
     assert read(statement(), refuted, {**allergy, "code": {"text": "penicillin"}}).issues == ()
+
+
+# --- what must not be counted as taken ------------------------------------------------------------------------------
+
+
+def refusals(*resources):
+    """(code, text) of every finding that keeps a plan from being made."""
+    reading = read(*resources)
+    found = (*reading.issues, *(issue for drug in reading.drugs for issue in drug.issues))
+    return [(issue.code.value, issue.text) for issue in found if issue.blocks]
+
+
+def by_reference(reference, **more):
+    resource = statement(**more)
+    del resource["medicationCodeableConcept"]
+    return {**resource, "medicationReference": reference}
+
+
+def test_what_shall_not_be_given_is_not_taken():
+    """An order with doNotPerform is no regimen, whatever dose it carries; it is said."""
+    drug = only(request(doNotPerform=True))
+    assert drug.regimen is None
+    says = "This says that the drug shall not be given (doNotPerform); it is not counted as taken."
+    assert [issue.text for issue in drug.issues] == [says]
+    injection = rxnorm("3322", text="diazepam 5 mg/mL injection")
+    assert only(request(doNotPerform=True, medicationCodeableConcept=injection)).regimen is None
+    assert only(request(doNotPerform=False)).regimen
+
+
+def test_an_order_not_to_give_asks_about_what_is_taken():
+    """Beside a statement of the same drug, one of the two is wrong; an order that is over asks nothing."""
+    forbidding = request(doNotPerform=True)
+    assert refusals(statement(), forbidding) == [
+        ("sources-disagree", "By MedicationRequest/r1 diazepam is not taken, by MedicationStatement/1 it is.")
+    ]
+    assert refusals(statement(), {**forbidding, "status": "stopped"}) == []
+    assert refusals(statement(), {**forbidding, "medicationCodeableConcept": rxnorm("6470")}) == []
+
+
+@pytest.mark.parametrize(
+    ("no", "asks"),
+    [
+        ({"status": "not-taken", "dateAsserted": "2026-11-01"}, True),
+        ({"status": "not-taken"}, True),
+        ({"status": "not-taken", "dateAsserted": "2025-01-01"}, False),
+        ({"status": "completed", "dateAsserted": "2026-11-01", "effectivePeriod": {"end": "2025-11-01"}}, False),
+    ],
+)
+def test_a_patient_who_takes_none_of_what_is_prescribed_asks(no, asks):
+    """A statement that it is not taken, as new as the prescription, is heard; one from before it is history."""
+    denying = {**statement("2"), "effectivePeriod": None, **no}
+    prescribed = request(effectivePeriod=None, authoredOn="2026-03-01")
+    text = "By MedicationStatement/2 diazepam is not taken, by MedicationRequest/r1 it is."
+    assert refusals(prescribed, denying) == ([("sources-disagree", text)] if asks else [])
+
+
+def test_the_name_in_a_reference_is_heard():
+    """Where it names another drug than the Medication, there is no answer; alone it names the drug."""
+    medication = {"resourceType": "Medication", "id": "m", "code": rxnorm("197591")}
+    reference = {"reference": "Medication/m", "display": "Lorazepam 1 mg"}
+    ((code, text), *_) = refusals(by_reference(reference), medication)
+    assert (code, text) == (
+        "drug-contradictory",
+        "Code, display and text name different drugs: diazepam and lorazepam.",
+    )
+    assert only(by_reference({**reference, "display": "Diazepam 5 mg"}), medication).regimen
+    assert only(by_reference({"display": "diazepam"})).ingredient.name == "diazepam"
+
+
+def test_an_ingredient_by_reference_is_an_ingredient():
+    """A Medication may name its drug only by the Medication or Substance that it is made of."""
+    substance = {"resourceType": "Substance", "id": "s", "code": rxnorm("3322")}
+    made = {"resourceType": "Medication", "id": "m", "ingredient": [{"itemReference": {"reference": "Substance/s"}}]}
+    drug = only(by_reference({"reference": "Medication/m"}), made, substance)
+    assert drug.regimen
+    assert drug.ingredient.name == "diazepam"
+
+
+@pytest.mark.parametrize(
+    ("concept", "blocks"),
+    [
+        (rxnorm("999999"), True),
+        (rxnorm("999999", text="metoprolol 50 mg"), False),
+        ({"coding": [{"system": "http://www.whocc.no/atc", "code": "C07AB02"}]}, False),
+        ({}, True),
+    ],
+)
+def test_a_code_that_nobody_knows_may_be_any_drug(concept, blocks):
+    """Only words, or a code of ATC, tell that it is none of ours; what is over needs no name."""
+    unknown = {**statement("2"), "medicationCodeableConcept": concept}
+    told = ["drug-not-recognised"] if blocks else []
+    assert [code for code, _ in refusals(statement(), unknown)] == told
+    assert refusals(statement(), {**unknown, "status": "completed"}) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"route": {"text": "oral"}, "method": {"text": "Inject"}},
+        {"method": {"coding": [{"system": "http://snomed.info/sct", "code": "422145002"}]}},
+        {"route": {"coding": [{"system": "http://snomed.info/sct", "code": "26643006"}], "text": "sublingual"}},
+        {"route": {"text": "not oral: per rectum"}},
+    ],
+)
+def test_a_method_or_word_of_another_way_into_the_body_is_no_tablet(change):
+    """Whatever the code of the route says beside it."""
+    assert refusals(statement(dosages=[dosage(**change)])) == [("route-not-oral", "The route is not by mouth.")]
+
+
+def test_a_pump_stays_a_pump_when_its_method_is_named():
+    """The method says inject; the route still says where."""
+    pump = dosage(route={"text": "intrathecal"}, method={"text": "Inject"})
+    assert [code for code, _ in refusals(statement(concept=rxnorm("1292"), dosages=[pump]))] == ["intrathecal-baclofen"]
+
+
+UNKNOWN = [{"url": "https://elsewhere.example/negated", "valueBoolean": True}]
+
+
+@pytest.mark.parametrize(
+    ("change", "expression"),
+    [
+        ({"modifierExtension": UNKNOWN}, "MedicationStatement.modifierExtension"),
+        ({"dosage": [dosage(modifierExtension=UNKNOWN)]}, "MedicationStatement.modifierExtension"),
+        (
+            {"dosage": [{**dosage(), "timing": {**dosage()["timing"], "modifierExtension": UNKNOWN}}]},
+            "MedicationStatement.modifierExtension",
+        ),
+        ({"implicitRules": "https://elsewhere.example/rules"}, "MedicationStatement.implicitRules"),
+    ],
+)
+def test_what_changes_the_meaning_unknown_to_us_is_no_number(change, expression):
+    """R4 forbids to process it: https://hl7.org/fhir/R4/extensibility.html#modifierExtension"""
+    drug = only({**statement(), **change})
+    assert drug.regimen is None
+    (issue,) = [issue for issue in drug.issues if issue.blocks]
+    assert (issue.code, issue.expression) == ("resource-invalid", expression)
+    assert issue.text == "The resource says of itself that it must not be read as usual."
+    asked = request(modifierExtension=UNKNOWN)
+    assert refusals(asked) == [("resource-invalid", issue.text)]
+
+
+def test_a_medication_entered_in_error_names_nothing():
+    """Its drug and strength may be wrong."""
+    wrong = {"resourceType": "Medication", "id": "m", "status": "entered-in-error", "code": rxnorm("197591")}
+    assert [code for code, _ in refusals(by_reference({"reference": "Medication/m"}), wrong)] == ["resource-invalid"]
+
+
+# --- whether it is taken now ----------------------------------------------------------------------------------------
+
+ADHERENCE = "http://hl7.org/fhir/us/core/StructureDefinition/us-core-medication-adherence"
+
+
+def adherence(text):
+    said = [{"url": "medicationAdherence", "valueCodeableConcept": {"text": text}}]
+    return {"extension": [{"url": ADHERENCE, "extension": said}]}
+
+
+def test_an_active_entry_that_says_otherwise_asks():
+    """A reason for the state, or that the patient does not take it, stands against `active`."""
+    assert refusals(statement(statusReason=[{"text": "patient stopped"}])) == [
+        (
+            "status-not-current",
+            "The status is active, and beside it stands 'patient stopped': nobody says that it is taken now.",
+        )
+    ]
+    assert [code for code, _ in refusals(request(**adherence("Not taking")))] == ["status-not-current"]
+    assert only(request(**adherence("Taking as directed"))).regimen
+
+
+def prescribed(**more):
+    return request(effectivePeriod=None, **more)
+
+
+@pytest.mark.parametrize(
+    ("supply", "code"),
+    [
+        ({"expectedSupplyDuration": {"value": 30, "unit": "days"}}, "stopped-recently"),
+        ({"expectedSupplyDuration": {"value": 30, "unit": "days"}, "numberOfRepeatsAllowed": 1}, None),
+        ({"expectedSupplyDuration": {"value": 1, "code": "wk"}}, "period-ended"),
+        ({"validityPeriod": {"end": "2026-03-01"}}, "period-ended"),
+        ({"validityPeriod": {"end": "2027-03-01"}}, None),
+        ({}, None),
+    ],
+)
+def test_a_prescription_that_is_used_up_may_be_a_withdrawal(supply, code):
+    """Written 62 days ago: with nothing after it, what it gave is gone for longer than a few missed doses explain."""
+    drug = only(prescribed(authoredOn="2026-09-23", dispenseRequest=supply))
+    assert [issue.code for issue in drug.issues if issue.blocks] == ([code] if code else [])
+    assert bool(drug.regimen) is (code is None)
+    assert only(prescribed(authoredOn="2026-09-23", dispenseRequest=supply), statement("2")).regimen
+
+
+def test_a_supply_that_ran_out_lately_may_be_a_withdrawal():
+    """30 days handed over 60 days ago, and nothing since."""
+    ((code, text),) = refusals({**dispense(), "whenHandedOver": "2026-09-25", "daysSupply": {"value": 30}})
+    assert code == "stopped-recently"
+    assert text.startswith("The supply handed over on 2026-09-25 should have been used up by 2026-10-25, and nothing")
+    assert only({**dispense(), "whenHandedOver": "2026-10-15"}).regimen, "a few doses were left over"
+
+
+def test_stopped_on_an_unknown_day_may_be_lately():
+    """It was said this month, so the stop may be of this month; an old note of a stop is history."""
+    stopped = {**statement(), "status": "stopped", "effectivePeriod": None}
+    text = "This was stopped on a day that is not given; it was said on 2026-11-10: withdrawal may be under way."
+    assert refusals({**stopped, "dateAsserted": "2026-11-10"}) == [("stopped-recently", text)]
+    assert refusals({**stopped, "dateAsserted": "2025-11-10"}) == []
+
+
+def test_an_order_of_next_week_is_not_taken_yet():
+    """Nor is its dose the present one."""
+    assert only(prescribed(authoredOn="2026-12-01")).regimen is None
+    assert only(prescribed(authoredOn="2026-11-25")).regimen, "today, by a clock further east"
+
+
+def test_an_old_statement_of_one_day_is_said_to_be_old():
+    """effectiveDateTime is the only day it has."""
+    assert ("statement-old", "warning") in codes(only(statement(effectivePeriod=None, effectiveDateTime="2024-01-01")))
+
+
+# --- whose record it is ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "text"),
+    [
+        ({"deceasedBoolean": True}, "patient-deceased", "The record says that the patient has died."),
+        ({"deceasedDateTime": "2026-01"}, "patient-deceased", "The record says that the patient has died."),
+        (
+            {"link": [{"type": "replaced-by", "other": {"reference": "Patient/q"}}]},
+            "record-incomplete",
+            "This record of the patient was replaced by another one, so its lists may be out of date.",
+        ),
+        (
+            {"active": False},
+            "record-incomplete",
+            "This record of the patient is not in use, so its lists may be out of date.",
+        ),
+        (
+            {"modifierExtension": UNKNOWN},
+            "resource-invalid",
+            "The Patient says of itself that it must not be read as usual.",
+        ),
+    ],
+)
+def test_a_patient_who_is_dead_or_replaced_gets_no_plan(change, code, text):
+    """What the Patient says of itself stops a plan."""
+    assert refusals(statement(), {"resourceType": "Patient", "id": "p", **change}) == [(code, text)]
+
+
+def test_a_living_patient_is_read():
+    """`deceasedBoolean: false` says so."""
+    assert refusals(statement(), {"resourceType": "Patient", "id": "p", "deceasedBoolean": False, "active": True}) == []
+
+
+NUMBER = {"system": "urn:oid:1.2.3", "value": "42"}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        statement("2", subject={"reference": "Patient/q"}),
+        statement("2", subject={"identifier": NUMBER}),
+        {"resourceType": "AllergyIntolerance", "id": "a", "patient": {"reference": "Patient/q"}},
+        {"resourceType": "Condition", "id": "c", "subject": {"reference": "urn:uuid:1"}},
+        {"resourceType": "CarePlan", "id": "c", "subject": {"reference": "Patient/q"}},
+        {"resourceType": "Patient", "id": "q"},
+        statement("2", subject={"reference": "#q"}, contained=[{"resourceType": "Patient", "id": "q"}]),
+    ],
+)
+def test_nothing_of_a_second_patient_is_read(other):
+    """However it names them: by reference, identifier, urn or inside."""
+    with pytest.raises(BadRequest, match="The resources belong to 2 patients; send those"):
+        read(statement(), other)
+
+
+def test_patients_of_one_id_on_two_servers_are_two():
+    """A bare reference is to either of them, two addresses are not the same person."""
+    here, there = "https://here.example/Patient/p", "https://there.example/Patient/p"
+    assert read(statement(), statement("2", subject={"reference": here})).subject == "Patient/p"
+    with pytest.raises(BadRequest, match="belong to 2 patients"):
+        read(statement(subject={"reference": here}), statement("2", subject={"reference": there}))
+
+
+def test_a_patient_may_be_named_by_an_identifier():
+    """The Patient that carries it is meant."""
+    patient = {"resourceType": "Patient", "id": "p", "identifier": [NUMBER]}
+    assert read(statement(subject={"identifier": NUMBER}), patient).subject == "Patient/p"
+
+
+def test_a_record_that_is_not_whole_gets_no_plan():
+    """What is on the other pages nobody knows."""
+    page = {"resourceType": "Bundle", "link": [{"relation": "next"}], "entry": [{"resource": statement()}]}
+    assert refusals(page) == [("record-incomplete", "A Bundle is one page of several.")]
+
+
+def test_no_medication_beside_one_that_is_taken_is_a_contradiction():
+    """A summary says that there is none, and lists one."""
+    system = "http://hl7.org/fhir/uv/ips/CodeSystem/absent-unknown-uv-ips"
+    none = statement("2", concept={"coding": [{"system": system, "code": "no-known-medications"}]})
+    assert refusals(statement(), none) == [("no-medication", "The summary says that no medication is taken.")]
+    assert refusals(none) == []

@@ -101,6 +101,14 @@ def test_a_medication_of_another_server_is_not_read_from_this_one(base):
     assert "Medication/m1" not in labels(fetch_record(server, "p1"))
 
 
+def test_references_into_the_server_itself_are_made_relative():
+    """So that they are known for its own; those to another server stay as they are."""
+    own = diazepam(subject={"reference": "http://127.0.0.1:9/fhir/Patient/p1"})
+    assert fetch_record(Shelf(patient(), own), "p1")[1]["subject"] == {"reference": "Patient/p1"}
+    other = diazepam(subject={"reference": "http://127.0.0.1:9/fhir2/Patient/p1"})
+    assert fetch_record(Shelf(patient(), other), "p1")[1]["subject"] == other["subject"]
+
+
 def test_an_unknown_patient_is_not_found():
     """Before anything else is asked."""
     server = Shelf()

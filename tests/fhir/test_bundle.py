@@ -1,0 +1,99 @@
+"""Bundles taken apart: what is missing from them, what comes twice, and whose a reference is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from careplan.fhir.bundle import ResourceIndex
+
+Resource = dict[str, Any]
+CONDITION: Resource = {"resourceType": "Condition", "id": "c"}
+
+
+def bundle(*entries: Resource, **more: Any) -> Resource:
+    return {"resourceType": "Bundle", "entry": list(entries), **more}
+
+
+def medication(text: str, url: str | None = None) -> Resource:
+    resource = {"resourceType": "Medication", "id": "m1", "code": {"text": text}}
+    return {"resource": resource, **({"fullUrl": url} if url else {})}
+
+
+def outcome(severity: str) -> Resource:
+    return {"resource": {"resourceType": "OperationOutcome", "issue": [{"severity": severity}]}}
+
+
+@pytest.mark.parametrize(
+    ("sent", "says"),
+    [
+        (bundle(link=[{"relation": "next", "url": "x"}]), "A Bundle is one page of several."),
+        (bundle(link=[{"relation": "previous", "url": "x"}]), "A Bundle is one page of several."),
+        (bundle(type="history"), "A Bundle of type history tells what was, not what is."),
+        (bundle({"resource": CONDITION}, type="searchset", total=2), "A search found 2 resources, and 1 were sent."),
+        (bundle({"fullUrl": "x"}, type="searchset", total=1), "An entry of a search has no resource."),
+        (bundle({"response": {"status": "500 x"}}), "One of the requests of a batch was answered with 500."),
+        (bundle(outcome("error")), "A Bundle holds an OperationOutcome that tells of an error."),
+        (bundle({"resource": bundle(type="history")}), "A Bundle of type history tells what was, not what is."),
+    ],
+)
+def test_a_bundle_that_is_not_whole_says_so(sent, says):
+    """Pages, counts, answers and outcomes tell that something is not there."""
+    assert ResourceIndex([sent]).incomplete == [says]
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        bundle(link=[{"relation": "self", "url": "x"}]),
+        bundle({"resource": CONDITION}, type="searchset", total=1),
+        bundle({"resource": CONDITION, "response": {"status": "200 OK"}}, type="batch-response"),
+        bundle({"resource": CONDITION}, outcome("warning") | {"search": {"mode": "outcome"}}, type="searchset"),
+    ],
+)
+def test_a_whole_bundle_lacks_nothing(sent):
+    """A link to itself, an answer of 200 and a warning are no gap."""
+    assert ResourceIndex([sent]).incomplete == []
+
+
+def test_what_comes_twice_is_there_once():
+    """The same resource in two Bundles is one; two medicines of one id that differ are a gap that is told."""
+    index = ResourceIndex([bundle(medication("diazepam")), bundle(medication("diazepam"))])
+    assert (len(index.resources), index.incomplete) == (1, [])
+    index = ResourceIndex([bundle(medication("diazepam")), bundle(medication("lorazepam"))])
+    assert index.incomplete == ["Medication/m1 was sent twice, and the two differ."]
+    assert index.resolve({"reference": "Medication/m1"}, {}) is None
+
+
+def test_a_reference_is_to_the_server_its_resource_came_from():
+    """A Medication of the same id on another server is another drug: https://hl7.org/fhir/R4/bundle.html#references"""
+    here, there = "https://here.example/fhir", "https://there.example/fhir"
+    statement: Resource = {"resourceType": "MedicationStatement", "id": "1"}
+    index = ResourceIndex(
+        [
+            bundle(
+                {"fullUrl": f"{here}/MedicationStatement/1", "resource": statement},
+                medication("diazepam", f"{here}/Medication/m1"),
+                medication("lorazepam", f"{there}/Medication/m1"),
+            )
+        ]
+    )
+
+    def named(reference: str, within: Resource = statement) -> str | None:
+        found = index.resolve({"reference": reference}, within)
+        return found["code"]["text"] if found else None
+
+    assert named("Medication/m1") == "diazepam"
+    assert named("Medication/m1/_history/4") == "diazepam"
+    assert named(f"{there}/Medication/m1") == "lorazepam"
+    assert named("https://elsewhere.example/fhir/Medication/m1") is None
+    assert named("Medication/m1", {}) is None, "two answer, and nobody knows which is meant"
+
+
+def test_two_contained_of_one_id_are_none():
+    """Nobody can tell which of them is meant."""
+    one = {"resourceType": "Medication", "id": "m"}
+    index = ResourceIndex([])
+    assert index.resolve({"reference": "#m"}, {"contained": [one]}) == one
+    assert index.resolve({"reference": "#m"}, {"contained": [one, one]}) is None
