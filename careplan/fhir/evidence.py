@@ -118,7 +118,7 @@ def medication_of(resource: Resource, index: ResourceIndex) -> Resource | None:
 
 
 def _display(reference: Any) -> str | None:
-    return text_in(reference.get("display")) if isinstance(reference, Mapping) else None
+    return text_in(reference.get("display")) if isinstance(reference, dict) else None
 
 
 def _named(concept: Any, medication: Resource | None) -> bool:
@@ -150,7 +150,7 @@ def _not_understood(resource: Resource, medication: Resource | None, kind: str, 
         where, seen = "Medication.status", "entered-in-error"
     else:
         dosages = objects_in(resource.get(MEDICATION_TYPES[kind]))
-        timings = [each.get("timing") for each in dosages if isinstance(each.get("timing"), Mapping)]
+        timings = [each.get("timing") for each in dosages if isinstance(each.get("timing"), dict)]
         ingredients = objects_in(medication.get("ingredient")) if medication else []
         parts = (resource, *dosages, *timings, *((medication, *ingredients) if medication else ()))
         found = next((each for part in parts if part for each in objects_in(part.get("modifierExtension"))), None)
