@@ -8,11 +8,10 @@ from io import StringIO
 from rich.console import Console
 from rich.table import Table
 
-from careplan.fhir.wording import daily_text, review_text, step_text, summary, title
+from careplan.fhir.wording import citation_text, daily_text, review_text, step_text, summary, title
 from careplan.planning import TaperPlan
 from careplan.taper.comparison import Measures
 from careplan.taper.dose import plain
-from careplan.taper.profile import Citation
 
 WIDTH = 190
 
@@ -33,7 +32,7 @@ def explained(plan: TaperPlan) -> str:
             f"{plain(step.cut_percent)} %" if step.cut else "",
             str(step.ceiling) if step.ceiling else "",
             step.rule,
-            _source(step.citation),
+            citation_text(step.citation),
             step_text(step),
             " ".join(step.notes),
         )
@@ -47,7 +46,7 @@ def explained(plan: TaperPlan) -> str:
         review_text(schedule.profile),
         "",
         f"Pace {pace.name}: at most {plain(pace.cut_percent)} % every {pace.interval_days} days "
-        f"({_source(pace.citation)}), because of: {plan.pace.because}.",
+        f"({citation_text(pace.citation)}), because of: {plan.pace.because}.",
         factors,
         "",
         table,
@@ -72,10 +71,6 @@ def compared(plans: Mapping[str, Measures | str]) -> str:
             f"{plain(measured.total_mg)} mg",
         )
     return _text(table)
-
-
-def _source(citation: Citation) -> str:
-    return f"{citation.key}, {citation.section} [{citation.confidence}]"
 
 
 def _text(*parts: str | Table) -> str:
