@@ -162,7 +162,6 @@ def _not_understood(resource: Resource, medication: Resource | None, kind: str, 
     return issue_of(IssueCode.RESOURCE_INVALID, "error", text, where, label, seen=seen, settle=settle)
 
 
-NO_KNOWN_MEDICATIONS = "no-known-medications"
 _ABSENT_SYSTEMS = (
     "http://hl7.org/fhir/uv/ips/CodeSystem/absent-unknown-uv-ips",
     "http://terminology.hl7.org/CodeSystem/data-absent-reason",

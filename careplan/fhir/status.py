@@ -217,16 +217,6 @@ def _period(resource: Resource) -> tuple[date | None, date | None]:
     return day_in(period.get("start")), day_in(period.get("end"), last=True)
 
 
-def last_day(resource: Resource) -> date | None:
-    """The day that a resource says was the last one, by its period or by the bounds of its dosages."""
-    return _period(resource)[1]
-
-
-def said_on(resource: Resource) -> date | None:
-    """The day that a statement was made, a request written, or a supply handed over."""
-    return day_in(resource.get(SAID_ON[str(resource["resourceType"])]))
-
-
 def _last_bound(resource: Mapping[str, Any]) -> date | None:
     """The day that all dosages of a request end by their bounds, for one that is over and says no other."""
     if resource.get("status") not in ("stopped", "completed"):

@@ -86,8 +86,6 @@ class IssueCode(StrEnum):
     DOSES_PER_DAY_REDUCED = "doses-per-day-reduced"
     PACE_NOT_ALLOWED = "pace-not-allowed"
     PACE_CHOSEN = "pace-chosen"
-    # the patient is not there to be planned for
-    PATIENT_DECEASED = "patient-deceased"
     STRATEGY_NOT_AVAILABLE = "strategy-not-available"
     ADJUSTMENT_INVALID = "adjustment-invalid"
     EQUIVALENCE_NOT_CONFIRMED = "equivalence-not-confirmed"
