@@ -133,7 +133,7 @@ class Catalog:
 def load_catalog(root: Path | None = None) -> Catalog:
     """Read `profiles/` (those of the project, unless *root* is given), once per folder.
 
-    Raises ClinicalDataError when a file is missing, incomplete or not understood.
+    Raises ClinicalDataError when a file is missing, incomplete, not understood, or contradicts another.
     """
     return _load((root or _project_profiles()).resolve())
 
@@ -147,7 +147,10 @@ def _project_profiles() -> Path:
 
 @cache
 def _load(root: Path) -> Catalog:
-    return _read(root)
+    catalog = _read(root)
+    for problem in _problems(catalog):
+        raise ClinicalDataError(problem)
+    return catalog
 
 
 def _label(resource: Mapping[str, Any]) -> str:
@@ -194,12 +197,16 @@ def check_profiles(root: Path | None = None) -> list[str]:
         catalog = _read(root)
     except ClinicalDataError as error:
         return [error.message]
-    return [
+    return list(_problems(catalog))
+
+
+def _problems(catalog: Catalog) -> Iterator[str]:
+    yield from (
         *_unknown_sources(catalog),
         *_bad_check_digits(catalog),
         *_bad_vocabulary(catalog),
         *(problem for profile in catalog.profiles.values() for problem in _bad_profile(profile, catalog)),
-    ]
+    )
 
 
 def delivery_notes(catalog: Catalog) -> list[str]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from careplan.fhir.reading import Confirmation, DrugReading, Reading
     from careplan.planning import PlanRequest, TaperPlan
     from careplan.settings import Settings
+    from careplan.taper.cuts import StrategyName
     from careplan.taper.issue import DetectedIssue
 
 Resource = dict[str, Any]
@@ -160,14 +161,35 @@ Exit status: 0 planned; 3 refused, the reasons on standard output as an Operatio
 )
 @source_argument
 @planning_options
-def plan(source: IO[bytes], **options: Any) -> None:
+@click.option("--explain", is_flag=True, help="Print why each step is as it is, as text instead of FHIR.")
+@click.option(
+    "--compare",
+    "strategies",
+    multiple=True,
+    type=click.Choice(["percent-of-current", "cks-slow", "cks-fast"]),
+    help="Print length, largest cut and total dose beside those of another strategy, as text. May be repeated.",
+)
+def plan(source: IO[bytes], explain: bool, strategies: tuple[StrategyName, ...], **options: Any) -> None:
     """Plan a taper and print it as one FHIR transaction.
 
     INPUT is a file, or - for standard input: a Bundle, one resource, a JSON array of resources, or NDJSON with one
     patient's Bundle per line, which gives one line of output for each, in order.
     """
     planner = _planner(options)
-    sys.exit(_each(source, lambda resources: planner(resources).bundle))
+
+    def said(resources: Sequence[Resource]) -> Resource | str:
+        made = planner(resources)
+        if not explain and not strategies:
+            return made.bundle
+        from careplan.explain import compared, explained
+        from careplan.planning import compare
+
+        parts = [explained(made)] if explain else []
+        if strategies:
+            parts.append(compared(compare(made, _catalog(), strategies, asked=_plan_request(options))))
+        return "\n\n".join(parts)
+
+    sys.exit(_each(source, said))
 
 
 @main.command(
@@ -283,6 +305,32 @@ def check() -> None:
         click.echo(note)
 
 
+@profiles.command(
+    epilog="""\b
+Example:
+  careplan profiles sign diazepam --reviewer 'A. Example, pharmacist'"""
+)
+@click.argument("drug")
+@click.option("--reviewer", required=True, metavar="NAME", help="Who has checked every number against its source.")
+@click.option("--profiles", "folder", type=click.Path(exists=True, file_okay=False), help="Default: those of careplan.")
+def sign(drug: str, reviewer: str, folder: str | None) -> None:
+    """Record that somebody has reviewed the profile of DRUG as it is now.
+
+    Plans then name the reviewer. A profile that is changed afterwards is a draft again.
+    """
+    from pathlib import Path
+
+    from careplan.clinical_data import sign_profile
+    from careplan.errors import ClinicalDataError
+
+    root = Path(folder) if folder else _catalog().root
+    try:
+        signed = sign_profile(root, drug, reviewer=reviewer, on=_today())
+    except ClinicalDataError as error:
+        raise click.ClickException(error.message) from error
+    click.echo(f"{signed}: signed by {reviewer}.")
+
+
 @main.command(
     epilog="""\b
 Settings, from the environment:
@@ -352,7 +400,7 @@ def demo(fhir_base: str | None, load: bool, port: int | None, patient: str | Non
 # --- what the commands share --------------------------------------------------------------------------------------
 
 
-def _each(source: IO[bytes], work: Callable[[Sequence[Resource]], Resource]) -> int:
+def _each(source: IO[bytes], work: Callable[[Sequence[Resource]], Resource | str]) -> int:
     """Answer each document on a line of its own; the exit status. One bad line does not stop the others."""
     from careplan.documents import read_documents, resources_in
 
@@ -363,14 +411,15 @@ def _each(source: IO[bytes], work: Callable[[Sequence[Resource]], Resource]) -> 
     return REFUSED if documents.by_line and endings - {0} else max(endings, default=0)
 
 
-def _answer(work: Callable[[], Resource]) -> int:
-    """Print what *work* gives, or why it gives nothing; the exit status."""
+def _answer(work: Callable[[], Resource | str]) -> int:
+    """Print what *work* gives, as JSON unless it is text, or why it gives nothing; the exit status."""
     from careplan.errors import BadRequest, CareplanError, Refused
     from careplan.fhir import json
     from careplan.fhir.outcome import outcome
 
     try:
-        click.echo(json.dumps(work()))
+        answer = work()
+        click.echo(answer if isinstance(answer, str) else json.dumps(answer))
     except CareplanError as error:
         click.echo(json.dumps(outcome(error, canonical_base=_settings().canonical_base)))
         if isinstance(error, Refused):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields, replace
+from datetime import date
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
@@ -100,6 +101,25 @@ def read_profile(path: Path, root: Path) -> TaperProfile:
 def digest_of(files: Iterable[Path]) -> str:
     """SHA-256 over the contents of *files*, in their order: what a reviewer signs."""
     return sha256(b"\0".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def sign_profile(root: Path, drug: str, *, reviewer: str, on: date) -> Path:
+    """Write `review.toml` beside the profile of *drug*: *reviewer*, the day, and the digest of what was reviewed.
+
+    Raises ClinicalDataError when there is no such profile, it cannot be read, or the name is empty.
+    """
+    path = root / "drugs" / drug / "profile.toml"
+    if not path.exists():
+        raise ClinicalDataError(f"There is no profile of {drug}; it would be {path.relative_to(root)}.")
+    if not reviewer.strip() or any(not character.isprintable() for character in reviewer):
+        raise ClinicalDataError("The name of the reviewer is empty, or has a character that cannot be printed.")
+    name = reviewer.strip().replace("\\", "\\\\").replace('"', '\\"')
+    review = path.with_name("review.toml")
+    review.write_text(
+        f'reviewer = "{name}"\ndate = {on.isoformat()}\ndigest = "{read_profile(path, root).digest}"\n',
+        encoding="utf-8",
+    )
+    return review
 
 
 def _review(path: Path, root: Path) -> Review | None:

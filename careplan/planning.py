@@ -124,7 +124,7 @@ def plan_taper(
     reading = read_record(resources, catalog.vocabulary, today=today, confirmations=asked.confirmations)
     drug = _the_drug(reading, catalog, asked.medications)
     profile = catalog.profiles[drug.ingredient.name]
-    issues = [*reading.issues, *drug.issues]
+    issues = [*reading.issues, *drug.issues, *_beside(drug, reading)]
     if drug.regimen is None or issues_block(issues):
         raise Refused(_with_screening(issues, drug, profile, reading, catalog, today))
     issues += override(_screened(drug.regimen, profile, reading, catalog, today), asked.overrides)
@@ -159,25 +159,21 @@ def plan_taper(
     return TaperPlan(schedule, choice, tuple(issues), bundle)
 
 
-def compare(plan: TaperPlan, strategies: Sequence[StrategyName], *, asked: PlanRequest) -> dict[str, Measures | str]:
+def compare(
+    plan: TaperPlan, catalog: Catalog, strategies: Sequence[StrategyName], *, asked: PlanRequest
+) -> dict[str, Measures | str]:
     """What *plan* measures, and what the same taper would by other *strategies*; the reason where one is refused."""
     schedule = plan.schedule
     found: dict[str, Measures | str] = {schedule.strategy.name: measures(schedule)}
+    profile = catalog.profiles[schedule.regimen.drug]
     for name in strategies:
+        other = replace(asked, strategy=Strategy(name))
         try:
-            other = make_schedule(
-                schedule.regimen,
-                schedule.profile,
-                pace=schedule.pace,
-                start=schedule.starts_on,
-                strategy=Strategy(name),
-                choice=asked.choice,
-                target=asked.target,
-            )
+            made = _schedule(schedule.regimen, profile, plan.pace, catalog, other, schedule.starts_on)
         except Refused as refusal:
             found[name] = refusal.issues[0].text
         else:
-            found[name] = measures(other)
+            found[name] = measures(made)
     return found
 
 
@@ -303,8 +299,27 @@ def _the_drug(reading: Reading, catalog: Catalog, medications: Sequence[str]) ->
         raise Refused([_several_drugs(in_use), *(issue for drug in in_use for issue in drug.issues)])
     if in_use or supported:
         return (in_use or supported)[0]
-    refused = [*(_no_profile(drug) for drug in wanted), *reading.issues]
+    sleepers = [drug for drug in reading.drugs if drug.ingredient.drug_class == "z-drug" and _is_taken(drug)]
+    refused = [*(_no_profile(drug) for drug in (*wanted, *sleepers)), *reading.issues]
     raise Refused(refused if issues_block(refused) else [*refused, _nothing_to_taper(reading)])
+
+
+def _beside(drug: DrugReading, reading: Reading) -> list[DetectedIssue]:
+    """A benzodiazepine beside baclofen, or the other way round: it stays as it is while this one is tapered."""
+    return [
+        DetectedIssue(
+            IssueCode.OTHER_TAPER_DRUG,
+            "warning",
+            f"{other.ingredient.name.capitalize()} is taken too, and stopping either suddenly is dangerous.",
+            expression="MedicationStatement.medication",
+            reference=other.regimen.sources[0].reference if other.regimen and other.regimen.sources else None,
+            seen=other.ingredient.name,
+            settle=f"Keep {other.ingredient.name} steady, and leave at least 4 weeks between the two tapers.",
+            source="PROJECT",
+        )
+        for other in reading.drugs
+        if other is not drug and other.ingredient.drug_class in ("benzodiazepine", "baclofen") and _is_taken(other)
+    ]
 
 
 def _is_taken(drug: DrugReading) -> bool:

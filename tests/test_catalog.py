@@ -347,3 +347,10 @@ def test_a_broken_resource_is_named(copy):
     """A file that is not JSON is told by name."""
     (copy / "fhir" / "Broken.json").write_text("{", encoding="utf-8")
     assert check_profiles(copy)[0].startswith("fhir/Broken.json is not JSON: ")
+
+
+def test_a_contradiction_is_found_when_the_service_starts(copy):
+    """No patient meets a pace faster than its ceiling: the data is not loaded, and the file is named."""
+    replace(copy, "classes/benzodiazepine.toml", "cut_percent = 20", "cut_percent = 30")
+    with pytest.raises(ClinicalDataError, match=r"profile\.toml: the pace brief is faster than the ceiling of 25 %"):
+        load_catalog(copy)

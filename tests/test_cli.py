@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -12,8 +13,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from careplan import sandbox
+from careplan.catalog import load_catalog, review_notes
 from careplan.cli import main
 from careplan.fhir.server import FhirServer
+from careplan.fhir.wording import review_text
 from careplan.sandbox import Store
 from careplan.serving import address_of, listen, serving
 from tests.web.records import bundle, diazepam, loading, patient, record
@@ -253,3 +256,95 @@ def test_it_works_as_a_program():
     code = "import sys, careplan.cli; print({'flask', 'fhir', 'rich', 'requests'} & set(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "set()"
+
+
+def test_plan_explains_each_step():
+    """Rule, source and ceiling of every step, and what decided on the pace."""
+    result = run("plan", "-", *TODAY, "--explain", given=record())
+    assert result.exit_code == 0, result.output
+    for said in ("smallest-deliverable-cut", "ASAM25", "2.25 mg", "2196 days of use", "have not been reviewed"):
+        assert said in result.output
+
+
+def test_plan_compares_with_another_strategy():
+    """Length, largest cut and total dose side by side; a refusal gives its reason."""
+    result = run("plan", "-", *TODAY, "--compare", "cks-slow", given=record())
+    assert result.exit_code == 0, result.output
+    assert "percent-of-current" in result.output
+    assert "cks-slow" in result.output
+    assert "Taken in all" in result.output
+
+
+def test_plan_takes_what_can_be_asked():
+    """Each option changes the plan; the last dose is the target."""
+    options = (
+        "--target",
+        "4",
+        "--pause",
+        "2026-01-10=2",
+        "--restart",
+        "2026-06-01=9",
+        "--change-pace",
+        "2026-03-01=slow",
+    )
+    result = run("plan", "-", *TODAY, *options, "--liquid", given=record())
+    assert result.exit_code == 0, result.output
+    assert lines(result)[0]["entry"][0]["resource"]["title"] == "Diazepam taper from 10 mg a day to 4 mg a day"
+
+
+def test_plan_switches_by_a_confirmed_equivalence():
+    """Both numbers and a name are needed."""
+    given = record(medicationCodeableConcept={"text": "lorazepam"}, dosage=[{"text": "0.5 mg twice daily"}])
+    asked = ("plan", "-", *TODAY, "--switch-to", "diazepam", "--equivalence", "1=10")
+    result = run(*asked, "--confirmed-by", "Dr Example", given=given)
+    assert result.exit_code == 0, result.output
+    assert "by way of diazepam" in result.output
+    assert "needs the name of who confirms it" in run(*asked, given=given).output
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--pause", "2026-01-10"), "write two values with = between them"),
+        (("--pause", "2026-01-10=many"), "'many' is no number of weeks"),
+        (("--target", "four"), "'four' is no number of milligrams"),
+        (("--strategy", "fixed-amount"), "takes an amount above zero"),
+        (("--strategy", "cold-turkey"), "The strategy must be one of"),
+        (("--override", "epilepsy=seen by a neurologist"), "needs the name of a clinician"),
+        (("--override", "bad-luck=x", "--confirmed-by", "Dr Example"), "'bad-luck' is not a valid IssueCode"),
+    ],
+)
+def test_wrong_options_are_wrong_usage(options, said):
+    """Exit code 2, and a sentence that says what is right."""
+    result = run("plan", "-", *TODAY, *options, given=record())
+    assert result.exit_code == 2
+    assert said in result.output
+
+
+def test_a_signed_profile_is_named_in_plans_until_it_changes(tmp_path):
+    """`profiles sign` records name, day and digest; a changed profile is a draft again."""
+    root = tmp_path / "profiles"
+    shutil.copytree(load_catalog().root, root)
+    result = run("profiles", "sign", "diazepam", "--reviewer", 'A. "Al" Example', "--profiles", str(root))
+    assert result.exit_code == 0, result.output
+    signed = load_catalog(root).profiles["diazepam"]
+    assert (signed.status, signed.review and signed.review.reviewer) == ("active", 'A. "Al" Example')
+    assert review_text(signed).startswith('Its rules for diazepam were signed by A. "Al" Example on ')
+
+    changed = tmp_path / "changed"
+    shutil.copytree(root, changed)
+    profile = changed / "drugs" / "diazepam" / "profile.toml"
+    profile.write_text(profile.read_text(encoding="utf-8") + "\n# changed\n", encoding="utf-8")
+    catalog = load_catalog(changed)
+    assert catalog.profiles["diazepam"].status == "draft"
+    assert any("it was changed after" in note for note in review_notes(catalog))
+
+
+@pytest.mark.parametrize(("drug", "reviewer"), [("sugar", "A. Example"), ("diazepam", " "), ("diazepam", "A\nB")])
+def test_what_cannot_be_signed_is_said(tmp_path, drug, reviewer):
+    """No such profile, no name, a name over two lines."""
+    root = tmp_path / "profiles"
+    shutil.copytree(load_catalog().root, root)
+    result = run("profiles", "sign", drug, "--reviewer", reviewer, "--profiles", str(root))
+    assert result.exit_code == 1
+    assert "Error: " in result.output

@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from copy import deepcopy
 from datetime import date
+from decimal import Decimal
 from functools import partial
 from typing import Any
 from uuid import uuid4
@@ -33,6 +34,10 @@ from careplan.fhir.posting import post_plan
 from careplan.fhir.server import FhirServer
 from careplan.planning import PlanRequest, TaperPlan, plan_taper
 from careplan.sandbox import Store, create_app
+from careplan.taper.cuts import forget_all
+from careplan.taper.dose import Dose
+from careplan.taper.regimen import Administration, Regimen
+from careplan.taper.schedule import make_schedule
 
 ROUNDS = 25
 READ = 3000
@@ -124,6 +129,29 @@ def measure_reading() -> None:
         print(f"reading, {name}: {rate:,.0f} MedicationStatements a second ({certain} of {READ} with a dose)")
 
 
+def measure_schedules() -> None:
+    """Schedules per second: of many patients in one process, and each as if it were the first one."""
+    profile = load_catalog().profiles["diazepam"]
+    pace = profile.slowest
+    doses = [(morning, night) for morning in range(14, 21) for night in range(morning, 21)]
+    regimens = [
+        Regimen("diazepam", tuple(Administration(Dose(Decimal(each))) for each in intakes), "structured", ())
+        for intakes in doses
+    ]
+    for name, rounds, forget in (("first of its kind", 1, True), ("among others", 40, False)):
+        steps = 0
+        started = time.perf_counter()
+        for regimen in regimens * rounds:
+            if forget:
+                forget_all()
+            steps += len(make_schedule(regimen, profile, pace=pace, start=TODAY).steps)
+        rate = steps / 40 / (time.perf_counter() - started)
+        count = len(regimens) * rounds
+        print(
+            f"schedules, {name}: {rate:,.0f} plans of 40 steps a second ({count} plans, {steps / count:.0f} steps each)"
+        )
+
+
 def structured(number: int) -> Resource:
     repeat = {"frequency": 1 + number % 4, "period": 1, "periodUnit": "d"}
     quantity = {"value": 2 + number % 9, "unit": "mg", "system": "http://unitsofmeasure.org", "code": "mg"}
@@ -170,6 +198,7 @@ def main() -> None:
     parser.add_argument("--hapi", metavar="URL", help="also measure this HAPI server")
     options = parser.parse_args()
     measure_reading()
+    measure_schedules()
     measure_preview()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     sandbox = make_server("127.0.0.1", 0, create_app(Store(":memory:")), threaded=True)

@@ -78,7 +78,7 @@ class ResourceIndex:
         Never one of another server that has the same id, and none where two answer to the reference: a relative
         reference is one to the server that its resource came from (https://hl7.org/fhir/R4/bundle.html#references).
         """
-        target = reference.get("reference") if isinstance(reference, Mapping) else None
+        target = reference.get("reference") if isinstance(reference, dict) else None
         if not isinstance(target, str):
             return None
         if target.startswith("#"):
@@ -114,14 +114,14 @@ def _missing_in(bundle: Mapping[str, Any]) -> Iterator[str]:
         found = [entry for entry in entries if _mode(entry) not in ("include", "outcome")]
         if isinstance(bundle.get("total"), int) and bundle["total"] > len(found):
             yield f"A search found {bundle['total']} resources, and {len(found)} were sent."
-        if not all(isinstance(entry.get("resource"), Mapping) for entry in entries):
+        if not all(isinstance(entry.get("resource"), dict) for entry in entries):
             yield "An entry of a search has no resource."
     for entry in entries:
         resource, response = entry.get("resource"), entry.get("response")
-        status = str(response.get("status")) if isinstance(response, Mapping) and "status" in response else "200"
+        status = str(response.get("status")) if isinstance(response, dict) and "status" in response else "200"
         if not status.startswith("2"):
             yield f"One of the requests of a batch was answered with {status[:3]}."
-        elif isinstance(resource, Mapping) and _tells_of_an_error(resource):
+        elif isinstance(resource, dict) and _tells_of_an_error(resource):
             yield "A Bundle holds an OperationOutcome that tells of an error."
 
 
@@ -132,7 +132,7 @@ def _tells_of_an_error(resource: Mapping[str, Any]) -> bool:
 
 def _mode(entry: Mapping[str, Any]) -> Any:
     search = entry.get("search")
-    return search.get("mode") if isinstance(search, Mapping) else None
+    return search.get("mode") if isinstance(search, dict) else None
 
 
 def label_of(resource: Mapping[str, Any]) -> str:
@@ -148,9 +148,7 @@ def id_in(value: Any) -> str | None:
 
 def objects_in(value: Any) -> list[Mapping[str, Any]]:
     """The JSON objects of a list; anything else is passed over."""
-    if not isinstance(value, list):
-        return []
-    return [each for each in value if isinstance(each, dict) or isinstance(each, Mapping)]  # noqa: SIM101 - 5 x faster
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def text_in(value: Any) -> str | None:
@@ -162,10 +160,10 @@ def day_in(value: Any, *, last: bool = False) -> date | None:
     """The day of a FHIR date or dateTime; of a partial one its first day, or its *last*. None when it is none."""
     if not isinstance(value, str):
         return None
-    parts = value[:10].split("-")
     try:
-        if len(value) >= 10 and value[4] == value[7] == "-":
+        if value[4:5] == value[7:8] == "-":
             return date.fromisoformat(value[:10])
+        parts = value[:10].split("-")
         year, month, day = (*map(int, parts), *(None, None, None))[:3]
         if year is None:
             return None

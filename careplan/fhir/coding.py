@@ -117,23 +117,21 @@ def codings_of(concept: Any) -> tuple[Coding, ...]:
 
     A system that is known by several names is given its FHIR name.
     """
-    if concept is None or not isinstance(concept, Mapping) or not isinstance(concept.get("coding"), list):
+    if not isinstance(concept, dict) or not isinstance(concept.get("coding"), list):
         return ()
     return tuple(
         Coding(_ALSO_CALLED.get(each["system"]) or each["system"], each["code"], each.get("display"))
         for each in concept["coding"]
-        if isinstance(each, Mapping) and isinstance(each.get("system"), str) and isinstance(each.get("code"), str)
+        if isinstance(each, dict) and isinstance(each.get("system"), str) and isinstance(each.get("code"), str)
     )
 
 
 def texts_of(concept: Any) -> tuple[str, ...]:
     """Text and displays of a CodeableConcept, also those of codings without a code."""
-    if concept is None or not isinstance(concept, Mapping):
+    if not isinstance(concept, dict):
         return ()
     codings = concept.get("coding")
-    displays = (
-        [each.get("display") for each in codings if isinstance(each, Mapping)] if isinstance(codings, list) else []
-    )
+    displays = [each.get("display") for each in codings if isinstance(each, dict)] if isinstance(codings, list) else []
     return tuple(text for text in (concept.get("text"), *displays) if isinstance(text, str) and text.strip())
 
 
@@ -176,7 +174,7 @@ def ingredients_in(concepts: Iterable[Any], vocabulary: Vocabulary) -> list[Ingr
 
 
 def _concepts(medication: Mapping[str, Any] | None) -> Iterator[Any]:
-    if not isinstance(medication, Mapping):
+    if not isinstance(medication, dict):
         return
     yield medication.get("code")
     for ingredient in _ingredients(medication):
@@ -185,10 +183,10 @@ def _concepts(medication: Mapping[str, Any] | None) -> Iterator[Any]:
 
 def _ingredients(medication: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
     """Active ingredients; one marked `isActive: false` is a filler."""
-    listed = medication.get("ingredient") if isinstance(medication, Mapping) else None
+    listed = medication.get("ingredient") if isinstance(medication, dict) else None
     if not isinstance(listed, list):
         return []
-    return [each for each in listed if isinstance(each, Mapping) and each.get("isActive") is not False]
+    return [each for each in listed if isinstance(each, dict) and each.get("isActive") is not False]
 
 
 def _by_code(codings: Iterable[Coding], vocabulary: Vocabulary) -> Iterator[Ingredient]:
@@ -229,7 +227,7 @@ def _not_a_plain_oral_form(
     codings: Iterable[Coding],
     vocabulary: Vocabulary,
 ) -> NotIdentified | None:
-    form = medication.get("form") if isinstance(medication, Mapping) else None
+    form = medication.get("form") if isinstance(medication, dict) else None
     drugs = [drug for each in codings if (drug := _product(each, vocabulary))]
     words = "; ".join((text, *texts_of(form), *(f"{drug.name}, {drug.form}" for drug in drugs))).lower()
     intrathecal = _INTRATHECAL.search(words)
@@ -287,7 +285,7 @@ def _strength(
 def _stated(medication: Mapping[str, Any] | None) -> Iterator[Strength]:
     for ingredient in _ingredients(medication):
         ratio = ingredient.get("strength")
-        if not isinstance(ratio, Mapping):
+        if not isinstance(ratio, dict):
             continue
         top, bottom = _quantity(ratio.get("numerator")), _quantity(ratio.get("denominator"))
         if top and bottom and top[1] in _TO_MG and bottom[0]:
@@ -298,7 +296,7 @@ def _stated(medication: Mapping[str, Any] | None) -> Iterator[Strength]:
 
 def _quantity(quantity: Any) -> tuple[Decimal, str] | None:
     """(value, lower-case unit): the UCUM code before the words; no unit at all counts pieces."""
-    if not isinstance(quantity, Mapping) or isinstance(quantity.get("value"), bool):
+    if not isinstance(quantity, dict) or isinstance(quantity.get("value"), bool):
         return None
     try:
         value = Decimal(str(quantity.get("value")))

@@ -99,7 +99,7 @@ def read_dosages(dosages: Sequence[Mapping[str, Any]], *, on: date, start: date 
 def dosage_line(row: Mapping[str, Any]) -> dict[str, Any]:
     """One line of `careplan dosage`: `{"id", "dosage"}` in, the daily dose or the refusal out."""
     dosage = row.get("dosage")
-    read = read_dosage(dosage) if isinstance(dosage, Mapping) else NotRead(
+    read = read_dosage(dosage) if isinstance(dosage, dict) else NotRead(
         IssueCode.NO_DOSAGE, "The line has no dosage.", "dosage"
     )  # fmt: skip
     if isinstance(read, NotRead):
@@ -289,8 +289,8 @@ def _as_needed(dosage: Mapping[str, Any], *more: str) -> bool:
 def _timing_words(dosage: Mapping[str, Any]) -> list[str]:
     """What Timing.code says in words."""
     timing = dosage.get("timing")
-    code = timing.get("code") if isinstance(timing, Mapping) else None
-    if not isinstance(code, Mapping):
+    code = timing.get("code") if isinstance(timing, dict) else None
+    if not isinstance(code, dict):
         return []
     texts = [code.get("text"), *(each.get("display") for each in objects_in(code.get("coding")))]
     return [text for text in texts if isinstance(text, str)]
@@ -504,7 +504,7 @@ def _below_ceiling(read: DailyDose, ceilings: Any) -> DailyDose:
     """Hold the dose against maxDosePerPeriod (a list in R5), which contradicts it or cuts off what is as needed."""
     for ceiling in objects_in(ceilings if isinstance(ceilings, list) else [ceilings]):
         top, bottom = ceiling.get("numerator"), ceiling.get("denominator")
-        if not isinstance(top, Mapping) or not isinstance(bottom, Mapping):
+        if not isinstance(top, dict) or not isinstance(bottom, dict):
             continue
         hours = {"wk": 168, "week": 168, "d": 24, "day": 24, "h": 1, "hour": 1}.get(
             str(bottom.get("code", bottom.get("unit")))
@@ -529,7 +529,7 @@ def _below_ceiling(read: DailyDose, ceilings: Any) -> DailyDose:
 
 def _below_each(amount: _Amount | None, ceiling: Any) -> None:
     """A dose above maxDosePerAdministration contradicts it."""
-    if amount is None or not isinstance(ceiling, Mapping):
+    if amount is None or not isinstance(ceiling, dict):
         return
     most, unit = number_in(ceiling.get("value")), unit_of(ceiling)
     if most is not None and unit == amount.unit and amount.high > most:
@@ -556,7 +556,7 @@ class _Amount:
 def _amount(dosage: Mapping[str, Any]) -> _Amount | None:
     """One intake; None when no dose is there. Beside a mass, a rate in mL only says how fast it is given."""
     given = dosage.get("doseAndRate")
-    entries = objects_in([given] if isinstance(given, Mapping) else given) or [dosage]
+    entries = objects_in([given] if isinstance(given, dict) else given) or [dosage]
     rates = list(_rates((*entries, dosage)))
     ordered = [each for each in entries if _is_ordered(each)] or entries
     entries_of = [*ordered, *([dosage] if entries != [dosage] else [])]  # also the place that STU3 has it in
@@ -575,19 +575,19 @@ def _rates(entries: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
 
 def _is_volume_rate(rate: Any) -> bool:
     """mL in a time; a mass in a time would be a dose of its own."""
-    if not isinstance(rate, Mapping):
+    if not isinstance(rate, dict):
         return False
     if "numerator" in rate:
         top = rate["numerator"]
-        return isinstance(top, Mapping) and unit_of(top) == "mL"
+        return isinstance(top, dict) and unit_of(top) == "mL"
     unit = str(rate.get("code", rate.get("unit"))).lower()
     return unit.partition("/")[0] in ("ml", "l") and "/" in unit
 
 
 def _is_ordered(entry: Mapping[str, Any]) -> bool:
     kind = entry.get("type")
-    codings = kind.get("coding") if isinstance(kind, Mapping) else None
-    words = kind.get("text") if isinstance(kind, Mapping) else None
+    codings = kind.get("coding") if isinstance(kind, dict) else None
+    words = kind.get("text") if isinstance(kind, dict) else None
     return words == "ordered" or any(each.get("code") == "ordered" for each in objects_in(codings))
 
 
@@ -601,7 +601,7 @@ def _dose_of(entry: Mapping[str, Any]) -> _Amount | None:
     if "doseRange" not in entry:
         return None
     span = entry["doseRange"]
-    if not isinstance(span, Mapping) or "low" not in span or "high" not in span:
+    if not isinstance(span, dict) or "low" not in span or "high" not in span:
         raise NotReadError(IssueCode.DOSE_RANGE, "The dose is a range with an open end.", "doseAndRate.doseRange")
     (low, unit), (high, other) = _quantity(span["low"], "doseRange.low"), _quantity(span["high"], "doseRange.high")
     if unit != other or low > high:
@@ -610,7 +610,7 @@ def _dose_of(entry: Mapping[str, Any]) -> _Amount | None:
 
 
 def _quantity(quantity: Any, name: str) -> tuple[Decimal, str]:
-    value = number_in(quantity.get("value")) if isinstance(quantity, Mapping) else None
+    value = number_in(quantity.get("value")) if isinstance(quantity, dict) else None
     if value is None or value < 0:
         raise NotReadError(IssueCode.DOSE_INVALID, "The dose has no usable number.", f"doseAndRate.{name}", quantity)
     if quantity.get("comparator"):

@@ -119,7 +119,7 @@ def medication_of(resource: Resource, index: ResourceIndex) -> Resource | None:
 
 
 def _display(reference: Any) -> str | None:
-    return text_in(reference.get("display")) if reference and isinstance(reference, Mapping) else None
+    return text_in(reference.get("display")) if isinstance(reference, dict) else None
 
 
 def _named(concept: Any, medication: Resource | None) -> bool:

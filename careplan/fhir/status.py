@@ -136,13 +136,13 @@ def _said_otherwise(resource: Resource) -> str | None:
 def _supply_ends(resource: Resource) -> date | None:
     """When all that a request lets be handed out should be used up; else the day until which it may be handed out."""
     supply = resource.get("dispenseRequest")
-    if not isinstance(supply, Mapping):
+    if not isinstance(supply, dict):
         return None
     validity = supply.get("validityPeriod")
-    validity = validity if isinstance(validity, Mapping) else {}
+    validity = validity if isinstance(validity, dict) else {}
     begins = day_in(validity.get("start")) or day_in(resource.get("authoredOn"))
     duration = supply.get("expectedSupplyDuration")
-    duration = duration if isinstance(duration, Mapping) else {}
+    duration = duration if isinstance(duration, dict) else {}
     days = _DAYS.get(str(duration.get("code") or duration.get("unit")).lower())
     value, repeats = number_in(duration.get("value")), number_in(supply.get("numberOfRepeatsAllowed"))
     if begins and value and value > 0 and days and value * days * (1 + (repeats or 0)) < 10 * OLD_AFTER_DAYS:
@@ -169,7 +169,7 @@ def _supplied(resource: Resource, label: str, today: date) -> tuple[bool, tuple[
         text = "The supply is not handed over yet."
         return True, (issue_of(IssueCode.STATUS_NOT_CURRENT, "information", text, where, label, seen=str(handed)),)
     supply = resource.get("daysSupply")
-    days = number_in(supply.get("value")) if isinstance(supply, Mapping) else None
+    days = number_in(supply.get("value")) if isinstance(supply, dict) else None
     last = handed + timedelta(days=int(days) if days and days < OLD_AFTER_DAYS else SUPPLY_UNKNOWN_DAYS)
     late = (today - last).days - SUPPLY_LEFT_OVER_DAYS
     if late <= 0:
@@ -219,7 +219,7 @@ def _old(resource: Resource, kind: str, label: str, today: date) -> Iterator[Det
 
 def _period(resource: Resource) -> tuple[date | None, date | None]:
     period = resource.get("effectivePeriod")
-    if not isinstance(period, Mapping):
+    if not isinstance(period, dict):
         return day_in(resource.get("effectiveDateTime")), _last_bound(resource)
     return day_in(period.get("start")), day_in(period.get("end"), last=True)
 

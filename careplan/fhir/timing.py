@@ -89,7 +89,7 @@ class Bounds:
 
 def read_timing(timing: Any) -> Times | None:
     """How often a day a Timing says; None when it says nothing. Raises NotReadError."""
-    if not isinstance(timing, Mapping):
+    if not isinstance(timing, dict):
         return None
     if timing.get("event"):
         raise NotReadError(IssueCode.NOT_DAILY, "Single dates are listed, not a daily dose.", "timing.event")
@@ -105,14 +105,14 @@ def read_timing(timing: Any) -> Times | None:
 
 def read_bounds(timing: Any) -> Bounds:
     """The days that Timing.repeat.bounds[x] names; open where it names none."""
-    repeat = timing.get("repeat") if isinstance(timing, Mapping) else None
-    if not isinstance(repeat, Mapping):
+    repeat = timing.get("repeat") if isinstance(timing, dict) else None
+    if not isinstance(repeat, dict):
         return Bounds()
     period = repeat.get("boundsPeriod")
-    if isinstance(period, Mapping):
+    if isinstance(period, dict):
         return Bounds(day_in(period.get("start")), day_in(period.get("end"), last=True))
     length = repeat.get("boundsDuration", repeat.get("boundsQuantity"))
-    if isinstance(length, Mapping):
+    if isinstance(length, dict):
         value, unit = number_in(length.get("value")), length.get("code", length.get("unit"))
         days = {"d": 1, "day": 1, "days": 1, "wk": 7, "week": 7, "weeks": 7}.get(str(unit))
         if value is not None and days and 0 < value < _LONGEST_COURSE and value % 1 == 0:
@@ -128,12 +128,12 @@ _LONGEST_COURSE = 5000
 
 def _coded(code: Any) -> Times | None:
     """A timing abbreviation, else whatever the text of the code clearly says."""
-    if not isinstance(code, Mapping):
+    if not isinstance(code, dict):
         return None
     found, texts = set(), [code.get("text")]
     codings = code.get("coding")
     for coding in codings if isinstance(codings, list) else []:
-        if not isinstance(coding, Mapping):
+        if not isinstance(coding, dict):
             continue
         if coding.get("system") not in ABBREVIATION_SYSTEMS:
             texts += [coding.get("display"), coding.get("code")]
@@ -162,7 +162,7 @@ def _coded(code: Any) -> Times | None:
 
 
 def _repeated(repeat: Any) -> Times | None:
-    if not isinstance(repeat, Mapping):
+    if not isinstance(repeat, dict):
         return None
     odd = sorted(name for name in set(repeat) - _UNDERSTOOD if not str(name).startswith("_"))
     if odd:

@@ -8,7 +8,6 @@ DSTU2: https://hl7.org/fhir/DSTU2/medicationstatement.html
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 from careplan.fhir.coding import codings_of
@@ -29,7 +28,7 @@ def as_r4(resource: Resource) -> tuple[Resource, str | None]:
 
     What is taken, on what day and how much is not changed: only where R4 has it.
     """
-    if isinstance(resource.get("medication"), Mapping):
+    if isinstance(resource.get("medication"), dict):
         return _from_r5(resource), "R5"
     if "wasNotTaken" in resource or ("patient" in resource and "subject" not in resource):
         changed = {**resource, "subject": resource.get("subject", resource.get("patient"))}
@@ -50,14 +49,14 @@ def _from_r5(resource: Resource) -> Resource:
     medication = resource["medication"]
     changed = {name: value for name, value in resource.items() if name != "medication"}
     for inner, outer in (("concept", "medicationCodeableConcept"), ("reference", "medicationReference")):
-        if isinstance(medication.get(inner), Mapping):
+        if isinstance(medication.get(inner), dict):
             changed[outer] = medication[inner]
     reasons = resource.get("reason")
     if isinstance(reasons, list):
-        concepts = [each.get("concept") for each in reasons if isinstance(each, Mapping)]
-        changed["reasonCode"] = [each for each in concepts if isinstance(each, Mapping)]
+        concepts = [each.get("concept") for each in reasons if isinstance(each, dict)]
+        changed["reasonCode"] = [each for each in concepts if isinstance(each, dict)]
     if resource.get("resourceType") == "MedicationStatement" and resource.get("status") not in _NOBODYS:
         adherence = resource.get("adherence")
-        codes = [each.code for each in codings_of(adherence.get("code") if isinstance(adherence, Mapping) else None)]
+        codes = [each.code for each in codings_of(adherence.get("code") if isinstance(adherence, dict) else None)]
         changed["status"] = next((_ADHERENCE[code] for code in codes if code in _ADHERENCE), "unknown")
     return changed

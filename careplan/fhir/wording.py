@@ -10,7 +10,7 @@ from careplan.taper.cuts import Portion
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import DetectedIssue
 from careplan.taper.products import Pieces
-from careplan.taper.profile import Support, TaperProfile
+from careplan.taper.profile import Citation, Support, TaperProfile
 from careplan.taper.schedule import NOTHING, TaperSchedule, TaperStep
 
 WORDS_FOR_WHEN = {
@@ -75,11 +75,16 @@ def notes(schedule: TaperSchedule, issues: Sequence[DetectedIssue], pace_because
     return [
         schedule.profile.acute_symptoms,
         f"Pace: {pace.name}, at most {plain(pace.cut_percent)} % of the current dose every {pace.interval_days} days "
-        f"({pace.citation.key}, {pace.citation.section}); {pace_because}.",
+        f"({citation_text(pace.citation)}); {pace_because}.",
         *(f"{issue.text}{f' {issue.settle}' if issue.settle else ''}" for issue in issues),
         f"This is a draft made by software. {review_text(schedule.profile)} Nothing in it is an order until a "
         "prescriber has checked and signed it.",
     ]
+
+
+def citation_text(citation: Citation) -> str:
+    """A source, where in it, and how far it is to be trusted."""
+    return f"{citation.key}, {citation.section} [confidence {citation.confidence}]"
 
 
 def review_text(profile: TaperProfile) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID, uuid5
 
-from careplan.fhir.wording import check_days, dosage_text, narrative, notes, summary, title
+from careplan.fhir.wording import check_days, citation_text, dosage_text, narrative, notes, summary, title
 from careplan.taper.cuts import Portion
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import DetectedIssue
@@ -224,7 +224,7 @@ class _Plan:
                 self._extension("step-kind", valueCode=step.kind),
                 self._extension("step-percent", valueDecimal=_number(step.cut_percent)),
                 *([self._extension("step-ceiling", valueQuantity=_mg(step.ceiling))] if step.ceiling else []),
-                self._extension("step-rule", valueString=f"{step.rule}; {step.citation.key}, {step.citation.section}"),
+                self._extension("step-rule", valueString=f"{step.rule}; {citation_text(step.citation)}"),
             ],
             "identifier": [self._identifier("taper-step", self._step_value(step, product))],
             "status": "draft",

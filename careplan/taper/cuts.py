@@ -136,7 +136,8 @@ class Descent:
 
     def _cut(self, before: Intakes) -> Cut:
         daily = sum(before)
-        limit, ceiling = self._limit(daily)
+        most, ceiling = self._limit(daily)
+        limit = int(most)
         size, rule, citation = self._size(before, daily, limit, ceiling)
         taken = self.spread(before, daily - size)
         if taken is None:
@@ -147,7 +148,7 @@ class Descent:
             self.amounts.dose(sum(taken)),
             self.amounts.dose(size),
             _tenth(Fraction(100 * size, daily)),
-            self.amounts.dose(limit),
+            Dose(exact_decimal(most * self.amounts.grain)),
             rule,
             citation,
             tuple(self._notes(before, taken, size, limit, rule)),
@@ -190,15 +191,15 @@ class Descent:
         amount = band.smallest if name == "cks-slow" else band.largest
         return Fraction(amount.value) / grain, name, band.citation
 
-    def _limit(self, daily: int) -> tuple[int, Ceiling]:
+    def _limit(self, daily: int) -> tuple[Fraction, Ceiling]:
         """The largest cut in grains that every ceiling in force at *daily* allows, and the ceiling that sets it."""
         mg = daily * self.amounts.grain
         in_force = [each for each in self.profile.ceilings if each.up_to is None or mg <= Fraction(each.up_to.value)]
         return min(((self._allowed(mg, each), each) for each in in_force), key=lambda pair: pair[0])
 
-    def _allowed(self, mg: Fraction, ceiling: Ceiling) -> int:
+    def _allowed(self, mg: Fraction, ceiling: Ceiling) -> Fraction:
         most = Fraction(ceiling.dose.value) if ceiling.dose else mg * Fraction(ceiling.percent or 0) / 100
-        return int(most / self.amounts.grain)
+        return most / self.amounts.grain
 
     def _notes(self, before: Intakes, taken: Intakes, size: int, limit: int, rule: CutRule) -> Iterator[str]:
         daily = sum(before)
@@ -266,6 +267,11 @@ def descent(
 
 
 _descent = lru_cache(maxsize=1024)(Descent)
+
+
+def forget_all() -> None:
+    """Drop every way down that is remembered, to measure what a first plan costs."""
+    _descent.cache_clear()
 
 
 def _tenth(percent: Fraction) -> Decimal:

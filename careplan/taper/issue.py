@@ -82,6 +82,7 @@ class IssueCode(StrEnum):
     # the plan
     NOT_EXPRESSIBLE = "not-expressible"
     CUT_ABOVE_CAP = "cut-above-cap"
+    CUT_ABOVE_PACE = "cut-above-pace"
     DOSES_PER_DAY_REDUCED = "doses-per-day-reduced"
     PACE_NOT_ALLOWED = "pace-not-allowed"
     PACE_CHOSEN = "pace-chosen"

@@ -25,6 +25,7 @@ StepRule = CutRule | Literal["pause", "restart", "switch"]
 StepKind = Literal["reduce", "hold", "restart", "switch"]
 NOTHING = Dose(Decimal(0))
 ONE_DAY = timedelta(days=1)
+TOO_COARSE = 2  # times the percentage of the pace; beyond it a clinician is told before signing
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def make_schedule(
     short = profile.minimum_days - (steps[-1].end - start).days - 1
     if short > 0 and not target:
         steps = walk.steps(start, longer=-(-short // len(steps)))
-    issues = tuple(_issues(steps, profile, walk.smallest))
+    issues = tuple(_issues(steps, profile, pace, walk.smallest))
     return TaperSchedule(profile, regimen, pace, steps, issues, target, strategy)
 
 
@@ -278,12 +279,15 @@ class _Walk:
             raise Refused([_bad_target(self.regimen, self.profile, self.target)])
 
     def _check_strategy(self) -> None:
-        """The first cut that is asked for must be within the pace; later ones grow in percent, and say so."""
+        """The first cut that is asked for must be within the pace, or the smallest there is.
+
+        Later ones grow in percent, and say so.
+        """
         name = self.strategy.name
         if name.startswith("cks") and not self.profile.bands:
             raise Refused([_no_bands(self.profile, name)])
         first = self._way(date.min).after(self.begin)
-        if first.rule == name and first.percent > self.pace.cut_percent:
+        if first.rule == name and first.percent > self.pace.cut_percent and first.cut > self.smallest:
             raise Refused([_opening_too_large(self.regimen, self.pace, first)])
 
     def _check_within(self, adjustment: Adjustment, steps: Sequence[TaperStep], start: date) -> None:
@@ -319,7 +323,7 @@ def _weeks(weeks: int) -> str:
     return f"{weeks} week" if weeks == 1 else f"{weeks} weeks"
 
 
-def _issues(steps: Sequence[TaperStep], profile: TaperProfile, smallest: Dose) -> Iterator[DetectedIssue]:
+def _issues(steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, smallest: Dose) -> Iterator[DetectedIssue]:
     above = [step for step in steps if step.rule == "above-ceiling"]
     for step in above[:1]:
         numbers = ", ".join(str(each.number) for each in above)
@@ -329,8 +333,19 @@ def _issues(steps: Sequence[TaperStep], profile: TaperProfile, smallest: Dose) -
             f"Step {numbers} of the {profile.drug} taper cuts more than the ceiling allows, because the smallest cut "
             f"that can be made up is {smallest}.",
             seen=f"{step.cut} off {step.daily + step.cut} at step {step.number}",
-            settle="Weigh a liquid or another product for the last steps, or accept the cut after the longer hold.",
+            settle=f"Weigh {_finer(profile)} for the last steps, or accept the cut after the longer hold.",
             source=step.citation.key,
+        )
+    first = steps[0]
+    if first.rule == "smallest-deliverable-cut" and first.cut_percent > TOO_COARSE * pace.cut_percent:
+        yield DetectedIssue(
+            IssueCode.CUT_ABOVE_PACE,
+            "warning",
+            f"The first cut takes {plain(first.cut_percent)} % of the dose where the pace {pace.name} asks for "
+            f"{plain(pace.cut_percent)} %, because the smallest cut that can be made up is {smallest}.",
+            seen=f"{first.cut} off {first.daily + first.cut} at step {first.number}",
+            settle=f"Weigh {_finer(profile)}, which allows smaller cuts.",
+            source=pace.citation.key,
         )
     before = max(len(step.portions) for step in steps)
     fewer = next((step for step in steps if len(step.portions) < before), None)
@@ -342,6 +357,13 @@ def _issues(steps: Sequence[TaperStep], profile: TaperProfile, smallest: Dose) -
             "than intakes.",
             seen=f"{fewer.daily} a day at step {fewer.number}",
         )
+
+
+def _finer(profile: TaperProfile) -> str:
+    """What allows smaller cuts than the tablets."""
+    ways = ["the oral liquid"] if any(product.is_liquid for product in profile.products) else []
+    ways += [f"a switch to {profile.switch.to}"] if profile.switch else []
+    return " or ".join(ways) or "another product"
 
 
 def _no_product(profile: TaperProfile) -> DetectedIssue:
