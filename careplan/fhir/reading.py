@@ -94,6 +94,8 @@ def read_record(
     evidence: list[Evidence] = []
     issues: list[DetectedIssue] = []
     for resource in index.of_type(*MEDICATION_TYPES):
+        if _is_step(resource):
+            continue
         for item in evidence_of(resource, index, vocabulary, today):
             if isinstance(item, Evidence):
                 evidence.append(item)
@@ -109,7 +111,7 @@ def read_record(
         *_missing(index),
         *_about_the_patient(index),
         *other_versions(index),
-        *_plans(index),
+        *_plans(index, vocabulary),
         *_allergies(index, vocabulary, drugs),
     )
     return Reading(subject, facts, drugs, (*_none_beside_some(issues, drugs), *others))
@@ -350,6 +352,9 @@ def _through_the_day(administrations: Iterable[Administration]) -> tuple[Adminis
     return (*counted, *timed)
 
 
+_ORDER = ("MedicationRequest", "MedicationDispense", "MedicationStatement")
+
+
 def _without_duplicates(
     current: list[Evidence], index: ResourceIndex
 ) -> tuple[list[Evidence], tuple[DetectedIssue, ...]]:
@@ -359,12 +364,13 @@ def _without_duplicates(
     readable = [
         each for number, each in enumerate(current) if each.administrations is not None and number not in replaced
     ]
+    readable.sort(key=lambda each: _ORDER.index(_type(each)))  # so that two requests are not hidden behind a statement
     kept: list[Evidence] = []
     for each in readable:
         twin = next((other for other in kept if _same(each, other, index)), None)
         if twin is None:
             kept.append(each)
-        elif _daily(twin) == _daily(each):
+        elif _daily(twin) == _daily(each) and not _different_products(twin, each):
             issues.append(_merged(each, twin))
         else:
             issues.append(_disagree(each, twin))
@@ -389,11 +395,24 @@ def _replaced(current: Sequence[Evidence], index: ResourceIndex) -> Iterator[tup
         for new, other in enumerate(current):
             if old == new:
                 continue
-            prior = other.resource.get("priorPrescription")
-            renewed = prior is not None and index.resolve(prior, other.resource) is one.resource
+            earlier = _earlier(other.resource, index)
+            renewed = any(one.resource is each or _linked(one.resource, each, index) for each in earlier)
             if renewed or _refilled(one, other):
                 yield old, new
                 break
+
+
+def _earlier(resource: Resource, index: ResourceIndex) -> list[Resource]:
+    """The prescriptions that one replaces: its prior one, the prior one of that, and so on, current or not."""
+    found: list[Resource] = []
+    while len(found) < 100:
+        prior = resource.get("priorPrescription")
+        earlier = index.resolve(prior, resource) if prior is not None else None
+        if earlier is None or any(earlier is each for each in found):
+            break
+        found.append(earlier)
+        resource = earlier
+    return found
 
 
 def _refilled(one: Evidence, other: Evidence) -> bool:
@@ -430,11 +449,12 @@ def _same(one: Evidence, other: Evidence, index: ResourceIndex) -> bool:
 
     A statement, a request and a supply of one drug are views of one treatment (R4 MedicationStatement.derivedFrom,
     MedicationDispense.authorizingPrescription) unless their products differ. Two of one kind with the same product,
-    dose and first day are one entry made twice.
+    intakes and first day are one entry made twice. What has one id is one resource, whatever it says.
     """
     linked = _linked(one.resource, other.resource, index) or _linked(other.resource, one.resource, index)
     return (
         linked
+        or ("/" in one.label and one.label == other.label)
         or bool(_identifiers(one.resource) & _identifiers(other.resource))
         or (_type(one) != _type(other) and not _different_products(one, other))
         or _entered_twice(one, other)
@@ -443,7 +463,12 @@ def _same(one: Evidence, other: Evidence, index: ResourceIndex) -> bool:
 
 def _entered_twice(one: Evidence, other: Evidence) -> bool:
     alike = one.medicine and other.medicine and one.medicine.codings and one.medicine.codings == other.medicine.codings
-    return bool(alike) and one.since is not None and (one.since, _daily(one)) == (other.since, _daily(other))
+    return bool(alike) and one.since is not None and (one.since, _intakes(one)) == (other.since, _intakes(other))
+
+
+def _intakes(evidence: Evidence) -> list[tuple[str, str, Decimal]]:
+    """Doses with their times of day: one in the morning and one at night are two, though they are equal."""
+    return sorted((each.time or "", each.when or "", each.dose.value) for each in evidence.administrations or ())
 
 
 def _different_products(one: Evidence, other: Evidence) -> bool:
@@ -459,7 +484,7 @@ def _linked(one: Resource, other: Resource, index: ResourceIndex) -> bool:
 
 def _identifiers(resource: Resource) -> set[tuple[Any, Any]]:
     found = objects_in(resource.get("identifier"))
-    return {(str(each.get("system")), str(each.get("value"))) for each in found if each.get("value")}
+    return {(str(each["system"]), str(each["value"])) for each in found if each.get("value") and each.get("system")}
 
 
 def _disagree(one: Evidence, other: Evidence) -> DetectedIssue:
@@ -481,11 +506,13 @@ def _several(kept: list[Evidence]) -> Iterator[DetectedIssue]:
     strengths = [
         each.medicine.strength.dose.value if each.medicine and each.medicine.strength else None for each in kept
     ]
-    if None in strengths or len(set(strengths)) < len(strengths):
+    settings = {"inpatient" in _categories(each.resource) for each in kept}
+    if None in strengths or len(set(strengths)) < len(strengths) or len(settings) > 1:
+        doubt = "one prescription renewed" if len(settings) == 1 else "what is taken at home and in hospital"
         yield issue_of(
             IssueCode.SOURCES_DISAGREE,
             "error",
-            f"{labels} may be one prescription renewed, or doses that add up.",
+            f"{labels} may be {doubt}, or doses that add up.",
             _type(kept[1]),
             kept[1].label,
             seen=labels,
@@ -495,6 +522,12 @@ def _several(kept: list[Evidence]) -> Iterator[DetectedIssue]:
         total = plain(sum((_daily(each) for each in kept), Decimal(0)))
         text = f"{labels} are different strengths taken together: {total} mg a day in all."
         yield issue_of(IssueCode.SEVERAL_PRODUCTS_ADDED, "warning", text, _type(kept[0]), kept[0].label, seen=total)
+
+
+def _categories(resource: Resource) -> set[str]:
+    category = resource.get("category")
+    concepts = category if isinstance(category, list) else [category]
+    return {coding.code for concept in concepts for coding in codings_of(concept)}
 
 
 # --- what a person confirmed --------------------------------------------------------------------------------------
@@ -530,6 +563,8 @@ def _confirmed(
     """The dose a person gave stands for all that was read of the drug; what it settles stays as a warning."""
     named = [each for each in found if any(_names(confirmation, each) for confirmation in confirmed)]
     medicine = next((each.medicine for each in named if each.medicine), None)
+    if medicine and len({each.medicine.strength for each in named if each.medicine}) > 1:
+        medicine = replace(medicine, strength=None)  # "two tablets" of which of them?
     kept = tuple(
         replace(issue, severity="warning") if issue.blocks and issue.code in _SETTLED_BY_CONFIRMING else issue
         for issue in issues
@@ -600,14 +635,14 @@ def _allergies(index: ResourceIndex, vocabulary: Vocabulary, drugs: Iterable[Dru
                 )
 
 
-def _plans(index: ResourceIndex) -> Iterator[DetectedIssue]:
-    """A taper that is being followed already: its CarePlan, or a step of ours that somebody made an order.
+def _plans(index: ResourceIndex, vocabulary: Vocabulary) -> Iterator[DetectedIssue]:
+    """A taper that is being followed already: a CarePlan of one, or a step of ours that somebody made an order.
 
     The requests of a plan that nobody accepted are drafts, and those of one that was accepted are not what was taken
     before it, so both are no dose to start from.
     """
-    followed = [each for each in index.of_type("CarePlan", "MedicationRequest") if _is_followed(each)]
-    for plan in followed[:1]:
+    resources = index.of_type("CarePlan", "MedicationRequest")
+    for plan in [each for each in resources if _is_followed(each, index, vocabulary)][:1]:
         yield issue_of(
             IssueCode.ALREADY_TAPERING,
             "error",
@@ -619,10 +654,34 @@ def _plans(index: ResourceIndex) -> Iterator[DetectedIssue]:
         )
 
 
-def _is_followed(plan: Resource) -> bool:
+def _is_followed(plan: Resource, index: ResourceIndex, vocabulary: Vocabulary) -> bool:
     if plan.get("status") not in ("active", "on-hold"):
         return False
-    codes = {coding.code for concept in objects_in(plan.get("category")) for coding in codings_of(concept)}
-    group = plan.get("groupIdentifier")
-    system = text_in(group.get("system")) if isinstance(group, Mapping) else None
-    return PLAN_CATEGORY in codes or bool(system and system.endswith("/NamingSystem/taper-plan"))
+    if plan["resourceType"] == "CarePlan":
+        return _is_taper(plan, vocabulary)
+    ordered = [index.resolve(each, plan) for each in objects_in(plan.get("basedOn"))]
+    return any(_is_step(each) for each in (plan, *ordered) if each)
+
+
+_TAPER = re.compile(r"\b(taper\w*|deprescri\w*|gradual (reduction|withdrawal))\b", re.IGNORECASE)
+_KINDS = re.compile(r"\bbenzo\w*", re.IGNORECASE)
+_TAPERED = ("benzodiazepine", "baclofen")
+
+
+def _is_taper(plan: Resource, vocabulary: Vocabulary) -> bool:
+    """By our category, or by its words, if they name one of the drugs; a taper of prednisone is none of ours."""
+    categories = objects_in(plan.get("category"))
+    if PLAN_CATEGORY in {coding.code for concept in categories for coding in codings_of(concept)}:
+        return True
+    words = (plan.get("title"), plan.get("description"), *(text for each in categories for text in texts_of(each)))
+    text = "; ".join(each for each in words if isinstance(each, str))
+    drugs = [each for each in ingredients_in([{"text": text}], vocabulary) if each.drug_class in _TAPERED]
+    return bool(_TAPER.search(text) and (drugs or _KINDS.search(text)))
+
+
+def _is_step(request: Resource) -> bool:
+    """Whether it is a step of a plan of ours, as `writing` marks it: it says what is planned, not what is taken."""
+    marks = [*objects_in(request.get("identifier")), *objects_in([request.get("groupIdentifier")])]
+    return any(
+        str(each.get("system")).endswith(("/NamingSystem/taper-step", "/NamingSystem/taper-plan")) for each in marks
+    )

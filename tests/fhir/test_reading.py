@@ -776,3 +776,96 @@ def test_no_medication_beside_one_that_is_taken_is_a_contradiction():
     none = statement("2", concept={"coding": [{"system": system, "code": "no-known-medications"}]})
     assert refusals(statement(), none) == [("no-medication", "The summary says that no medication is taken.")]
     assert refusals(none) == []
+
+
+# --- several resources of one drug ---------------------------------------------------------------------------------
+
+
+def at(when):
+    return {
+        **dosage(frequency=1),
+        "timing": {"repeat": {"frequency": 1, "period": 1, "periodUnit": "d", "when": [when]}},
+    }
+
+
+def test_a_morning_and_a_night_order_of_one_day_are_not_one_entered_twice():
+    """Equal doses at different times may be 10 mg in all, so it is asked."""
+    drug = only(request("am", dosages=[at("MORN")]), request("pm", dosages=[at("HS")]))
+    assert drug.regimen is None
+    assert ("sources-disagree", "error") in codes(drug)
+
+
+def test_the_chain_of_replaced_prescriptions_is_followed_to_its_start():
+    """C replaces B, which is completed and replaced A: only C is taken, whatever a statement of A says."""
+    first = request("a", dosages=[dosage("5")])
+    second = request("b", status="completed", priorPrescription={"reference": "MedicationRequest/a"})
+    third = request(
+        "c", concept=rxnorm("197590"), dosages=[dosage("2")], priorPrescription={"reference": "MedicationRequest/b"}
+    )
+    said = statement("s", derivedFrom=[{"reference": "MedicationRequest/a"}])
+    for record in ([first, second, third], [said, first, second, third]):
+        regimen = only(*record).regimen
+        assert regimen
+        assert regimen.daily == Dose(Decimal(4))
+
+
+def test_home_and_hospital_orders_are_not_added():
+    """2 mg tablets in hospital and 5 mg tablets at home may stand for each other."""
+    inpatient, community = ([{"coding": [{"system": "x", "code": code}]}] for code in ("inpatient", "community"))
+    drug = only(
+        request("in", concept=rxnorm("197590"), dosages=[dosage("2")], category=inpatient),
+        request("out", category=community),
+    )
+    assert drug.regimen is None
+    (issue,) = [issue for issue in drug.issues if issue.code.value == "sources-disagree"]
+    assert "may be what is taken at home and in hospital, or doses that add up" in issue.text
+
+
+def test_an_identifier_without_a_system_makes_nothing_one():
+    """ "1" of one system and "1" of another are two things: 5 and 2 mg tablets add up, and it is said."""
+    same = {"identifier": [{"value": "1"}]}
+    drug = only(request("a", **same), request("b", concept=rxnorm("197590"), dosages=[dosage("5")], **same))
+    assert drug.regimen
+    assert drug.regimen.daily == Dose(Decimal(20))
+    assert ("several-products-added", "warning") in codes(drug)
+
+
+def test_a_statement_hides_no_second_request():
+    """Two requests beside one statement give one answer, in whatever order they are sent."""
+    said = statement("s")
+    one = request("a", effectivePeriod={"start": "2020-03-01"})
+    two = request("b", effectivePeriod={"start": "2024-01-01"})
+    endings = {
+        (drug.regimen is None, ("sources-disagree", "error") in codes(drug))
+        for order in ([said, one, two], [one, said, two], [two, one, said])
+        for drug in [only(*order)]
+    }
+    assert endings == {(True, True)}
+
+
+def test_a_count_cannot_be_confirmed_where_two_strengths_are_recorded():
+    """Two tablets of 2 or of 5 mg? A mass settles it, a count does not."""
+    record = (request("a"), request("b", concept=rxnorm("197590"), dosages=[dosage("2")]))
+    counted = only(*record, confirm=[Confirmation("diazepam", {"text": "2 tablets daily"}, "Dr Example")])
+    assert counted.regimen is None
+    weighed = only(*record, confirm=[Confirmation("diazepam", {"text": "10 mg daily"}, "Dr Example")])
+    assert weighed.regimen
+    assert weighed.regimen.daily == Dose(Decimal(10))
+
+
+@pytest.mark.parametrize(
+    ("words", "followed"),
+    [("Diazepam taper", True), ("Deprescribing of benzodiazepines", True), ("Prednisone taper", False)],
+)
+def test_a_taper_that_somebody_else_planned_is_followed_already(words, followed):
+    """By the words of an active CarePlan, if it names what is tapered here."""
+    plan = {
+        "resourceType": "CarePlan",
+        "id": "c",
+        "status": "active",
+        "intent": "plan",
+        "title": words,
+        "subject": {"reference": "Patient/p"},
+    }
+    found = {issue.code.value for issue in read(statement(), plan).issues}
+    assert ("already-tapering" in found) is followed
