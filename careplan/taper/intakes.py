@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from itertools import islice
+from math import floor
 
 from careplan.taper.products import Formulary
 
 # R4 event-timing codes for intakes that were only counted ("twice a day"), once their doses differ and need names.
 TIMES_OF_DAY = {2: ("MORN", "HS"), 3: ("MORN", "AFT", "HS"), 4: ("MORN", "NOON", "EVE", "HS")}
+
+NEAR = 4
 
 Intakes = tuple[int, ...]
 
@@ -21,10 +26,11 @@ def spread(
     closest to the proportions of *shape*, then the one with the fewest pieces and halves; where two intakes could be
     the larger, the last one is (*largest_last*), or the first.
     """
-    ways = list(_ways(before, sum(before) - total, formulary))
+    whole = sum(shape)
+    near = [_near(most, Fraction(total * part, whole), formulary) for most, part in zip(before, shape, strict=True)]
+    ways = list(_adding_up(near, total)) or list(_ways(before, sum(before) - total, formulary))
     if len(ways) <= 1:
         return ways[0] if ways else None
-    whole = sum(shape)
 
     def preference(taken: Intakes) -> tuple[int, int, int, int, Sequence[int]]:
         unlike = sum(abs(amount * whole - part * total) for amount, part in zip(taken, shape, strict=True))
@@ -33,6 +39,28 @@ def spread(
         return taken.count(0), unlike, sum(cost[0] for cost in costs), sum(cost[1] for cost in costs), order
 
     return min(ways, key=preference)
+
+
+def _near(most: int, share: Fraction, formulary: Formulary) -> list[int]:
+    """The amounts that can be made up closest to *share*, a few on either side and none above *most*.
+
+    In a liquid nearly every amount can be measured, and all their combinations are too many to compare.
+    """
+    middle = min(floor(share), most)
+    below = (amount for amount in range(middle, -1, -1) if formulary.cost(amount) is not None)
+    above = (amount for amount in range(middle + 1, most + 1) if formulary.cost(amount) is not None)
+    return [*islice(below, NEAR), *islice(above, NEAR)]
+
+
+def _adding_up(options: Sequence[Sequence[int]], total: int) -> Iterator[Intakes]:
+    """All ways to choose one of each of *options* so that they add up to *total*."""
+    if len(options) == 1:
+        if total in options[0]:
+            yield (total,)
+        return
+    for amount in options[0]:
+        if amount <= total:
+            yield from ((amount, *rest) for rest in _adding_up(options[1:], total - amount))
 
 
 def _ways(before: Intakes, cut: int, formulary: Formulary) -> Iterator[Intakes]:
