@@ -104,6 +104,19 @@ def test_a_confirmed_switch_replaces_one_intake_after_the_other():
     assert len(set(values)) == len(values), "two requests have one identifier"
 
 
+def test_an_equivalence_that_no_tablet_makes_up_is_refused():
+    """1 mg of diazepam for 0.15 mg would be 3.333 mg for 0.5 mg."""
+    thirds = Equivalence(mg("0.15"), mg(1), "Dr Example")
+    issue = refusal(taking("lorazepam", "0.5 mg twice daily"), switch_to="diazepam", equivalence=thirds)
+    assert issue.text == "about 3.333 mg of diazepam cannot be made up exactly, so the switch cannot be planned."
+
+
+def test_a_dose_too_fine_for_any_product_is_refused_at_once():
+    """Counting it out in grains of a millionth would take for ever."""
+    issue = refusal(taking("diazepam", "3.333333 mg twice daily"))
+    assert issue.text == "This cannot be made up: a dose of diazepam is too fine, or too large, for its products."
+
+
 def test_a_weak_liver_is_not_switched_to_a_longer_acting_drug():
     """Diazepam adds up there."""
     agreed = Equivalence(mg(1), mg(10), "Dr Example")

@@ -17,6 +17,8 @@ from math import gcd, lcm
 from careplan.taper.dose import Dose, plain
 from careplan.taper.profile import Product, TaperProfile
 
+MOST_GRAINS = 20_000
+
 
 @dataclass(frozen=True)
 class Pieces:
@@ -144,12 +146,16 @@ class Formulary:
 def formulary(profile: TaperProfile, choice: ProductChoice, doses: Iterable[Decimal]) -> Formulary:
     """The amounts that the chosen products of *profile* make up, fine enough to also count *doses* (mg).
 
-    Raises ValueError when no product is left.
+    Raises ValueError when no product is left, or when a dose is so fine that no product could come near it.
     """
     products = choice.of(profile)
     if not products:
         raise ValueError(f"no product of {profile.drug} is left to make a dose of")
-    return _formulary(profile, choice, largest_common_part([mg for mg, _, _ in _parts(products)] + list(doses)))
+    given = list(doses)
+    grain = largest_common_part([mg for mg, _, _ in _parts(products)] + given)
+    if max((Fraction(mg) for mg in given), default=Fraction(0)) / grain > MOST_GRAINS:
+        raise ValueError(f"a dose of {profile.drug} is too fine, or too large, for its products")
+    return _formulary(profile, choice, grain)
 
 
 @lru_cache(maxsize=512)

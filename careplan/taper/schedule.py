@@ -269,7 +269,7 @@ class _Walk:
         try:
             return formulary(self.profile, choice, doses)
         except ValueError as error:
-            raise Refused([_no_product(self.profile)]) from error
+            raise Refused([_no_product(self.profile, error)]) from error
 
     def _check_target(self) -> None:
         if not self.goal:
@@ -366,11 +366,11 @@ def _finer(profile: TaperProfile) -> str:
     return " or ".join(ways) or "another product"
 
 
-def _no_product(profile: TaperProfile) -> DetectedIssue:
+def _no_product(profile: TaperProfile, error: ValueError) -> DetectedIssue:
     return _not_expressible(
         profile,
-        f"No product of {profile.drug} is left to make a dose of.",
-        "Leave out fewer strengths, or ask for no liquid.",
+        f"This cannot be made up: {error}.",
+        "Confirm a dose in whole pieces; leave out fewer strengths, or ask for no liquid where there is none.",
     )
 
 

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
+from fractions import Fraction
 
 from careplan.errors import Refused
 from careplan.taper.cuts import Portion
 from careplan.taper.dose import Dose, plain
 from careplan.taper.intakes import TIMES_OF_DAY
 from careplan.taper.issue import DetectedIssue, IssueCode
-from careplan.taper.products import Formulary, ProductChoice, formulary
+from careplan.taper.products import MOST_GRAINS, Formulary, ProductChoice, formulary
 from careplan.taper.profile import Switch, TaperProfile
 from careplan.taper.regimen import Administration, Regimen
 from careplan.taper.schedule import NOTHING, ONE_DAY, TaperStep
@@ -138,9 +139,10 @@ def _shares(days: int, parts: int, *, hold_days: int) -> tuple[int, ...]:
 def _formulary(profile: TaperProfile, choice: ProductChoice, doses: Sequence[Dose]) -> Formulary:
     """Raises Refused unless each of *doses* can be made up of the products chosen, or of all if none is left."""
     chosen = choice if choice.of(profile) else replace(choice, liquid=False, excluded=frozenset())
-    amounts = formulary(profile, chosen, [dose.value for dose in doses])
+    amounts = formulary(profile, chosen, ())
     for dose in doses:
-        if amounts.cost(amounts.count(dose.value)) is None:
+        grains = Fraction(dose.value) / amounts.grain
+        if grains.denominator != 1 or grains > MOST_GRAINS or amounts.cost(grains.numerator) is None:
             raise Refused([_not_made_up(profile, dose)])
     return amounts
 
@@ -190,7 +192,13 @@ def _not_made_up(profile: TaperProfile, dose: Dose) -> DetectedIssue:
     return DetectedIssue(
         IssueCode.NOT_EXPRESSIBLE,
         "error",
-        f"{dose} of {profile.drug} cannot be made up exactly, so the switch cannot be planned.",
+        f"{_rounded(dose)} of {profile.drug} cannot be made up exactly, so the switch cannot be planned.",
         seen=", ".join(product.name for product in profile.products),
         settle="Confirm another equivalence within the published range, ask for a liquid, or taper directly.",
     )
+
+
+def _rounded(dose: Dose) -> str:
+    """At most three digits behind the point: a third of a milligram goes on for ever."""
+    exact = dose.value.quantize(Decimal("0.001"))
+    return f"{'' if exact == dose.value else 'about '}{plain(exact)} mg"
