@@ -1,6 +1,6 @@
 # make demo    run it: the service, a small FHIR server and synthetic patients, on this machine only
 # make test    everything that proves it
-# The rest is for developers: make lint, make hapi, make corpus, make scoreboard, make bench.
+# The rest is for developers: make lint, make hapi, make corpus, make scoreboard, make bench, make sweep.
 
 PYTHON ?= python3
 CORPUS ?= ../shared/corpus/inputs
@@ -8,7 +8,7 @@ UV = $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN = .venv/bin/
 READY = .venv/.ready
 
-.PHONY: demo test lint hapi corpus scoreboard bench
+.PHONY: demo test lint hapi corpus scoreboard bench sweep
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -35,6 +35,9 @@ scoreboard: $(READY)
 
 bench: $(READY)
 	@$(RUN)python tools/bench.py
+
+sweep: $(READY)
+	@$(RUN)python tools/sweep.py --write docs/sweep.md
 
 # Needs the network once; afterwards nothing is fetched until the lock file changes.
 $(READY): uv.lock pyproject.toml
