@@ -292,3 +292,14 @@ def test_every_plan_says_that_nobody_signed_its_rules():
     said = "Its rules for diazepam have not been reviewed by a clinician."
     assert said in made.careplan["note"][-1]["text"]
     assert said in made.careplan["text"]["div"]
+
+
+def test_a_fixed_amount_that_the_ceiling_caps_is_still_held_to_the_pace():
+    """2.5 mg of 10 mg is what the ceiling leaves of 5 mg, a quarter; the brief pace opens with a fifth at most."""
+    issue = refusal(
+        diazepam(effectivePeriod={"start": "2025-11-01"}),
+        strategy=Strategy("fixed-amount", mg(5)),
+        choice=ProductChoice(liquid=True),
+    )
+    assert issue.code == "pace-not-allowed"
+    assert "2.5 mg of 10 mg, 25 %; the pace brief allows 20 %" in issue.text

@@ -286,8 +286,10 @@ class _Walk:
         name = self.strategy.name
         if name.startswith("cks") and not self.profile.bands:
             raise Refused([_no_bands(self.profile, name)])
+        if name == PERCENT_OF_CURRENT.name:
+            return
         first = self._way(date.min).after(self.begin)
-        if first.rule == name and first.percent > self.pace.cut_percent and first.cut > self.smallest:
+        if first.percent > self.pace.cut_percent and first.cut > self.smallest:
             raise Refused([_opening_too_large(self.regimen, self.pace, first)])
 
     def _check_within(self, adjustment: Adjustment, steps: Sequence[TaperStep], start: date) -> None:
