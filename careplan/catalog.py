@@ -338,10 +338,15 @@ def _is_snomed(code: str) -> bool:
 
 
 def _is_loinc(code: str) -> bool:
-    """Whether the digit behind the hyphen is the one of LOINC (mod 10, LOINC Users' Guide); answers begin with LA."""
+    """Whether the digit behind the hyphen is the one of LOINC (mod 10, LOINC Users' Guide).
+
+    Answers and their lists (LA, LL) have one that does not follow it: of those only the shape is looked at.
+    """
     number, _, check = code.removeprefix("LA").removeprefix("LL").rpartition("-")
     if not number.isdigit() or not check.isdigit():
         return False
+    if code.startswith(("LA", "LL")):
+        return True
     doubled = [int(digit) * (2 - index % 2) for index, digit in enumerate(reversed(number))]
     return (sum(value // 10 + value % 10 for value in doubled) + int(check)) % 10 == 0
 

@@ -167,6 +167,12 @@ def _repeated(repeat: Any) -> Times | None:
     odd = sorted(name for name in set(repeat) - _UNDERSTOOD if not str(name).startswith("_"))
     if odd:
         raise _unsupported(f"Timing.repeat has {', '.join(map(str, odd))}.", str(odd[0]), None)
+    for name in (each[1:] for each in repeat if str(each).startswith("_")):
+        if (
+            name not in repeat
+        ):  # an extension in its place, such as data-absent-reason: there is one, and it is not known
+            text = f"How often is not known: {name} is given as absent."
+            raise NotReadError(IssueCode.NO_TIMING, text, f"timing.repeat.{name}", None)
     _check_once(repeat)
     _check_duration(repeat)
     rate = _rate(repeat)

@@ -486,3 +486,15 @@ def test_scaling_the_dose_scales_the_answer(amount, factor, every):
     assert isinstance(one, DailyDose)
     assert isinstance(many, DailyDose)
     assert many.high == one.high * factor
+
+
+@pytest.mark.parametrize("name", ["frequency", "period", "when"])
+def test_what_is_given_as_absent_is_not_taken_for_once_a_day(name):
+    """An extension in the place of the value says that there is one, and that nobody knows it."""
+    absent = {
+        "extension": [{"url": "http://hl7.org/fhir/StructureDefinition/data-absent-reason", "valueCode": "unknown"}]
+    }
+    repeat = {key: value for key, value in DAILY.items() if key != name} | {f"_{name}": absent}
+    found = read_dosage(timed(**repeat))
+    assert isinstance(found, NotRead)
+    assert found.because == f"How often is not known: {name} is given as absent."

@@ -168,6 +168,13 @@ PREGNANT = {"valueCodeableConcept": concept(SNOMED, "77386006", "Pregnant")}
 STATUS = concept(LOINC, "82810-3")
 
 
+def test_a_pregnancy_is_heard_by_the_answer_of_loinc():
+    """LA15173-0 is what IPS and US Core allow beside SNOMED CT; "not pregnant" (LA26683-5) raises nothing."""
+    answers = {code: {"coding": [{"system": "http://loinc.org", "code": code}]} for code in ("LA15173-0", "LA26683-5")}
+    assert found(result(STATUS, valueCodeableConcept=answers["LA15173-0"])) == {"pregnancy"}
+    assert found(result(STATUS, valueCodeableConcept=answers["LA26683-5"])) == set()
+
+
 @pytest.mark.parametrize(
     ("when", "recent"),
     [
