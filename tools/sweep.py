@@ -1,6 +1,6 @@
 """Plan every drug from many doses at every pace and strategy, and check each finished schedule by its own figures.
 
-usage: sweep.py [--doses N] [--liquid] [--write FILE]
+usage: sweep.py [--doses N] [--write FILE]
 
 The checks know nothing of how the engine counts: they add pieces, compare days and divide milligrams.
 """
@@ -51,13 +51,13 @@ class Tally:
     examples: dict[str, str] = field(default_factory=dict)
 
 
-def sweep(asked: tuple[str, int, bool]) -> Tally:
+def sweep(asked: tuple[str, int]) -> Tally:
     """Every combination for one drug, from at most so many daily doses."""
-    drug, most, liquid = asked
+    drug, most = asked
     catalog = load_catalog()
     profile = catalog.profiles[drug]
     tally = Tally(drug)
-    for choice in choices(profile, liquid=liquid):
+    for choice in choices(profile):
         unit = min(each.strength.value * each.smallest_part for each in choice.of(profile))
         for daily, intakes in product(doses(unit, catalog.largest_daily(profile), most), range(1, 5)):
             if daily < intakes:
@@ -66,13 +66,14 @@ def sweep(asked: tuple[str, int, bool]) -> Tally:
             regimen = Regimen(drug, administrations, "confirmed", ())
             for pace in profile.paces:
                 for strategy in strategies(profile, pace, regimen.daily, unit):
-                    one(tally, regimen, profile, pace, strategy, choice)
+                    for target in sorted({0, daily // 4, daily // 2}):
+                        one(tally, regimen, profile, pace, strategy, choice, Dose(target * unit))
     return tally
 
 
-def choices(profile: TaperProfile, *, liquid: bool) -> Iterator[ProductChoice]:
+def choices(profile: TaperProfile) -> Iterator[ProductChoice]:
     for choice in (ProductChoice(), ProductChoice(halves=False), ProductChoice(liquid=True)):
-        if choice.of(profile) and (liquid or not choice.liquid):
+        if choice.of(profile):
             yield choice
 
 
@@ -102,10 +103,18 @@ def strategies(profile: TaperProfile, pace: Pace, daily: Dose, unit: Decimal) ->
 
 
 def one(
-    tally: Tally, regimen: Regimen, profile: TaperProfile, pace: Pace, strategy: Strategy, choice: ProductChoice
+    tally: Tally,
+    regimen: Regimen,
+    profile: TaperProfile,
+    pace: Pace,
+    strategy: Strategy,
+    choice: ProductChoice,
+    target: Dose,
 ) -> None:
     try:
-        schedule = make_schedule(regimen, profile, pace=pace, start=START, strategy=strategy, choice=choice)
+        schedule = make_schedule(
+            regimen, profile, pace=pace, start=START, strategy=strategy, choice=choice, target=target
+        )
     except Refused as refused:
         tally.refused[refused.issues[0].code.value] += 1
         return
@@ -115,15 +124,15 @@ def one(
         return
     tally.plans += 1
     tally.days.append(schedule.days)
-    for fault in set(faults(schedule)):
+    for fault in set(faults(schedule, target, halves=choice.halves)):
         tally.faults[fault] += 1
         intakes = "+".join(str(each.dose) for each in regimen.administrations)
-        tally.examples.setdefault(fault, f"{intakes}, {pace.name}, {strategy.name}, {choice}")
+        tally.examples.setdefault(fault, f"{intakes} to {target}, {pace.name}, {strategy.name}, {choice}")
 
 
-def faults(schedule: TaperSchedule) -> Iterator[str]:
+def faults(schedule: TaperSchedule, target: Dose, *, halves: bool) -> Iterator[str]:
     profile, steps = schedule.profile, schedule.steps
-    allowed = {each.name: each.smallest_part for each in profile.products}
+    allowed = {each.name: each.smallest_part if halves or each.is_liquid else Decimal(1) for each in profile.products}
     before = Fraction(schedule.regimen.daily.value)
     held, day = None, schedule.starts_on
     slowest = max(each.interval_days for each in profile.paces)
@@ -149,12 +158,15 @@ def faults(schedule: TaperSchedule) -> Iterator[str]:
         if step.start != day or step.end < step.start:
             yield "gaps in the dates"
         before, held, day = daily, step.days, step.end + timedelta(days=1)
-    if before > most(profile, before):
+    if target:
+        if before != Fraction(target.value):
+            yield "targets missed"
+    elif before > most(profile, before):
         if not any(note.startswith("Then nothing") for note in steps[-1].notes):
             yield "targets missed"
         if steps[-1].days < slowest:
             yield "cuts over the ceiling unsaid"
-    if profile.drug == "baclofen" and schedule.days < 14:
+    if profile.drug == "baclofen" and not target and schedule.days < 14:
         yield "too short in all"
 
 
@@ -167,16 +179,15 @@ def most(profile: TaperProfile, daily: Fraction) -> Fraction:
     )
 
 
-def table(tallies: list[Tally], doses_asked: int, *, liquid: bool) -> str:
+def table(tallies: list[Tally], doses_asked: int) -> str:
     plans, refused = sum(each.plans for each in tallies), sum(each.refused.total() for each in tallies)
-    more, left = (", liquid", "") if liquid else ("", "liquids, ")
     lines = [
         "# Sweep",
         "",
         f"`make sweep`: {plans + refused:,} tapers asked for, {plans:,} planned, {refused:,} refused. Of each drug and "
         f"choice of products at most {doses_asked} daily doses, the smallest and the largest among them, divided over "
-        f"1 to 4 intakes; every pace; percentages, fixed amounts, the bands of CKS; all products, no halves{more}. "
-        f"Not in it: {left}switches, other targets than zero, pauses, changes of pace, restarts.",
+        f"1 to 4 intakes; every pace; percentages, fixed amounts, the bands of CKS; all products, no halves, the "
+        "liquid; to nothing, to a quarter and to a half. Not in it: switches, pauses, changes of pace, restarts.",
         "",
         "Faults count plans. A last cut to nothing that is over the ceiling has to be announced by the last step, or "
         "the target counts as missed, and its dose held for the longest interval.",
@@ -194,14 +205,13 @@ def table(tallies: list[Tally], doses_asked: int, *, liquid: bool) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--doses", type=int, default=200, help="daily doses for each drug and choice of products")
+    parser.add_argument("--doses", type=int, default=60, help="daily doses for each drug and choice of products")
     parser.add_argument("--write", type=Path, help="also write the table to this file")
-    parser.add_argument("--liquid", action="store_true", help="liquids too, which takes much longer")
     options = parser.parse_args()
     with Pool() as pool:
-        asked = [(drug, options.doses, options.liquid) for drug in sorted(load_catalog().profiles)]
+        asked = [(drug, options.doses) for drug in sorted(load_catalog().profiles)]
         tallies = pool.map(sweep, asked, chunksize=1)
-    text = table(tallies, options.doses, liquid=options.liquid)
+    text = table(tallies, options.doses)
     print(text)
     for tally in tallies:
         for fault, example in tally.examples.items():
