@@ -138,10 +138,8 @@ class Descent:
         daily = sum(before)
         most, ceiling = self._limit(daily)
         limit = int(most)
-        size, rule, citation = self._size(before, daily, limit, ceiling)
-        taken = self.spread(before, daily - size)
-        if taken is None:
-            raise AssertionError("a cut was chosen that cannot be spread over the intakes")
+        taken, rule, citation = self._next(before, daily, limit, ceiling)
+        size = daily - sum(taken)
         return Cut(
             taken,
             self.portions(taken),
@@ -154,8 +152,8 @@ class Descent:
             tuple(self._notes(before, taken, size, limit, rule)),
         )
 
-    def _size(self, before: Intakes, daily: int, limit: int, ceiling: Ceiling) -> tuple[int, CutRule, Citation]:
-        """How much is cut, in grains, and the rule that says so."""
+    def _next(self, before: Intakes, daily: int, limit: int, ceiling: Ceiling) -> tuple[Intakes, CutRule, Citation]:
+        """What is taken after the cut, and the rule that sets its size."""
         left = daily - self.target
         wanted, rule, citation = self._wanted(daily)
         if left <= wanted and left <= limit and self.target:
@@ -164,14 +162,14 @@ class Descent:
             wanted, rule, citation = Fraction(limit), "ceiling", ceiling.citation
         least = min(self.least, left)
         for size in range(min(int(wanted), left), least - 1, -1):
-            if self.spread(before, daily - size):
-                return size, rule, citation
+            if taken := self.spread(before, daily - size):
+                return taken, rule, citation
         for size in range(least, min(max(limit, self.smallest), left) + 1):
-            if self.spread(before, daily - size):
+            if taken := self.spread(before, daily - size):
                 if size <= limit:
-                    return size, "smallest-deliverable-cut", citation
+                    return taken, "smallest-deliverable-cut", citation
                 if size <= self.smallest and daily < self.near_end:
-                    return size, "above-ceiling", ceiling.citation
+                    return taken, "above-ceiling", ceiling.citation
         raise Refused([self._not_expressible(daily)])
 
     def _wanted(self, daily: int) -> tuple[Fraction, CutRule, Citation]:
