@@ -11,10 +11,11 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import random
 import statistics
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from datetime import date
 from decimal import Decimal
@@ -26,6 +27,7 @@ import requests
 from werkzeug.serving import make_server
 
 from careplan.catalog import load_catalog
+from careplan.errors import Refused
 from careplan.fhir import json as fhir_json
 from careplan.fhir.bundle import ResourceIndex
 from careplan.fhir.conformance import check
@@ -36,11 +38,14 @@ from careplan.planning import PlanRequest, TaperPlan, plan_taper
 from careplan.sandbox import Store, create_app
 from careplan.taper.cuts import forget_all
 from careplan.taper.dose import Dose
+from careplan.taper.products import smallest_amount
+from careplan.taper.profile import Pace, TaperProfile
 from careplan.taper.regimen import Administration, Regimen
 from careplan.taper.schedule import make_schedule
 
 ROUNDS = 25
 READ = 3000
+PEOPLE = 5000
 TODAY = date(2026, 1, 5)
 Resource = dict[str, Any]
 
@@ -130,14 +135,11 @@ def measure_reading() -> None:
 
 
 def measure_schedules() -> None:
-    """Schedules per second: of many patients in one process, and each as if it were the first one."""
+    """Schedules per second: each as if it were the first one, among many like it, and of a mixed population."""
     profile = load_catalog().profiles["diazepam"]
     pace = profile.slowest
     doses = [(morning, night) for morning in range(14, 21) for night in range(morning, 21)]
-    regimens = [
-        Regimen("diazepam", tuple(Administration(Dose(Decimal(each))) for each in intakes), "structured", ())
-        for intakes in doses
-    ]
+    regimens = [_regimen("diazepam", [Decimal(each) for each in intakes]) for intakes in doses]
     for name, rounds, forget in (("first of its kind", 1, True), ("among others", 40, False)):
         steps = 0
         started = time.perf_counter()
@@ -150,6 +152,42 @@ def measure_schedules() -> None:
         print(
             f"schedules, {name}: {rate:,.0f} plans of 40 steps a second ({count} plans, {steps / count:.0f} steps each)"
         )
+    forget_all()
+    for name in ("new", "known"):
+        _measure_population(name)
+
+
+def _measure_population(name: str) -> None:
+    """People drawn at random, any drug and dose, 1 to 4 intakes as even as can be, any pace: each planned once."""
+    profiles = list(load_catalog().profiles.values())
+    draw = random.Random(name)  # noqa: S311 no secret
+    people = [(profile, *_person(profile, draw)) for profile in draw.choices(profiles, k=PEOPLE)]
+    planned = steps = 0
+    started = time.perf_counter()
+    for profile, regimen, pace in people:
+        try:
+            steps += len(make_schedule(regimen, profile, pace=pace, start=TODAY).steps)
+            planned += 1
+        except Refused:
+            continue
+    rate = PEOPLE / (time.perf_counter() - started)
+    print(
+        f"schedules, {PEOPLE:,} people of a {name} population: {rate:,.0f} a second ({planned:,} planned, "
+        f"{steps / planned:.0f} steps each, the others refused)"
+    )
+
+
+def _person(profile: TaperProfile, draw: random.Random) -> tuple[Regimen, Pace]:
+    unit = smallest_amount(product for product in profile.products if not product.is_liquid)
+    pieces = draw.randint(1, int(load_catalog().largest_daily(profile) / unit))
+    intakes = min(pieces, draw.randint(1, 4))
+    each, left = divmod(pieces, intakes)
+    doses = [unit * each] * (intakes - left) + [unit * (each + 1)] * left
+    return _regimen(profile.drug, doses), draw.choice(profile.paces)
+
+
+def _regimen(drug: str, doses: Iterable[Decimal]) -> Regimen:
+    return Regimen(drug, tuple(Administration(Dose(each)) for each in doses), "structured", ())
 
 
 def structured(number: int) -> Resource:

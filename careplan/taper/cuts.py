@@ -86,6 +86,26 @@ class Cut:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Limit:
+    """A ceiling in grains: in force up to *up_to* a day, it allows *dose*, or the *share* of what is taken."""
+
+    ceiling: Ceiling
+    up_to: Fraction | None
+    dose: Fraction | None
+    share: Fraction
+
+    @classmethod
+    def of(cls, ceiling: Ceiling, grain: Fraction) -> _Limit:
+        up_to, dose = (
+            Fraction(each.value) / grain if each is not None else None for each in (ceiling.up_to, ceiling.dose)
+        )
+        return cls(ceiling, up_to, dose, Fraction(ceiling.percent or 0) / 100)
+
+    def most(self, daily: int) -> Fraction:
+        return daily * self.share if self.dose is None else self.dose
+
+
 class Descent:
     """The way down for one profile, pace, strategy and choice of products: `after` gives the next day's intakes.
 
@@ -105,6 +125,8 @@ class Descent:
     ) -> None:
         self.profile, self.pace, self.strategy, self.amounts = profile, pace, strategy, amounts
         self.shape, self.times, self.target = shape, times, target
+        self.share = Fraction(pace.cut_percent) / 100
+        self.ceilings = [_Limit.of(ceiling, amounts.grain) for ceiling in profile.ceilings]
         self.floor = Fraction(profile.cut_floor.value) / amounts.grain
         self.least = max(1, ceil(self.floor))
         self.smallest = next(size for size in count(max(amounts.smallest, self.least)) if amounts.cost(size))
@@ -145,7 +167,7 @@ class Descent:
             self.portions(taken),
             self.amounts.dose(sum(taken)),
             self.amounts.dose(size),
-            _tenth(Fraction(100 * size, daily)),
+            _percent(size, daily),
             Dose(exact_decimal(most * self.amounts.grain)),
             rule,
             citation,
@@ -182,7 +204,7 @@ class Descent:
     def _asked(self, daily: int) -> tuple[Fraction, CutRule, Citation]:
         name, grain = self.strategy.name, self.amounts.grain
         if name == "percent-of-current":
-            return daily * Fraction(self.pace.cut_percent) / 100, name, self.pace.citation
+            return daily * self.share, name, self.pace.citation
         if self.strategy.amount:
             return Fraction(self.strategy.amount.value) / grain, name, self.pace.citation
         band = next(band for band in self.profile.bands if daily * grain > Fraction(band.above))
@@ -191,28 +213,24 @@ class Descent:
 
     def _limit(self, daily: int) -> tuple[Fraction, Ceiling]:
         """The largest cut in grains that every ceiling in force at *daily* allows, and the ceiling that sets it."""
-        mg = daily * self.amounts.grain
-        in_force = [each for each in self.profile.ceilings if each.up_to is None or mg <= Fraction(each.up_to.value)]
-        return min(((self._allowed(mg, each), each) for each in in_force), key=lambda pair: pair[0])
-
-    def _allowed(self, mg: Fraction, ceiling: Ceiling) -> Fraction:
-        most = Fraction(ceiling.dose.value) if ceiling.dose else mg * Fraction(ceiling.percent or 0) / 100
-        return most / self.amounts.grain
+        limits = [
+            (each.most(daily), each.ceiling) for each in self.ceilings if each.up_to is None or daily <= each.up_to
+        ]
+        return min(limits, key=lambda pair: pair[0])
 
     def _notes(self, before: Intakes, taken: Intakes, size: int, limit: int, rule: CutRule) -> Iterator[str]:
         daily = sum(before)
-        share = plain(_tenth(Fraction(100 * size, daily)))
         if rule == "smallest-deliverable-cut":
             yield f"{self.amounts.dose(size)} is the smallest cut that can be made up; {self._would_be(daily)}."
         elif rule == "above-ceiling":
             yield (
-                f"This cut of {share} % is more than the ceiling, because no smaller one can be made up: "
-                "the dose before it is held for the longest interval. Weigh it before signing."
+                f"This cut of {plain(_percent(size, daily))} % is more than the ceiling, because no smaller one can be "
+                "made up: the dose before it is held for the longest interval. Weigh it before signing."
             )
         elif rule == "ceiling":
             yield f"The ceiling allows {self.amounts.dose(limit)} here; {self._would_be(daily)}."
-        elif size * 100 > daily * self.pace.cut_percent:
-            pace = plain(self.pace.cut_percent)
+        elif size > daily * self.share:
+            share, pace = plain(_percent(size, daily)), plain(self.pace.cut_percent)
             yield f"{share} % of the dose before is more than the {pace} % of the pace: {_REASONS[rule]}."
         if sum(taken) and taken.count(0) > before.count(0):
             yield "One intake of the day ends here: less than the smallest piece would be left for it."
@@ -272,5 +290,6 @@ def forget_all() -> None:
     _descent.cache_clear()
 
 
-def _tenth(percent: Fraction) -> Decimal:
-    return Decimal(plain(exact_decimal(percent).quantize(Decimal("0.1"))))
+def _percent(size: int, daily: int) -> Decimal:
+    """*size* in percent of *daily*, to a tenth."""
+    return Decimal(round(Fraction(1000 * size, daily))) / 10

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from fractions import Fraction
 from itertools import islice
-from math import floor
 
 from careplan.taper.products import Formulary
 
@@ -27,7 +25,7 @@ def spread(
     the larger, the last one is (*largest_last*), or the first.
     """
     whole = sum(shape)
-    near = [_near(most, Fraction(total * part, whole), formulary) for most, part in zip(before, shape, strict=True)]
+    near = [_near(most, total * part // whole, formulary) for most, part in zip(before, shape, strict=True)]
     ways = list(_adding_up(near, total)) or list(_ways(before, sum(before) - total, formulary))
     if len(ways) <= 1:
         return ways[0] if ways else None
@@ -41,12 +39,12 @@ def spread(
     return min(ways, key=preference)
 
 
-def _near(most: int, share: Fraction, formulary: Formulary) -> list[int]:
+def _near(most: int, share: int, formulary: Formulary) -> list[int]:
     """The amounts that can be made up closest to *share*, a few on either side and none above *most*.
 
     In a liquid nearly every amount can be measured, and all their combinations are too many to compare.
     """
-    middle = min(floor(share), most)
+    middle = min(share, most)
     below = (amount for amount in range(middle, -1, -1) if formulary.cost(amount) is not None)
     above = (amount for amount in range(middle + 1, most + 1) if formulary.cost(amount) is not None)
     return [*islice(below, NEAR), *islice(above, NEAR)]

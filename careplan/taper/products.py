@@ -71,6 +71,7 @@ class Formulary:
         # amount -> pieces, halves, index of the last part, amount before it
         self._best: list[tuple[int, int, int, int] | None] = [(0, 0, -1, 0)]
         self._pieces: dict[int, tuple[Pieces, ...]] = {}
+        self._doses: dict[int, Dose] = {}
 
     @property
     def smallest(self) -> int:
@@ -82,7 +83,8 @@ class Formulary:
 
         A half counts as a piece; a measured volume is one piece, however large.
         """
-        self._grow(amount)
+        if amount >= len(self._best):
+            self._grow(amount)
         best = self._best[amount]
         return best and best[:2]
 
@@ -97,17 +99,20 @@ class Formulary:
 
     def count(self, mg: Decimal) -> int:
         """*mg* in grains. Raises ValueError when it is no whole number of them."""
-        grains = Fraction(mg) / self.grain
-        if grains.denominator != 1:
+        number, part = mg.as_integer_ratio()
+        grains, left = divmod(number * self.grain.denominator, part * self.grain.numerator)
+        if left:
             raise ValueError(f"{plain(mg)} mg is no multiple of {self.grain} mg")
-        return grains.numerator
+        return grains
 
     def count_down(self, mg: Decimal) -> int:
         """*mg* in whole grains, what is left over not counted."""
         return int(Fraction(mg) / self.grain)
 
     def dose(self, amount: int) -> Dose:
-        return Dose(exact_decimal(amount * self.grain))
+        if amount not in self._doses:
+            self._doses[amount] = Dose(exact_decimal(amount * self.grain))
+        return self._doses[amount]
 
     def _grow(self, amount: int) -> None:
         for total in range(len(self._best), amount + 1):
@@ -148,14 +153,20 @@ def formulary(profile: TaperProfile, choice: ProductChoice, doses: Iterable[Deci
 
     Raises ValueError when no product is left, or when a dose is so fine that no product could come near it.
     """
+    given = list(doses)
+    grain = largest_common_part([_grain(profile, choice), *given])
+    if max(given, default=Decimal(0)) > MOST_GRAINS * grain:
+        raise ValueError(f"a dose of {profile.drug} is too fine, or too large, for its products")
+    return _formulary(profile, choice, grain)
+
+
+@lru_cache(maxsize=512)
+def _grain(profile: TaperProfile, choice: ProductChoice) -> Fraction:
+    """The largest part of which every piece of the chosen products is a multiple."""
     products = choice.of(profile)
     if not products:
         raise ValueError(f"no product of {profile.drug} is left to make a dose of")
-    given = list(doses)
-    grain = largest_common_part([mg for mg, _, _ in _parts(products)] + given)
-    if max((Fraction(mg) for mg in given), default=Fraction(0)) / grain > MOST_GRAINS:
-        raise ValueError(f"a dose of {profile.drug} is too fine, or too large, for its products")
-    return _formulary(profile, choice, grain)
+    return largest_common_part(mg for mg, _, _ in _parts(products))
 
 
 @lru_cache(maxsize=512)
@@ -168,11 +179,11 @@ def smallest_amount(products: Iterable[Product]) -> Decimal:
     return min(product.strength.value * product.smallest_part for product in products)
 
 
-def largest_common_part(values: Iterable[Decimal]) -> Fraction:
+def largest_common_part(values: Iterable[Decimal | Fraction]) -> Fraction:
     """The largest number that each of *values*, zero apart, is a whole multiple of."""
-    fractions = [Fraction(value) for value in values]
-    denominator = lcm(*(fraction.denominator for fraction in fractions))
-    return Fraction(gcd(*(int(fraction * denominator) for fraction in fractions)), denominator)
+    ratios = [value.as_integer_ratio() for value in values]
+    denominator = lcm(*(part for _, part in ratios))
+    return Fraction(gcd(*(number * (denominator // part) for number, part in ratios)), denominator)
 
 
 def exact_decimal(fraction: Fraction) -> Decimal:

@@ -246,8 +246,8 @@ class _Walk:
         return self._pace(day).interval_days
 
     def _pace(self, day: date) -> Pace:
-        names = [change.pace for change in self.changes if change.on <= day]
-        return self.profile.pace(names[-1]) if names else self.pace
+        began = [change for change in self.changes if change.on <= day]
+        return self.profile.pace(began[-1].pace) if began else self.pace
 
     def _way(self, day: date) -> Descent:
         """The way down at the pace of *day*."""
