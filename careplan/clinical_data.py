@@ -374,7 +374,7 @@ def read_precautions(table: Table, vocabulary: Vocabulary) -> Iterator[Precautio
     if not places:
         table.fail("look_for", "is missing; say where and for which codes or words")
     for place in places:
-        where: Any = place.choice("where", ("condition", "observation", "medication"))
+        where: Any = place.choice("where", ("condition", "observation", "medication", "plan"))
         patterns, words = _patterns(place, vocabulary)
         yield replace(common, where=where, codes=patterns, words=words)
 

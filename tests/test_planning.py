@@ -185,6 +185,16 @@ def test_an_accepted_taper_is_followed_already(status, where):
     assert ("A taper plan is being followed already.", where) in {(issue.text, issue.expression) for issue in issues}
 
 
+@pytest.mark.parametrize(("status", "pace"), [("revoked", "slow"), ("completed", "standard"), ("draft", "standard")])
+def test_a_taper_that_was_given_up_asks_for_the_slowest_pace(status, pace):
+    """The revoked plan is the evidence; one that came to its end, or was never begun, is none."""
+    earlier = kept(plan("opioid-co-use").bundle, CarePlan=status)
+    made = plan_taper([patient("opioid-co-use"), *earlier], load_catalog(), today=TODAY)
+    found = [(issue.reference, issue.expression) for issue in made.issues if issue.code == "failed-taper"]
+    assert found == ([("CarePlan/own-0", "CarePlan.status")] if status == "revoked" else []), found
+    assert made.pace.pace.name == pace, made.pace.because
+
+
 def test_nothing_to_taper_is_a_refusal_too():
     """A record without such a drug is never an empty plan."""
     with pytest.raises(Refused, match="No benzodiazepine and no oral baclofen is taken now"):

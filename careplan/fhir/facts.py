@@ -12,6 +12,7 @@ from careplan.clinical_data import LOINC
 from careplan.fhir.bundle import Resource, ResourceIndex, day_in, label_of, objects_in, text_in
 from careplan.fhir.coding import codings_of, texts_of
 from careplan.fhir.evidence import medication_of
+from careplan.fhir.plans import tapers_given_up
 from careplan.fhir.status import MEDICATION_TYPES, OLD_AFTER_DAYS, is_forbidden, is_mistake_or_proposal, status_now
 from careplan.taper.profile import Vocabulary
 from careplan.taper.regimen import Finding, PatientFacts
@@ -20,7 +21,12 @@ from careplan.taper.regimen import Finding, PatientFacts
 def read_facts(subject: str | None, index: ResourceIndex, vocabulary: Vocabulary, today: date) -> PatientFacts:
     """The facts a taper is screened by, as they stand on *today*."""
     patient = next(iter(index.of_type("Patient")), {})
-    findings = (*_conditions(index), *_observations(index, patient, today), *_medicines(index, today))
+    findings = (
+        *_conditions(index),
+        *_observations(index, patient, today),
+        *_medicines(index, today),
+        *tapers_given_up(index, vocabulary, today),
+    )
     return PatientFacts(subject or "", day_in(patient.get("birthDate")), findings, _egfr(index, vocabulary))
 
 

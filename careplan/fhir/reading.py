@@ -19,13 +19,13 @@ from careplan.fhir.coding import codings_of, ingredients_in, texts_of
 from careplan.fhir.dosage import read_dosages
 from careplan.fhir.evidence import NO_KNOWN_MEDICATIONS, Evidence, dose_in_mg, evidence_of, other_versions
 from careplan.fhir.facts import read_facts
+from careplan.fhir.plans import already_tapering, is_step
 from careplan.fhir.status import MEDICATION_TYPES, is_forbidden, issue_of, said_on, stopped_by, used_since
 from careplan.taper.dose import plain
 from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Ingredient, Vocabulary
 from careplan.taper.regimen import Administration, Basis, PatientFacts, Regimen, SourceVersion
 
-PLAN_CATEGORY = "medication-taper"
 _SUBJECT = re.compile(r"(https?://[^\s?#]+/)?Patient/[A-Za-z0-9\-.]{1,64}")
 
 # A person who confirms a dose can settle these; which drug it is and how it gets into the body, nobody can by a dose.
@@ -94,7 +94,7 @@ def read_record(
     evidence: list[Evidence] = []
     issues: list[DetectedIssue] = []
     for resource in index.of_type(*MEDICATION_TYPES):
-        if _is_step(resource):
+        if is_step(resource):
             continue
         for item in evidence_of(resource, index, vocabulary, today):
             if isinstance(item, Evidence):
@@ -111,7 +111,7 @@ def read_record(
         *_missing(index),
         *_about_the_patient(index),
         *other_versions(index),
-        *_plans(index, vocabulary),
+        *already_tapering(index, vocabulary),
         *_allergies(index, vocabulary, drugs),
     )
     return Reading(subject, facts, drugs, (*_none_beside_some(issues, drugs), *others))
@@ -633,55 +633,3 @@ def _allergies(index: ResourceIndex, vocabulary: Vocabulary, drugs: Iterable[Dru
                     seen="; ".join(texts_of(resource.get("code"))) or None,
                     settle="Ask what happened; it may decide how fast to taper.",
                 )
-
-
-def _plans(index: ResourceIndex, vocabulary: Vocabulary) -> Iterator[DetectedIssue]:
-    """A taper that is being followed already: a CarePlan of one, or a step of ours that somebody made an order.
-
-    The requests of a plan that nobody accepted are drafts, and those of one that was accepted are not what was taken
-    before it, so both are no dose to start from.
-    """
-    resources = index.of_type("CarePlan", "MedicationRequest")
-    for plan in [each for each in resources if _is_followed(each, index, vocabulary)][:1]:
-        yield issue_of(
-            IssueCode.ALREADY_TAPERING,
-            "error",
-            "A taper plan is being followed already.",
-            f"{plan['resourceType']}.status",
-            label_of(plan),
-            seen=str(plan.get("status")),
-            settle="Change or end that plan first.",
-        )
-
-
-def _is_followed(plan: Resource, index: ResourceIndex, vocabulary: Vocabulary) -> bool:
-    if plan.get("status") not in ("active", "on-hold"):
-        return False
-    if plan["resourceType"] == "CarePlan":
-        return _is_taper(plan, vocabulary)
-    ordered = [index.resolve(each, plan) for each in objects_in(plan.get("basedOn"))]
-    return any(_is_step(each) for each in (plan, *ordered) if each)
-
-
-_TAPER = re.compile(r"\b(taper\w*|deprescri\w*|gradual (reduction|withdrawal))\b", re.IGNORECASE)
-_KINDS = re.compile(r"\bbenzo\w*", re.IGNORECASE)
-_TAPERED = ("benzodiazepine", "baclofen")
-
-
-def _is_taper(plan: Resource, vocabulary: Vocabulary) -> bool:
-    """By our category, or by its words, if they name one of the drugs; a taper of prednisone is none of ours."""
-    categories = objects_in(plan.get("category"))
-    if PLAN_CATEGORY in {coding.code for concept in categories for coding in codings_of(concept)}:
-        return True
-    words = (plan.get("title"), plan.get("description"), *(text for each in categories for text in texts_of(each)))
-    text = "; ".join(each for each in words if isinstance(each, str))
-    drugs = [each for each in ingredients_in([{"text": text}], vocabulary) if each.drug_class in _TAPERED]
-    return bool(_TAPER.search(text) and (drugs or _KINDS.search(text)))
-
-
-def _is_step(request: Resource) -> bool:
-    """Whether it is a step of a plan of ours, as `writing` marks it: it says what is planned, not what is taken."""
-    marks = [*objects_in(request.get("identifier")), *objects_in([request.get("groupIdentifier")])]
-    return any(
-        str(each.get("system")).endswith(("/NamingSystem/taper-step", "/NamingSystem/taper-plan")) for each in marks
-    )

@@ -176,7 +176,7 @@ class Precaution:
     history: bool = False
     overridable: bool = False
     short_supply: bool = False
-    where: Literal["condition", "medication", "observation"] = "condition"
+    where: Literal["condition", "medication", "observation", "plan"] = "condition"
 
 
 @dataclass(frozen=True)

@@ -64,12 +64,15 @@ class Regimen:
 
 @dataclass(frozen=True)
 class Finding:
-    """A condition, observation or medicine that may matter. *codings* name it (for an observation: its value)."""
+    """A condition, observation, medicine or earlier plan that may matter.
+
+    *codings* name it (an observation: its value; a plan: its drugs).
+    """
 
     reference: str
     codings: tuple[Coding, ...]
     text: str
-    where: Literal["condition", "medication", "observation"]
+    where: Literal["condition", "medication", "observation", "plan"]
     current: bool = True
     on: date | None = None
 

@@ -209,7 +209,7 @@ _EXPRESSIONS: Mapping[str, str] = {
     "condition": "Condition.code",
     "observation": "Observation.value",
     "medication": "MedicationStatement.medication",
-    "device": "Device.type",
+    "plan": "CarePlan.status",
 }
 
 

@@ -1,0 +1,96 @@
+"""Earlier tapers in the record: which of them were given up, and of which drug."""
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from careplan.catalog import load_catalog
+from careplan.fhir.bundle import ResourceIndex
+from careplan.fhir.plans import tapers_given_up
+from careplan.taper.dose import Dose
+from careplan.taper.regimen import Administration, PatientFacts, Regimen
+from careplan.taper.screening import screen
+
+TODAY = date(2026, 11, 25)
+CATALOG = load_catalog()
+OURS = [
+    {"coding": [{"system": "https://careplan.example/fhir/CodeSystem/careplan-category", "code": "medication-taper"}]}
+]
+REQUEST = {
+    "resourceType": "MedicationRequest",
+    "id": "step",
+    "medicationCodeableConcept": {
+        "coding": [{"system": "http://www.nlm.nih.gov/research/umls/rxnorm", "code": "197589"}]
+    },
+}
+
+
+def plan(identity="old", **more):
+    return {
+        "resourceType": "CarePlan",
+        "id": identity,
+        "status": "revoked",
+        "category": OURS,
+        "title": "Diazepam taper",
+        "period": {"start": "2025-01-06"},
+        **more,
+    }
+
+
+def given_up(*resources):
+    return list(tapers_given_up(ResourceIndex(resources), CATALOG.vocabulary, TODAY))
+
+
+def test_a_revoked_plan_names_its_drugs():
+    """By the words of its title, and by the codes of its steps where they are in the record."""
+    activity = [{"reference": {"reference": "MedicationRequest/step"}}]
+    (finding,) = given_up(plan(title="Taper", activity=activity), REQUEST)
+    assert (finding.reference, finding.where, finding.current) == ("CarePlan/old", "plan", False)
+    assert "197589" in {coding.code for coding in finding.codings}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"status": "completed"},
+        {"status": "entered-in-error"},
+        {"period": {"start": "2027-01-01"}},
+        {"category": [], "title": "Prednisone taper"},
+        {"category": [], "title": "Diazepam started"},
+    ],
+)
+def test_other_plans_are_no_taper_that_failed(more):
+    """One that ended well, was a mistake, had not begun, or is no taper of ours."""
+    assert given_up(plan(**more)) == []
+
+
+def test_a_plan_that_another_replaced_did_not_fail():
+    """It was changed, not given up; the one that took its place counts by its own status."""
+    newer = plan("new", status="completed", replaces=[{"reference": "CarePlan/old"}])
+    assert given_up(plan(), newer) == []
+
+
+@pytest.mark.parametrize(
+    ("title", "drug", "expected"),
+    [
+        ("Lorazepam taper", "diazepam", True),
+        ("Taper of benzodiazepines", "diazepam", True),
+        ("Baclofen taper", "diazepam", False),
+        ("Baclofen taper", "baclofen", True),
+        ("Diazepam taper", "baclofen", False),
+    ],
+)
+def test_it_slows_tapers_of_its_own_class(title, drug, expected):
+    """A baclofen taper that went wrong says nothing about diazepam."""
+    findings = given_up(plan(title=title))
+    issues = screen(
+        Regimen(drug, (Administration(Dose(Decimal(5))),), "structured", ()),
+        CATALOG.profiles[drug],
+        PatientFacts("Patient/p", date(1980, 1, 1), tuple(findings)),
+        precautions=CATALOG.precautions,
+        limits=CATALOG.limits,
+        diazepam_mg=None,
+        today=TODAY,
+    )
+    assert ("failed-taper" in {issue.code for issue in issues}) is expected, title
