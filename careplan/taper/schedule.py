@@ -48,7 +48,8 @@ class PaceChange:
 class Restart:
     """On the day *on* the patient takes *daily* again, and the taper goes on from there.
 
-    It is never more than the dose that the taper began with.
+    It is never more than the dose that the taper began with, and never less than what is taken by then: less would be
+    a cut that no ceiling holds.
     """
 
     on: date
@@ -216,6 +217,9 @@ class _Walk:
         self, steps: list[TaperStep], restart: Restart, *, until: date, longer: int
     ) -> tuple[date, Intakes]:
         """Add the dose to go back to; the day after it, and its intakes."""
+        taken_then = steps[-1].daily if steps else self.regimen.daily
+        if restart.daily < taken_then:
+            raise Refused([_bad_adjustment(restart, f"{taken_then} a day are taken then, and less would be a cut")])
         way, total = self._way(restart.on), self.amounts.count(restart.daily.value)
         taken = way.spread(self.begin, total) if self.goal < total <= sum(self.begin) else None
         if taken is None:
@@ -430,5 +434,5 @@ def _bad_adjustment(adjustment: Adjustment, why: str) -> DetectedIssue:
         f"The {name} on {adjustment.on} does not fit the taper: {why}.",
         expression="adjustment",
         seen=str(adjustment.on),
-        settle="Choose a day of the taper, and a dose between the first one and the target.",
+        settle="Choose a day of the taper; to take a dose again, one between what is taken then and the first.",
     )

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from careplan.errors import Refused
 from careplan.taper.issue import IssueCode
 from careplan.taper.profile import Ceiling, Pace
-from careplan.taper.schedule import make_schedule
+from careplan.taper.schedule import Restart, make_schedule
 from tests.taper.builders import CITATION, START, TABLETS, mg, product, profile, regimen
 
 STANDARD = Pace("standard", Decimal(10), 14, CITATION)
@@ -16,6 +16,12 @@ STANDARD = Pace("standard", Decimal(10), 14, CITATION)
 
 def schedule_of(*doses, products=TABLETS, pace=STANDARD, when=None, **rules):
     return make_schedule(regimen(*doses, when=when), profile(*products, **rules), pace=pace, start=START)
+
+
+def restarted(restart):
+    """20 mg in one intake, and *restart* on the way down; without it 18 mg from day 14 on would be 17 mg."""
+    rules = profile(*TABLETS)
+    return make_schedule(regimen(20), rules, pace=STANDARD, start=START, adjustments=[restart])
 
 
 def doses(schedule):
@@ -104,6 +110,24 @@ def test_fewer_intakes_are_said():
     assert step.daily == mg(1)
     assert "One intake of the day ends here" in " ".join(step.notes)
     assert IssueCode.DOSES_PER_DAY_REDUCED in {issue.code for issue in schedule.issues}
+
+
+@pytest.mark.parametrize(
+    ("day", "daily", "taken"), [(0, 18, "20 mg"), (14, "17.5", "18 mg"), (14, 17, "18 mg"), (40, 5, "16 mg")]
+)
+def test_a_restart_is_no_way_round_the_ceiling(day, daily, taken):
+    """A dose less than the one taken by then would be a cut of any size, so it is not taken "again"."""
+    restart = Restart(START + timedelta(days=day), mg(daily))
+    with pytest.raises(Refused, match=rf"{taken} a day are taken then, and less would be a cut"):
+        restarted(restart)
+
+
+@pytest.mark.parametrize(("day", "daily"), [(0, 20), (14, 18), (14, 20), (40, 16), (294, 20)])
+def test_a_restart_goes_back_or_stays(day, daily):
+    """From the dose taken by then up to the first one, on any day until the day after the last."""
+    schedule = restarted(Restart(START + timedelta(days=day), mg(daily)))
+    step = next(step for step in schedule.steps if step.kind == "restart")
+    assert (step.start - START, step.daily) == (timedelta(days=day), mg(daily)), "takes it again on that day"
 
 
 # --- laws ---
