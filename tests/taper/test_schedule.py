@@ -6,16 +6,20 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from careplan.errors import Refused
+from careplan.taper.cuts import Strategy
 from careplan.taper.issue import IssueCode
+from careplan.taper.products import ProductChoice
 from careplan.taper.profile import Ceiling, Pace
 from careplan.taper.schedule import Restart, make_schedule
-from tests.taper.builders import CITATION, START, TABLETS, mg, product, profile, regimen
+from tests.taper.builders import CITATION, START, TABLETS, liquid, mg, product, profile, regimen
 
 STANDARD = Pace("standard", Decimal(10), 14, CITATION)
 
 
-def schedule_of(*doses, products=TABLETS, pace=STANDARD, when=None, **rules):
-    return make_schedule(regimen(*doses, when=when), profile(*products, **rules), pace=pace, start=START)
+def schedule_of(*doses, products=TABLETS, pace=STANDARD, when=None, liquid_only=False, **rules):
+    choice = ProductChoice(liquid=liquid_only)
+    taken, drug = regimen(*doses, when=when), profile(*products, **rules)
+    return make_schedule(taken, drug, pace=pace, start=START, choice=choice)
 
 
 def restarted(restart):
@@ -64,6 +68,29 @@ def test_a_cut_above_the_ceiling_follows_the_longest_hold():
     assert by_dose[Decimal(2)].rule == "above-ceiling"
     assert "This cut of 33.3 % is more than the ceiling" in by_dose[Decimal(2)].notes[0]
     assert IssueCode.CUT_ABOVE_CAP in {issue.code for issue in schedule.issues}
+
+
+def test_the_ceiling_is_named_only_where_it_is_what_caps():
+    """20 % of 7 mg is 1.4 mg: the tablets make it 1 mg, not the ceiling of 1.75 mg. From 5 mg, 2 mg are capped."""
+    brief = Pace("brief", Decimal(20), 14, CITATION)
+    step = next(step for step in schedule_of(7, pace=brief).steps if step.daily == mg(6))
+    assert (step.rule, step.notes) == ("percent-of-current", ())
+    fixed = make_schedule(
+        regimen(20), profile(*TABLETS), pace=STANDARD, start=START, strategy=Strategy("fixed-amount", mg(2))
+    )
+    capped = next(step for step in fixed.steps if step.daily == mg(5))
+    assert (capped.rule, capped.ceiling) == ("ceiling", mg("1.5"))
+    assert capped.notes == ("The ceiling allows 1.5 mg here; 2 mg would be asked for.",)
+
+
+def test_a_floor_is_not_said_to_be_a_lack_of_pieces():
+    """In a liquid of 0.1 mg steps it is the floor of 0.5 mg that sets the last cuts, and the plan says that."""
+    schedule = schedule_of(2, products=(product(10), liquid(1, part="0.1")), liquid_only=True, floor="0.5")
+    said = " ".join([*(note for step in schedule.steps for note in step.notes), *(i.text for i in schedule.issues)])
+    assert "because no smaller one is worth making" in said
+    assert "Then nothing: the last 0.5 mg end at once, above the ceiling, because no smaller cut is worth mak" in said
+    assert "because the smallest cut that is worth making is 0.5 mg" in said
+    assert "can be made up" not in said
 
 
 def test_a_dose_that_leaves_no_allowed_step_is_refused():
