@@ -350,12 +350,12 @@ def _issues(
             source=step.citation.key,
         )
     first = steps[0]
-    if first.rule == "smallest-deliverable-cut" and first.cut_percent > TOO_COARSE * pace.cut_percent:
+    if first.rule != "above-ceiling" and first.cut_percent > TOO_COARSE * pace.cut_percent:
         yield DetectedIssue(
             IssueCode.CUT_ABOVE_PACE,
             "warning",
             f"The first cut takes {plain(first.cut_percent)} % of the dose where the pace {pace.name} asks for "
-            f"{plain(pace.cut_percent)} %, because the smallest cut that can be made up is {smallest}.",
+            f"{plain(pace.cut_percent)} %, because the smallest cut that {that} is {smallest}.",
             seen=f"{first.cut} off {first.daily + first.cut} at step {first.number}",
             settle=f"Weigh {_finer(profile)}, which allows smaller cuts.",
             source=pace.citation.key,

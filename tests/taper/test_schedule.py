@@ -93,6 +93,18 @@ def test_a_floor_is_not_said_to_be_a_lack_of_pieces():
     assert "can be made up" not in said
 
 
+@pytest.mark.parametrize("strategy", [Strategy(), Strategy("fixed-amount", mg(1))])
+def test_a_first_cut_far_above_the_pace_is_a_warning_whoever_asked_for_it(strategy):
+    """1 mg off 7 mg is 14 % where the pace asks for 5 %: the smallest piece, so it is planned, and warned of."""
+    slow = Pace("slow", Decimal(5), 28, CITATION)
+    made = make_schedule(regimen(7), profile(*TABLETS), pace=slow, start=START, strategy=strategy)
+    issue = next(issue for issue in made.issues if issue.code is IssueCode.CUT_ABOVE_PACE)
+    assert issue.text == (
+        "The first cut takes 14.3 % of the dose where the pace slow asks for 5 %, because the smallest cut that can be "
+        "made up is 1 mg."
+    )
+
+
 def test_a_dose_that_leaves_no_allowed_step_is_refused():
     """Three intakes of 0.375 mg cannot be lowered in 0.25 mg tablets without a cut of a third."""
     with pytest.raises(Refused, match=r"From 1\.125 mg of testazepam a day no next step can be made up"):
