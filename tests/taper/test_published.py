@@ -1,7 +1,6 @@
 """Schedules that others have published, as facts, beside what the planner makes of the same dose.
 
-Each is named by its key in profiles/sources.toml. Where ours differs, the test says from which dose on and by which
-rule.
+Each is named by the key of its source. Where ours differs, the test says from which dose on and by which rule.
 """
 
 from collections.abc import Iterator
@@ -183,7 +182,7 @@ def test_ashton_is_planned_in_two_parts():
     """2 mg at a time to 14 mg, 1 mg from there: all its daily doses; the last two cuts are marked."""
     upper = plan("diazepam", 20, 20, when=MORNING_AND_NIGHT, strategy=fixed(2), target=mg(14))
     assert doses(upper) == list(range(38, 13, -2))
-    lower = plan("diazepam", 6, 8, when=MORNING_AND_NIGHT, strategy=fixed(1))
+    lower = plan("diazepam", 7, 7, when=MORNING_AND_NIGHT, strategy=fixed(1))
     assert doses(lower) == list(range(13, 0, -1))
     assert {step.days for step in (*upper.steps, *lower.steps) if step.daily > mg(3)} == {14}
     assert described(lower, below=4) == [(3, "fixed-amount", 28), (2, "above-ceiling", 28), (1, "above-ceiling", 28)]
