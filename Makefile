@@ -1,14 +1,15 @@
 # make demo    run it: the service, a small FHIR server and synthetic patients, on this machine only
 # make test    everything that proves it
-# The rest is for developers: make lint, make hapi, make corpus, make scoreboard, make bench, make sweep.
+# The rest is for developers: make lint, make hapi, make corpus, make scoreboard, make bench, make sweep, make published.
 
 PYTHON ?= python3
 CORPUS ?= ../shared/corpus/inputs
+CLINICAL ?= ../shared/clinical
 UV = $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN = .venv/bin/
 READY = .venv/.ready
 
-.PHONY: demo test lint hapi corpus scoreboard bench sweep
+.PHONY: demo test lint hapi corpus scoreboard bench sweep published
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -38,6 +39,9 @@ bench: $(READY)
 
 sweep: $(READY)
 	@$(RUN)python tools/sweep.py --write docs/sweep.md
+
+published: $(READY)
+	@$(RUN)python tools/published.py $(CLINICAL)/published_schedules.json --write docs/published.md
 
 # Needs the network once; afterwards nothing is fetched until the lock file changes.
 $(READY): uv.lock pyproject.toml

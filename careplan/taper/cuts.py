@@ -110,7 +110,8 @@ class Descent:
     """The way down for one profile, pace, strategy and choice of products: `after` gives the next day's intakes.
 
     *shape* are the proportions of the intakes at the start, *times* when each is taken (event-timing code, clock time);
-    *target* is the daily dose in grains that is never gone below.
+    *target* is the daily dose in grains that is never gone below. `smallest` is the smallest cut in grains, and
+    `smallest_that` what makes it so: pieces, or the floor.
     """
 
     def __init__(
@@ -130,6 +131,7 @@ class Descent:
         self.floor = Fraction(profile.cut_floor.value) / amounts.grain
         self.least = max(1, ceil(self.floor))
         self.smallest = next(size for size in count(max(amounts.smallest, self.least)) if amounts.cost(size))
+        self.smallest_that = "can be made up" if amounts.smallest >= self.least else "is worth making"
         self.near_end = amounts.count_down(
             max(product.strength.value for product in profile.products if not product.is_liquid)
         )
@@ -159,29 +161,29 @@ class Descent:
     def _cut(self, before: Intakes) -> Cut:
         daily = sum(before)
         most, ceiling = self._limit(daily)
-        limit = int(most)
-        taken, rule, citation = self._next(before, daily, limit, ceiling)
+        taken, rule, citation = self._next(before, daily, most, ceiling)
         size = daily - sum(taken)
+        allowed = Dose(exact_decimal(most * self.amounts.grain))
         return Cut(
             taken,
             self.portions(taken),
             self.amounts.dose(sum(taken)),
             self.amounts.dose(size),
             _percent(size, daily),
-            Dose(exact_decimal(most * self.amounts.grain)),
+            allowed,
             rule,
             citation,
-            tuple(self._notes(before, taken, size, limit, rule)),
+            tuple(self._notes(before, taken, size, allowed, rule)),
         )
 
-    def _next(self, before: Intakes, daily: int, limit: int, ceiling: Ceiling) -> tuple[Intakes, CutRule, Citation]:
+    def _next(self, before: Intakes, daily: int, most: Fraction, ceiling: Ceiling) -> tuple[Intakes, CutRule, Citation]:
         """What is taken after the cut, and the rule that sets its size."""
-        left = daily - self.target
+        left, limit = daily - self.target, int(most)
         wanted, rule, citation = self._wanted(daily)
         if left <= wanted and left <= limit and self.target:
             wanted, rule = Fraction(left), "to-target"
-        if limit < wanted:
-            wanted, rule, citation = Fraction(limit), "ceiling", ceiling.citation
+        if most < wanted:
+            wanted, rule, citation = most, "ceiling", ceiling.citation
         least = min(self.least, left)
         for size in range(min(int(wanted), left), least - 1, -1):
             if taken := self.spread(before, daily - size):
@@ -218,17 +220,17 @@ class Descent:
         ]
         return min(limits, key=lambda pair: pair[0])
 
-    def _notes(self, before: Intakes, taken: Intakes, size: int, limit: int, rule: CutRule) -> Iterator[str]:
+    def _notes(self, before: Intakes, taken: Intakes, size: int, allowed: Dose, rule: CutRule) -> Iterator[str]:
         daily = sum(before)
         if rule == "smallest-deliverable-cut":
             yield f"{self.amounts.dose(size)} is the smallest cut that can be made up; {self._would_be(daily)}."
         elif rule == "above-ceiling":
             yield (
-                f"This cut of {plain(_percent(size, daily))} % is more than the ceiling, because no smaller one can be "
-                "made up: the dose before it is held for the longest interval. Weigh it before signing."
+                f"This cut of {plain(_percent(size, daily))} % is more than the ceiling, because no smaller one "
+                f"{self.smallest_that}: the dose before it is held for the longest interval. Weigh it before signing."
             )
         elif rule == "ceiling":
-            yield f"The ceiling allows {self.amounts.dose(limit)} here; {self._would_be(daily)}."
+            yield f"The ceiling allows {allowed} here; {self._would_be(daily)}."
         elif size > daily * self.share:
             share, pace = plain(_percent(size, daily)), plain(self.pace.cut_percent)
             yield f"{share} % of the dose before is more than the {pace} % of the pace: {_REASONS[rule]}."

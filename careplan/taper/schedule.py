@@ -48,7 +48,8 @@ class PaceChange:
 class Restart:
     """On the day *on* the patient takes *daily* again, and the taper goes on from there.
 
-    It is never more than the dose that the taper began with.
+    It is never more than the dose that the taper began with, and never less than what is taken by then: less would be
+    a cut that no ceiling holds.
     """
 
     on: date
@@ -135,7 +136,7 @@ def make_schedule(
     short = profile.minimum_days - (steps[-1].end - start).days - 1
     if short > 0 and not target:
         steps = walk.steps(start, longer=-(-short // len(steps)))
-    issues = tuple(_issues(steps, profile, pace, walk.smallest))
+    issues = tuple(_issues(steps, profile, pace, walk.smallest, that=walk.smallest_that))
     return TaperSchedule(profile, regimen, pace, steps, issues, target, strategy)
 
 
@@ -168,6 +169,11 @@ class _Walk:
         """The smallest cut that can be made up, in mg."""
         return self.amounts.dose(self._way(date.min).smallest)
 
+    @property
+    def smallest_that(self) -> str:
+        """What makes it the smallest, after "the smallest cut that"."""
+        return self._way(date.min).smallest_that
+
     def steps(self, start: date, *, longer: int = 0) -> tuple[TaperStep, ...]:
         """All steps from *start*, each held *longer* days than the pace asks for."""
         restarts = [each for each in self.adjustments if isinstance(each, Restart)]
@@ -188,7 +194,7 @@ class _Walk:
             cut = self._way(day).after(taken)
             taken = cut.taken
             if not sum(taken):
-                steps[-1:] = [_before_nothing(step, cut) for step in steps[-1:]]
+                steps[-1:] = [_before_nothing(step, cut, that=self.smallest_that) for step in steps[-1:]]
                 return
             last = day + timedelta(days=self._interval(taken, day) + longer - 1)
             step = TaperStep(
@@ -216,6 +222,9 @@ class _Walk:
         self, steps: list[TaperStep], restart: Restart, *, until: date, longer: int
     ) -> tuple[date, Intakes]:
         """Add the dose to go back to; the day after it, and its intakes."""
+        taken_then = steps[-1].daily if steps else self.regimen.daily
+        if restart.daily < taken_then:
+            raise Refused([_bad_adjustment(restart, f"{taken_then} a day are taken then, and less would be a cut")])
         way, total = self._way(restart.on), self.amounts.count(restart.daily.value)
         taken = way.spread(self.begin, total) if self.goal < total <= sum(self.begin) else None
         if taken is None:
@@ -298,11 +307,11 @@ class _Walk:
             raise Refused([_bad_adjustment(adjustment, f"the taper runs from {start} to {last}")])
 
 
-def _before_nothing(step: TaperStep, last: Cut) -> TaperStep:
+def _before_nothing(step: TaperStep, last: Cut, *, that: str) -> TaperStep:
     """The last step, with what there is to say of the cut from it to nothing."""
     if last.rule != "above-ceiling":
         return step
-    note = f"Then nothing: the last {step.daily} end at once, above the ceiling, because no smaller cut can be made up."
+    note = f"Then nothing: the last {step.daily} end at once, above the ceiling, because no smaller cut {that}."
     return replace(step, notes=(*step.notes, note))
 
 
@@ -325,7 +334,9 @@ def _weeks(weeks: int) -> str:
     return f"{weeks} week" if weeks == 1 else f"{weeks} weeks"
 
 
-def _issues(steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, smallest: Dose) -> Iterator[DetectedIssue]:
+def _issues(
+    steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, smallest: Dose, *, that: str
+) -> Iterator[DetectedIssue]:
     above = [step for step in steps if step.rule == "above-ceiling"]
     for step in above[:1]:
         numbers = ", ".join(str(each.number) for each in above)
@@ -333,18 +344,18 @@ def _issues(steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, small
             IssueCode.CUT_ABOVE_CAP,
             "warning",
             f"Step {numbers} of the {profile.drug} taper cuts more than the ceiling allows, because the smallest cut "
-            f"that can be made up is {smallest}.",
+            f"that {that} is {smallest}.",
             seen=f"{step.cut} off {step.daily + step.cut} at step {step.number}",
             settle=f"Weigh {_finer(profile)} for the last steps, or accept the cut after the longer hold.",
             source=step.citation.key,
         )
     first = steps[0]
-    if first.rule == "smallest-deliverable-cut" and first.cut_percent > TOO_COARSE * pace.cut_percent:
+    if first.rule != "above-ceiling" and first.cut_percent > TOO_COARSE * pace.cut_percent:
         yield DetectedIssue(
             IssueCode.CUT_ABOVE_PACE,
             "warning",
             f"The first cut takes {plain(first.cut_percent)} % of the dose where the pace {pace.name} asks for "
-            f"{plain(pace.cut_percent)} %, because the smallest cut that can be made up is {smallest}.",
+            f"{plain(pace.cut_percent)} %, because the smallest cut that {that} is {smallest}.",
             seen=f"{first.cut} off {first.daily + first.cut} at step {first.number}",
             settle=f"Weigh {_finer(profile)}, which allows smaller cuts.",
             source=pace.citation.key,
@@ -430,5 +441,5 @@ def _bad_adjustment(adjustment: Adjustment, why: str) -> DetectedIssue:
         f"The {name} on {adjustment.on} does not fit the taper: {why}.",
         expression="adjustment",
         seen=str(adjustment.on),
-        settle="Choose a day of the taper, and a dose between the first one and the target.",
+        settle="Choose a day of the taper; to take a dose again, one between what is taken then and the first.",
     )

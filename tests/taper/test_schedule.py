@@ -6,16 +6,26 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from careplan.errors import Refused
+from careplan.taper.cuts import Strategy
 from careplan.taper.issue import IssueCode
+from careplan.taper.products import ProductChoice
 from careplan.taper.profile import Ceiling, Pace
-from careplan.taper.schedule import make_schedule
-from tests.taper.builders import CITATION, START, TABLETS, mg, product, profile, regimen
+from careplan.taper.schedule import Restart, make_schedule
+from tests.taper.builders import CITATION, START, TABLETS, liquid, mg, product, profile, regimen
 
 STANDARD = Pace("standard", Decimal(10), 14, CITATION)
 
 
-def schedule_of(*doses, products=TABLETS, pace=STANDARD, when=None, **rules):
-    return make_schedule(regimen(*doses, when=when), profile(*products, **rules), pace=pace, start=START)
+def schedule_of(*doses, products=TABLETS, pace=STANDARD, when=None, liquid_only=False, **rules):
+    choice = ProductChoice(liquid=liquid_only)
+    taken, drug = regimen(*doses, when=when), profile(*products, **rules)
+    return make_schedule(taken, drug, pace=pace, start=START, choice=choice)
+
+
+def restarted(restart):
+    """20 mg in one intake, and *restart* on the way down; without it 18 mg from day 14 on would be 17 mg."""
+    rules = profile(*TABLETS)
+    return make_schedule(regimen(20), rules, pace=STANDARD, start=START, adjustments=[restart])
 
 
 def doses(schedule):
@@ -58,6 +68,41 @@ def test_a_cut_above_the_ceiling_follows_the_longest_hold():
     assert by_dose[Decimal(2)].rule == "above-ceiling"
     assert "This cut of 33.3 % is more than the ceiling" in by_dose[Decimal(2)].notes[0]
     assert IssueCode.CUT_ABOVE_CAP in {issue.code for issue in schedule.issues}
+
+
+def test_the_ceiling_is_named_only_where_it_is_what_caps():
+    """20 % of 7 mg is 1.4 mg: the tablets make it 1 mg, not the ceiling of 1.75 mg. From 5 mg, 2 mg are capped."""
+    brief = Pace("brief", Decimal(20), 14, CITATION)
+    step = next(step for step in schedule_of(7, pace=brief).steps if step.daily == mg(6))
+    assert (step.rule, step.notes) == ("percent-of-current", ())
+    fixed = make_schedule(
+        regimen(20), profile(*TABLETS), pace=STANDARD, start=START, strategy=Strategy("fixed-amount", mg(2))
+    )
+    capped = next(step for step in fixed.steps if step.daily == mg(5))
+    assert (capped.rule, capped.ceiling) == ("ceiling", mg("1.5"))
+    assert capped.notes == ("The ceiling allows 1.5 mg here; 2 mg would be asked for.",)
+
+
+def test_a_floor_is_not_said_to_be_a_lack_of_pieces():
+    """In a liquid of 0.1 mg steps it is the floor of 0.5 mg that sets the last cuts, and the plan says that."""
+    schedule = schedule_of(2, products=(product(10), liquid(1, part="0.1")), liquid_only=True, floor="0.5")
+    said = " ".join([*(note for step in schedule.steps for note in step.notes), *(i.text for i in schedule.issues)])
+    assert "because no smaller one is worth making" in said
+    assert "Then nothing: the last 0.5 mg end at once, above the ceiling, because no smaller cut is worth mak" in said
+    assert "because the smallest cut that is worth making is 0.5 mg" in said
+    assert "can be made up" not in said
+
+
+@pytest.mark.parametrize("strategy", [Strategy(), Strategy("fixed-amount", mg(1))])
+def test_a_first_cut_far_above_the_pace_is_a_warning_whoever_asked_for_it(strategy):
+    """1 mg off 7 mg is 14 % where the pace asks for 5 %: the smallest piece, so it is planned, and warned of."""
+    slow = Pace("slow", Decimal(5), 28, CITATION)
+    made = make_schedule(regimen(7), profile(*TABLETS), pace=slow, start=START, strategy=strategy)
+    issue = next(issue for issue in made.issues if issue.code is IssueCode.CUT_ABOVE_PACE)
+    assert issue.text == (
+        "The first cut takes 14.3 % of the dose where the pace slow asks for 5 %, because the smallest cut that can be "
+        "made up is 1 mg."
+    )
 
 
 def test_a_dose_that_leaves_no_allowed_step_is_refused():
@@ -104,6 +149,24 @@ def test_fewer_intakes_are_said():
     assert step.daily == mg(1)
     assert "One intake of the day ends here" in " ".join(step.notes)
     assert IssueCode.DOSES_PER_DAY_REDUCED in {issue.code for issue in schedule.issues}
+
+
+@pytest.mark.parametrize(
+    ("day", "daily", "taken"), [(0, 18, "20 mg"), (14, "17.5", "18 mg"), (14, 17, "18 mg"), (40, 5, "16 mg")]
+)
+def test_a_restart_is_no_way_round_the_ceiling(day, daily, taken):
+    """A dose less than the one taken by then would be a cut of any size, so it is not taken "again"."""
+    restart = Restart(START + timedelta(days=day), mg(daily))
+    with pytest.raises(Refused, match=rf"{taken} a day are taken then, and less would be a cut"):
+        restarted(restart)
+
+
+@pytest.mark.parametrize(("day", "daily"), [(0, 20), (14, 18), (14, 20), (40, 16), (294, 20)])
+def test_a_restart_goes_back_or_stays(day, daily):
+    """From the dose taken by then up to the first one, on any day until the day after the last."""
+    schedule = restarted(Restart(START + timedelta(days=day), mg(daily)))
+    step = next(step for step in schedule.steps if step.kind == "restart")
+    assert (step.start - START, step.daily) == (timedelta(days=day), mg(daily)), "takes it again on that day"
 
 
 # --- laws ---
