@@ -28,7 +28,7 @@ from careplan.taper.profile import TaperProfile
 from careplan.taper.regimen import Regimen
 from careplan.taper.schedule import NOTHING, Adjustment, PaceChange, TaperSchedule, make_schedule
 from careplan.taper.screening import screen, several_benzodiazepines
-from careplan.taper.switch import Equivalence, equivalence_not_confirmed, switch_steps
+from careplan.taper.switch import Equivalence, Switched, equivalence_not_confirmed, switch_steps
 
 Resource = dict[str, Any]
 
@@ -191,24 +191,29 @@ def _schedule(
     new = _switched_profile(regimen, profile, catalog, asked)
     equivalence = _confirmed_equivalence(regimen, new, catalog, asked.equivalence)
     pace = new.pace(choice.pace.name)
-    switched = switch_steps(
-        regimen,
-        profile,
-        new,
-        equivalence=equivalence,
-        start=start,
-        choice=asked.choice,
-        hold_days=pace.interval_days,
-    )
-    after = switched.steps[-1].end + timedelta(days=1)
-    taper = _taper(switched.regimen, new, replace(choice, pace=pace), asked, after)
-    first = len(switched.steps)
-    steps = (*switched.steps, *(replace(step, number=first + step.number) for step in taper.steps))
-    return replace(taper, regimen=regimen, steps=steps)
+
+    def held(days: int) -> tuple[Switched, TaperSchedule]:
+        """The switch, its last dose held for *days*, and the taper after it."""
+        switched = switch_steps(
+            regimen, profile, new, equivalence=equivalence, start=start, choice=asked.choice, hold_days=days
+        )
+        after, first = switched.steps[-1].end + timedelta(days=1), len(switched.steps) + 1
+        return switched, _taper(switched.regimen, new, replace(choice, pace=pace), asked, after, first_number=first)
+
+    switched, taper = held(pace.interval_days)
+    if taper.steps[0].rule == "above-ceiling":
+        switched, taper = held(new.slowest.interval_days)
+    return replace(taper, regimen=regimen, steps=(*switched.steps, *taper.steps))
 
 
 def _taper(
-    regimen: Regimen, profile: TaperProfile, choice: PaceChoice, asked: PlanRequest, start: date
+    regimen: Regimen,
+    profile: TaperProfile,
+    choice: PaceChoice,
+    asked: PlanRequest,
+    start: date,
+    *,
+    first_number: int = 1,
 ) -> TaperSchedule:
     return make_schedule(
         regimen,
@@ -219,6 +224,7 @@ def _taper(
         choice=asked.choice,
         target=asked.target,
         adjustments=asked.adjustments,
+        first_number=first_number,
     )
 
 

@@ -104,6 +104,17 @@ def test_a_confirmed_switch_replaces_one_intake_after_the_other():
     assert len(set(values)) == len(values), "two requests have one identifier"
 
 
+def test_a_first_cut_above_the_ceiling_follows_the_longest_hold_after_a_switch_too():
+    """3 mg of diazepam to 2 mg is a third: the dose switched to is held for 28 days, not for the 14 of the pace."""
+    agreed = Equivalence(mg("0.25"), mg(3), "Dr Example")
+    made = plan(taking("alprazolam", "0.25 mg at night"), switch_to="diazepam", equivalence=agreed)
+    switch, first = made.schedule.steps[:2]
+    assert (switch.kind, switch.daily, switch.days) == ("switch", mg(3), 28), "the dose is not held long enough"
+    assert (first.rule, first.number) == ("above-ceiling", 2), "the cut is not the one that was meant"
+    issue = next(issue for issue in made.issues if issue.code == "cut-above-cap")
+    assert issue.text.startswith("Step 2, 3 of the diazepam taper"), "the warning counts other steps than the plan"
+
+
 def test_an_equivalence_that_no_tablet_makes_up_is_refused():
     """1 mg of diazepam for 0.15 mg would be 3.333 mg for 0.5 mg."""
     thirds = Equivalence(mg("0.15"), mg(1), "Dr Example")

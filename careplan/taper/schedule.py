@@ -30,15 +30,22 @@ TOO_COARSE = 2  # times the percentage of the pace; beyond it a clinician is tol
 
 @dataclass(frozen=True)
 class Pause:
-    """The dose taken on the day *on* is held *weeks* longer."""
+    """The dose taken on the day *on* is held *weeks* longer. Raises ValueError for less than one week."""
 
     on: date
     weeks: int
 
+    def __post_init__(self) -> None:
+        if self.weeks < 1:
+            raise ValueError(f"a pause lasts a week or more, not {self.weeks}")
+
 
 @dataclass(frozen=True)
 class PaceChange:
-    """From the first cut on or after the day *on*, the taper goes at the pace called *pace*."""
+    """From the first cut on or after the day *on*, the taper goes at the pace called *pace*.
+
+    The first day of the taper is too early: the pace of the whole taper is asked for as such.
+    """
 
     on: date
     pace: str
@@ -122,20 +129,22 @@ def make_schedule(
     choice: ProductChoice = EVERY_PRODUCT,
     target: Dose = NOTHING,
     adjustments: Sequence[Adjustment] = (),
+    first_number: int = 1,
 ) -> TaperSchedule:
-    """Plan the taper of *regimen* to *target*, its first cut on *start*.
+    """Plan the taper of *regimen* to *target*, its first cut on *start*, its steps counted from *first_number*.
 
     Raises Refused: NOT_EXPRESSIBLE when the products chosen allow no step between the dose and the target, or only one
     that would break a ceiling far from the end; PACE_NOT_ALLOWED when the first cut asked for is larger than the pace
     allows; ADJUSTMENT_INVALID when an adjustment does not fit the taper.
     """
-    walk = _Walk(regimen, profile, pace, strategy, choice, target, adjustments)
+    walk = _Walk(regimen, profile, pace, strategy, choice, target, adjustments, first_number)
     steps = walk.steps(start)
     if not steps:
         raise Refused([_no_step_before_zero(regimen, profile)])
-    short = profile.minimum_days - (steps[-1].end - start).days - 1
-    if short > 0 and not target:
-        steps = walk.steps(start, longer=-(-short // len(steps)))
+    longer = 0
+    while not target and (short := profile.minimum_days - (steps[-1].end - start).days - 1) > 0:
+        longer += -(-short // len(steps))
+        steps = walk.steps(start, longer=longer)
     issues = tuple(_issues(steps, profile, pace, walk.smallest, that=walk.smallest_that))
     return TaperSchedule(profile, regimen, pace, steps, issues, target, strategy)
 
@@ -152,8 +161,10 @@ class _Walk:
         choice: ProductChoice,
         target: Dose,
         adjustments: Sequence[Adjustment],
+        first_number: int,
     ) -> None:
         self.regimen, self.profile, self.pace, self.strategy, self.target = regimen, profile, pace, strategy, target
+        self.first_number = first_number
         self.adjustments = sorted(adjustments, key=lambda each: each.on)
         self.pauses = [each for each in self.adjustments if isinstance(each, Pause)]
         self.changes = [each for each in self.adjustments if isinstance(each, PaceChange)]
@@ -182,10 +193,12 @@ class _Walk:
         self._down(steps, start, self.begin, until=ends[0], longer=longer)
         for restart, until in zip(restarts, ends[1:], strict=True):
             self._check_within(restart, steps, start)
+            self._check_restart(restart, steps, until=until)
             day, taken = self._start_again(steps, restart, until=until, longer=longer)
             self._down(steps, day, taken, until=until, longer=longer)
         for each in self.adjustments:
             self._check_within(each, steps, start)
+        self._check_changes(steps, start)
         return tuple(steps)
 
     def _down(self, steps: list[TaperStep], day: date, taken: Intakes, *, until: date, longer: int) -> None:
@@ -196,11 +209,10 @@ class _Walk:
             if not sum(taken):
                 steps[-1:] = [_before_nothing(step, cut, that=self.smallest_that) for step in steps[-1:]]
                 return
-            last = day + timedelta(days=self._interval(taken, day) + longer - 1)
             step = TaperStep(
-                len(steps) + 1,
+                self.first_number + len(steps),
                 day,
-                min(last, until - ONE_DAY),
+                day + timedelta(days=self._interval(taken, day) + longer - 1),
                 cut.portions,
                 cut.daily,
                 cut.cut,
@@ -208,45 +220,62 @@ class _Walk:
                 cut.ceiling,
                 cut.rule,
                 cut.citation,
-                cut.notes,
+                (*cut.notes, *self._new_pace(steps, day)),
             )
-            steps.append(step)
-            day = last + ONE_DAY
-            for pause in self.pauses:
-                if step.start <= pause.on <= step.end and day < until:
-                    last = day + timedelta(weeks=pause.weeks) - ONE_DAY
-                    steps.append(_paused(step, pause, len(steps) + 1, day, min(last, until - ONE_DAY)))
-                    day = last + ONE_DAY
+            day = self._add(steps, step, until=until)
+
+    def _add(self, steps: list[TaperStep], step: TaperStep, *, until: date) -> date:
+        """Add *step* and the pauses asked for on its days, all before the day *until*; the day after them.
+
+        A day of a pause belongs to the dose that is paused: a second pause there holds it longer still.
+        """
+        steps.append(step if step.end < until else replace(step, end=until - ONE_DAY))
+        day = step.end + ONE_DAY
+        for pause in self.pauses:
+            if step.start <= pause.on < min(day, until):
+                held = _paused(step, pause, self.first_number + len(steps), day)
+                if held.end >= until:
+                    raise Refused([_bad_adjustment(pause, f"the restart on {until} comes before its end")])
+                steps.append(held)
+                day = held.end + ONE_DAY
+        return day
 
     def _start_again(
         self, steps: list[TaperStep], restart: Restart, *, until: date, longer: int
     ) -> tuple[date, Intakes]:
         """Add the dose to go back to; the day after it, and its intakes."""
-        taken_then = steps[-1].daily if steps else self.regimen.daily
-        if restart.daily < taken_then:
-            raise Refused([_bad_adjustment(restart, f"{taken_then} a day are taken then, and less would be a cut")])
         way, total = self._way(restart.on), self.amounts.count(restart.daily.value)
         taken = way.spread(self.begin, total) if self.goal < total <= sum(self.begin) else None
         if taken is None:
             raise Refused([_bad_adjustment(restart, "its dose is above the first, at the target, or in no pieces")])
-        last = restart.on + timedelta(days=self._interval(taken, restart.on) + longer - 1)
-        steps.append(
-            TaperStep(
-                len(steps) + 1,
-                restart.on,
-                min(last, until - ONE_DAY),
-                way.portions(taken),
-                restart.daily,
-                NOTHING,
-                Decimal(0),
-                NOTHING,
-                "restart",
-                self.pace.citation,
-                (f"Starts again from {restart.daily} a day, as asked for {restart.on}.",),
-                "restart",
-            )
+        step = TaperStep(
+            self.first_number + len(steps),
+            restart.on,
+            restart.on + timedelta(days=self._interval(taken, restart.on) + longer - 1),
+            way.portions(taken),
+            restart.daily,
+            NOTHING,
+            Decimal(0),
+            NOTHING,
+            "restart",
+            self._pace(restart.on).citation,
+            (
+                f"Starts again from {restart.daily} a day, as asked for {restart.on}.",
+                *self._new_pace(steps, restart.on),
+            ),
+            "restart",
         )
-        return last + ONE_DAY, taken
+        return self._add(steps, step, until=until), taken
+
+    def _new_pace(self, steps: Sequence[TaperStep], day: date) -> Iterator[str]:
+        """What to say of the step that begins on *day*, after *steps*, if it is the first one at a new pace."""
+        change = next((each for each in reversed(self.changes) if each.on <= day), None)
+        if change and not any(step.start >= change.on for step in steps if step.kind != "hold"):
+            pace = self.profile.pace(change.pace)
+            yield (
+                f"From here at the pace {pace.name}, at most {plain(pace.cut_percent)} % every {pace.interval_days} "
+                f"days, as asked for {change.on}."
+            )
 
     def _interval(self, taken: Intakes, day: date) -> int:
         """How many days a dose that begins on *day* is held: the longest interval before a cut above the ceiling."""
@@ -306,6 +335,28 @@ class _Walk:
         if not start <= adjustment.on <= (last + ONE_DAY if isinstance(adjustment, Restart) else last):
             raise Refused([_bad_adjustment(adjustment, f"the taper runs from {start} to {last}")])
 
+    def _check_restart(self, restart: Restart, steps: Sequence[TaperStep], *, until: date) -> None:
+        """A restart goes back up: it must never be a way around the ceilings."""
+        if not steps:
+            raise Refused([_bad_adjustment(restart, "nothing has been cut before that day")])
+        if until == restart.on:
+            raise Refused([_bad_adjustment(restart, "another one is asked for on that day")])
+        before = steps[-1].daily
+        if restart.daily < before:
+            raise Refused([_bad_adjustment(restart, f"{restart.daily} is less than the {before} of the day before")])
+
+    def _check_changes(self, steps: Sequence[TaperStep], start: date) -> None:
+        """Some step must begin at each new pace: a change that is silently without effect was meant otherwise.
+
+        One to the pace that the taper has already is kept: what it asks for is done, and its step says so.
+        """
+        ends = [*(each.on for each in self.changes[1:]), date.max]
+        for change, until in zip(self.changes, ends, strict=False):
+            if change.on == start:
+                raise Refused([_bad_adjustment(change, "the taper begins then; ask for that pace from the start")])
+            if not any(change.on <= step.start < until for step in steps if step.kind != "hold"):
+                raise Refused([_bad_adjustment(change, "no step begins at that pace any more")])
+
 
 def _before_nothing(step: TaperStep, last: Cut, *, that: str) -> TaperStep:
     """The last step, with what there is to say of the cut from it to nothing."""
@@ -315,13 +366,13 @@ def _before_nothing(step: TaperStep, last: Cut, *, that: str) -> TaperStep:
     return replace(step, notes=(*step.notes, note))
 
 
-def _paused(step: TaperStep, pause: Pause, number: int, first: date, last: date) -> TaperStep:
+def _paused(step: TaperStep, pause: Pause, number: int, first: date) -> TaperStep:
     """The dose of *step* once more, and nothing cut."""
     return replace(
         step,
         number=number,
         start=first,
-        end=last,
+        end=first + timedelta(weeks=pause.weeks) - ONE_DAY,
         cut=NOTHING,
         cut_percent=Decimal(0),
         rule="pause",

@@ -151,17 +151,15 @@ def test_fewer_intakes_are_said():
     assert IssueCode.DOSES_PER_DAY_REDUCED in {issue.code for issue in schedule.issues}
 
 
-@pytest.mark.parametrize(
-    ("day", "daily", "taken"), [(0, 18, "20 mg"), (14, "17.5", "18 mg"), (14, 17, "18 mg"), (40, 5, "16 mg")]
-)
+@pytest.mark.parametrize(("day", "daily", "taken"), [(14, "17.5", "18 mg"), (14, 17, "18 mg"), (40, 5, "16 mg")])
 def test_a_restart_is_no_way_round_the_ceiling(day, daily, taken):
     """A dose less than the one taken by then would be a cut of any size, so it is not taken "again"."""
     restart = Restart(START + timedelta(days=day), mg(daily))
-    with pytest.raises(Refused, match=rf"{taken} a day are taken then, and less would be a cut"):
+    with pytest.raises(Refused, match=rf"{daily} mg is less than the {taken} of the day before"):
         restarted(restart)
 
 
-@pytest.mark.parametrize(("day", "daily"), [(0, 20), (14, 18), (14, 20), (40, 16), (294, 20)])
+@pytest.mark.parametrize(("day", "daily"), [(14, 18), (14, 20), (40, 16), (294, 20)])
 def test_a_restart_goes_back_or_stays(day, daily):
     """From the dose taken by then up to the first one, on any day until the day after the last."""
     schedule = restarted(Restart(START + timedelta(days=day), mg(daily)))
