@@ -209,7 +209,8 @@ class Descent:
         elif rule == "above-ceiling":
             yield (
                 f"This cut of {share} % is more than the ceiling, because no smaller one {self.smallest_that}: "
-                "the dose before it is held for the longest interval. Weigh it before signing."
+                f"the dose before it needs the longest hold, {self.profile.slowest.interval_days} days. "
+                "Weigh it before signing."
             )
         elif rule == "ceiling":
             yield f"The ceiling allows {allowed} here; {self._would_be(daily)}."

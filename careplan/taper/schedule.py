@@ -17,7 +17,7 @@ from careplan.taper.cuts import PERCENT_OF_CURRENT, Cut, CutRule, Descent, Porti
 from careplan.taper.dose import Dose, plain
 from careplan.taper.intakes import Intakes
 from careplan.taper.issue import DetectedIssue, IssueCode
-from careplan.taper.products import EVERY_PRODUCT, Formulary, ProductChoice, formulary
+from careplan.taper.products import EVERY_PRODUCT, Formulary, ProductChoice, formulary, smallest_amount
 from careplan.taper.profile import Citation, Pace, TaperProfile
 from careplan.taper.regimen import Regimen
 
@@ -136,7 +136,7 @@ def make_schedule(
     short = profile.minimum_days - (steps[-1].end - start).days - 1
     if short > 0 and not target:
         steps = walk.steps(start, longer=-(-short // len(steps)))
-    issues = tuple(_issues(steps, profile, pace, walk.smallest, that=walk.smallest_that))
+    issues = tuple(_issues(steps, profile, pace, walk.smallest, that=walk.smallest_that, finer=_finer(profile, choice)))
     return TaperSchedule(profile, regimen, pace, steps, issues, target, strategy)
 
 
@@ -335,7 +335,7 @@ def _weeks(weeks: int) -> str:
 
 
 def _issues(
-    steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, smallest: Dose, *, that: str
+    steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, smallest: Dose, *, that: str, finer: str
 ) -> Iterator[DetectedIssue]:
     above = [step for step in steps if step.rule == "above-ceiling"]
     for step in above[:1]:
@@ -346,7 +346,7 @@ def _issues(
             f"Step {numbers} of the {profile.drug} taper cuts more than the ceiling allows, because the smallest cut "
             f"that {that} is {smallest}.",
             seen=f"{step.cut} off {step.daily + step.cut} at step {step.number}",
-            settle=f"Weigh {_finer(profile)} for the last steps, or accept the cut after the longer hold.",
+            settle=f"Weigh {finer} for the last steps, or accept the cut after the longer hold.",
             source=step.citation.key,
         )
     first = steps[0]
@@ -357,7 +357,7 @@ def _issues(
             f"The first cut takes {plain(first.cut_percent)} % of the dose where the pace {pace.name} asks for "
             f"{plain(pace.cut_percent)} %, because the smallest cut that {that} is {smallest}.",
             seen=f"{first.cut} off {first.daily + first.cut} at step {first.number}",
-            settle=f"Weigh {_finer(profile)}, which allows smaller cuts.",
+            settle=f"Weigh {finer}, which allows smaller cuts.",
             source=pace.citation.key,
         )
     before = max(len(step.portions) for step in steps)
@@ -372,9 +372,12 @@ def _issues(
         )
 
 
-def _finer(profile: TaperProfile) -> str:
-    """What allows smaller cuts than the tablets."""
-    ways = ["the oral liquid"] if any(product.is_liquid for product in profile.products) else []
+def _finer(profile: TaperProfile, choice: ProductChoice) -> str:
+    """What allows smaller cuts than the products of *choice*."""
+    tablets = [product for product in profile.products if not product.is_liquid]
+    coarse = smallest_amount(choice.of(profile)) > smallest_amount(tablets)
+    ways = ["the products left out"] if coarse and not choice.liquid else []
+    ways += ["the oral liquid"] if len(tablets) < len(profile.products) and not choice.liquid else []
     ways += [f"a switch to {profile.switch.to}"] if profile.switch else []
     return " or ".join(ways) or "another product"
 

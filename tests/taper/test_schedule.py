@@ -66,7 +66,10 @@ def test_a_cut_above_the_ceiling_follows_the_longest_hold():
     by_dose = {step.daily.value: step for step in schedule.steps}
     assert by_dose[Decimal(3)].days == 28
     assert by_dose[Decimal(2)].rule == "above-ceiling"
-    assert "This cut of 33.3 % is more than the ceiling" in by_dose[Decimal(2)].notes[0]
+    assert by_dose[Decimal(2)].notes[0] == (
+        "This cut of 33.3 % is more than the ceiling, because no smaller one can be made up: the dose before it needs "
+        "the longest hold, 28 days. Weigh it before signing."
+    )
     assert IssueCode.CUT_ABOVE_CAP in {issue.code for issue in schedule.issues}
 
 
@@ -91,6 +94,23 @@ def test_a_floor_is_not_said_to_be_a_lack_of_pieces():
     assert "Then nothing: the last 0.5 mg end at once, above the ceiling, because no smaller cut is worth mak" in said
     assert "because the smallest cut that is worth making is 0.5 mg" in said
     assert "can be made up" not in said
+
+
+@pytest.mark.parametrize(
+    ("choice", "ways"),
+    [
+        (ProductChoice(), "the oral liquid"),
+        (ProductChoice(halves=False), "the products left out or the oral liquid"),
+        (ProductChoice(frozenset([Decimal(10)])), "the oral liquid"),
+        (ProductChoice(liquid=True), "another product"),
+    ],
+)
+def test_only_what_is_not_in_use_is_advised_for_smaller_cuts(choice, ways):
+    """The liquid where it is not used yet, and what the caller left out where it is finer."""
+    drug = profile(*TABLETS, liquid(1, part="0.1"), floor="0.5")
+    made = make_schedule(regimen(5, 5), drug, pace=STANDARD, start=START, choice=choice)
+    issue = next(issue for issue in made.issues if issue.code is IssueCode.CUT_ABOVE_CAP)
+    assert issue.settle == f"Weigh {ways} for the last steps, or accept the cut after the longer hold."
 
 
 @pytest.mark.parametrize("strategy", [Strategy(), Strategy("fixed-amount", mg(1))])
