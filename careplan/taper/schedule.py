@@ -136,8 +136,9 @@ def make_schedule(
     short = profile.minimum_days - (steps[-1].end - start).days - 1
     if short > 0 and not target:
         steps = walk.steps(start, longer=-(-short // len(steps)))
-    issues = tuple(_issues(steps, profile, pace, walk.smallest, that=walk.smallest_that, finer=_finer(profile, choice)))
-    return TaperSchedule(profile, regimen, pace, steps, issues, target, strategy)
+    finer = _finer(profile, choice)
+    found = _issues(steps, profile, pace, walk.smallest, that=walk.smallest_that, finer=finer, in_turn=strategy.in_turn)
+    return TaperSchedule(profile, regimen, pace, steps, tuple(found), target, strategy)
 
 
 class _Walk:
@@ -293,6 +294,8 @@ class _Walk:
         Later ones grow in percent, and say so.
         """
         name = self.strategy.name
+        if self.strategy.in_turn and self.profile.in_turn is None:
+            raise Refused([_not_in_turn(self.profile)])
         if name.startswith("cks") and not self.profile.bands:
             raise Refused([_no_bands(self.profile, name)])
         if name == PERCENT_OF_CURRENT.name:
@@ -335,7 +338,14 @@ def _weeks(weeks: int) -> str:
 
 
 def _issues(
-    steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, smallest: Dose, *, that: str, finer: str
+    steps: Sequence[TaperStep],
+    profile: TaperProfile,
+    pace: Pace,
+    smallest: Dose,
+    *,
+    that: str,
+    finer: str,
+    in_turn: bool,
 ) -> Iterator[DetectedIssue]:
     above = [step for step in steps if step.rule == "above-ceiling"]
     for step in above[:1]:
@@ -360,14 +370,18 @@ def _issues(
             settle=f"Weigh {finer}, which allows smaller cuts.",
             source=pace.citation.key,
         )
+    yield from _fewer_intakes(steps, profile, in_turn=in_turn)
+
+
+def _fewer_intakes(steps: Sequence[TaperStep], profile: TaperProfile, *, in_turn: bool) -> Iterator[DetectedIssue]:
     before = max(len(step.portions) for step in steps)
     fewer = next((step for step in steps if len(step.portions) < before), None)
     if fewer:
         yield DetectedIssue(
             IssueCode.DOSES_PER_DAY_REDUCED,
             "information",
-            f"From step {fewer.number} the {profile.drug} taper has fewer intakes a day: the dose left is fewer pieces "
-            "than intakes.",
+            f"From step {fewer.number} the {profile.drug} taper has fewer intakes a day: "
+            + ("the intakes are cut in turn." if in_turn else "the dose left is fewer pieces than intakes."),
             seen=f"{fewer.daily} a day at step {fewer.number}",
         )
 
@@ -420,6 +434,17 @@ def _no_bands(profile: TaperProfile, strategy: str) -> DetectedIssue:
         expression="strategy",
         seen=strategy,
         settle="Choose another strategy, or ask for a switch to a drug that has them.",
+    )
+
+
+def _not_in_turn(profile: TaperProfile) -> DetectedIssue:
+    return DetectedIssue(
+        IssueCode.STRATEGY_NOT_AVAILABLE,
+        "error",
+        f"No source of the profile of {profile.drug} cuts one intake of the day down to nothing before the next.",
+        expression="strategy",
+        seen="in turn",
+        settle="Share the cuts out over the intakes, or ask for a switch to a drug that has such a source.",
     )
 
 
