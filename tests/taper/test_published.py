@@ -86,7 +86,7 @@ CKS_FAST = {
 def test_cks_smallest_cuts_in_tablets(daily):
     """The published doses down to 5 mg; there half a milligram is less than half a tablet, so 1 mg is cut four times.
 
-    The doses before and after a cut of more than a quarter are held for 4 weeks.
+    A dose before a cut of more than a quarter is held for 4 weeks.
     """
     made = plan("diazepam", daily, strategy=Strategy("cks-slow"))
     assert [dose for dose in doses(made) if dose >= 5] == CKS_SLOW[daily]
