@@ -105,6 +105,9 @@ planning_options = _together(
         help="How cuts are sized: percent-of-current, fixed-amount, cks-slow or cks-fast.",
     ),
     click.option("--amount", type=_MG, metavar="MG", help="Each cut of the strategy fixed-amount."),
+    click.option(
+        "--in-turn", is_flag=True, help="Cut one intake of the day to nothing, then the next; the largest last."
+    ),
     click.option("--pace", help="brief, standard or slow; never faster than the rules allow. Default: by rule."),
     click.option("--target", type=_MG, metavar="MG", help="The daily dose to end at. Default: none."),
     click.option(
@@ -472,7 +475,7 @@ def _plan_request(options: dict[str, Any]) -> PlanRequest:
         return PlanRequest(
             medications=options["medications"],
             start=options["start"],
-            strategy=strategy_of(options["strategy"], options["amount"]),
+            strategy=strategy_of(options["strategy"], options["amount"], in_turn=options["in_turn"]),
             pace=options["pace"],
             choice=ProductChoice(
                 frozenset(dose.value for dose in options["excluded"]),

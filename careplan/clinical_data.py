@@ -141,7 +141,7 @@ def _profile(file: Table, common: Table, drug_class: DrugClass, digest: str) -> 
     def optional(key: str) -> Table | None:
         return table(key) if key in place(key) else None
 
-    maximum, minimum = optional("max_daily"), optional("minimum")
+    maximum, minimum, in_turn = optional("max_daily"), optional("minimum"), optional("in_turn")
     floor, intake, supply, half_life = table("cut_floor"), table("largest_intake"), table("supply"), table("half_life")
     acute, checks = table("acute_symptoms"), table("checks")
     checks.citation()
@@ -180,6 +180,7 @@ def _profile(file: Table, common: Table, drug_class: DrugClass, digest: str) -> 
         author=file.text("author"),
         digest=digest,
         review=None,
+        in_turn=in_turn.citation() if in_turn else None,
     )
 
 

@@ -85,12 +85,12 @@ class TaperPlan:
         return resource
 
 
-def strategy_of(name: str | None, amount: Dose | None) -> Strategy:
+def strategy_of(name: str | None, amount: Dose | None, *, in_turn: bool = False) -> Strategy:
     """The strategy called *name*, percent-of-current if none is. Raises BadRequest for one that is not known."""
     for known in STRATEGIES:
         if known == (name or STRATEGIES[0]):
             try:
-                return Strategy(known, amount)
+                return Strategy(known, amount, in_turn)
             except ValueError as error:
                 raise BadRequest(f"{str(error).capitalize()}.", expression="amount") from error
     raise BadRequest(f"The strategy must be one of: {', '.join(STRATEGIES)}.", expression="strategy")
@@ -167,7 +167,7 @@ def compare(
     found: dict[str, Measures | str] = {schedule.strategy.name: measures(schedule)}
     profile = catalog.profiles[schedule.regimen.drug]
     for name in strategies:
-        other = replace(asked, strategy=Strategy(name))
+        other = replace(asked, strategy=Strategy(name, in_turn=asked.strategy.in_turn))
         try:
             made = _schedule(schedule.regimen, profile, plan.pace, catalog, other, schedule.starts_on)
         except Refused as refusal:

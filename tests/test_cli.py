@@ -292,6 +292,14 @@ def test_plan_takes_what_can_be_asked():
     assert lines(result)[0]["entry"][0]["resource"]["title"] == "Diazepam taper from 10 mg a day to 4 mg a day"
 
 
+def test_plan_cuts_intakes_in_turn():
+    """The plan says so where the morning intake ends, and does not where nobody asked."""
+    result = run("plan", "-", *TODAY, "--in-turn", given=record())
+    assert result.exit_code == 0, result.output
+    assert "the intakes are cut in turn" in result.output
+    assert "the intakes are cut in turn" not in run("plan", "-", *TODAY, given=record()).output
+
+
 def test_plan_switches_by_a_confirmed_equivalence():
     """Both numbers and a name are needed."""
     given = record(medicationCodeableConcept={"text": "lorazepam"}, dosage=[{"text": "0.5 mg twice daily"}])

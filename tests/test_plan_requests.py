@@ -264,9 +264,24 @@ def test_a_plan_is_another_plan_when_something_else_is_asked():
         {"target": mg(4)},
         {"choice": ProductChoice(liquid=True)},
         {"strategy": Strategy("cks-slow")},
+        {"strategy": Strategy(in_turn=True)},
         {"adjustments": (Pause(date(2026, 1, 10), 2),)},
     ]
     assert len({plan(diazepam(), **each).careplan["identifier"][0]["value"] for each in asked}) == len(asked)
+
+
+def test_intakes_are_cut_in_turn_where_it_is_asked_for():
+    """The morning dose of diazepam ends first; a valid plan says by whose table, and lorazepam has none."""
+    made = plan(diazepam(), strategy=Strategy(in_turn=True))
+    taken = [[portion.when for portion in step.portions] for step in made.schedule.steps]
+    assert taken == sorted(taken, key=len, reverse=True)
+    assert taken[-1] == ["HS"]
+    assert made.schedule.steps[-1].daily == mg(1)
+    ended = next(step for step in made.schedule.steps if len(step.portions) == 1)
+    assert ended.daily == mg(5)
+    assert ended.notes[-1] == "One intake of the day ends here: the intakes are cut in turn, the largest last (SCOT24)."
+    issue = refusal(taking("lorazepam", "1 mg twice daily"), strategy=Strategy(in_turn=True))
+    assert issue.code == "strategy-not-available"
 
 
 def test_plans_are_compared_by_what_can_be_measured():
@@ -276,6 +291,8 @@ def test_plans_are_compared_by_what_can_be_measured():
     assert list(found) == ["percent-of-current", "cks-slow", "cks-fast"]
     assert found["percent-of-current"] == measures(made.schedule)
     assert isinstance(found["cks-slow"], Measures)
+    in_turn = compare(made, CATALOG, ["cks-slow"], asked=PlanRequest(strategy=Strategy(in_turn=True)))
+    assert in_turn["cks-slow"] == found["cks-slow"], "how cuts are shared out changes neither doses nor days"
     baclofen = plan(taking("baclofen", "10 mg three times a day"))
     assert compare(baclofen, CATALOG, ["cks-slow"], asked=PlanRequest())["cks-slow"] == (
         "The profile of baclofen has no bands, which cks-slow needs."

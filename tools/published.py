@@ -100,8 +100,8 @@ class Beside:
     weeks: tuple[int, int] | None = None
 
 
-def fixed(mg: str) -> Strategy:
-    return Strategy("fixed-amount", Dose(Decimal(mg)))
+def fixed(mg: str, *, in_turn: bool = False) -> Strategy:
+    return Strategy("fixed-amount", Dose(Decimal(mg)), in_turn)
 
 
 def cks(daily: str, strategy: Strategy) -> tuple[Ours, ...]:
@@ -161,12 +161,13 @@ PUBLISHED: Mapping[str, Beside] = {
         "Lorazepam 1 mg twice daily by way of diazepam 20 mg, then 1 mg each time",
         "SCOT24",
         (
-            Ours("ours, tablets", "diazepam", "slow", (Leg(("10", "10"), fixed("1")),)),
-            Ours("ours, tablets", "diazepam", "standard", (Leg(("10", "10"), fixed("1")),)),
+            Ours("ours, in turn", "diazepam", "slow", (Leg(("10", "10"), fixed("1", in_turn=True)),)),
+            Ours("ours, in turn", "diazepam", "standard", (Leg(("10", "10"), fixed("1", in_turn=True)),)),
+            Ours("ours, shared out", "diazepam", "slow", (Leg(("10", "10"), fixed("1")),)),
         ),
-        "Measured after the switch. The dose before a cut over the ceiling is held for four weeks, which is the longer "
-        "of the published intervals too. Ours shares each cut out in proportion, where the published table takes the "
-        "morning dose down to nothing first.",
+        "Measured after the switch. Asked for in turn, the morning intake ends before the night one is cut, as "
+        "published; otherwise each cut is shared out in proportion. At the slow pace the days are those of the longer "
+        "interval published too; at the standard one a dose before a cut over the ceiling is held for four weeks.",
         weeks=(2, 4),
     ),
     "ASHTON_DZ40": Beside(
@@ -177,11 +178,12 @@ PUBLISHED: Mapping[str, Beside] = {
                 "ours, two plans",
                 "diazepam",
                 "standard",
-                (Leg(("20", "20"), fixed("2"), target="14"), Leg(("7", "7"), fixed("1"))),
+                (Leg(("20", "20"), fixed("2"), target="14"), Leg(("7", "7"), fixed("1", in_turn=True))),
             ),
         ),
-        "Asked for as two plans, one to 14 mg and one from there, since no single strategy changes its amount at 14 "
-        "mg. Ours shares each cut out in proportion and holds the last doses for longer.",
+        "Asked for as two plans, one to 14 mg shared out and one from there in turn, since no single strategy changes "
+        "its amount at 14 mg. Ours takes 1 mg off both intakes where the table takes 2 mg off each by turns, so that "
+        "they are equal at 14 mg; and the last doses are held for longer.",
     ),
     "TRIAL_BAILLARGEON03": Beside(
         "A quarter of the first dose, from diazepam 20 mg",
@@ -681,10 +683,11 @@ def page(schedules: Mapping[str, Sequence[Row]], sure: Mapping[str, str], catalo
         *lengths(schedules, catalog),
         "",
         "Four things make ours longer than the estimates. A dose is never held for one week, because the ceiling of "
-        "ASAM25 is one for 14 days. Of 20 and of 40 mg the pace is the slow one, four weeks a dose, as the longer "
-        "interval of SCOT24. The doses before and after a cut over the ceiling are held for four weeks at any pace. "
-        "And the liquid allows the smallest cuts, of which CKS has more, at two weeks each, than its own estimate has "
-        "room for; a percentage of the current dose makes more of them still.",
+        "ASAM25 is one for 14 days. From 20 and from 40 mg the pace is the slow one, four weeks a dose, as the longer "
+        "interval of SCOT24. A dose before a cut over the ceiling is held for four weeks at any pace. And in the "
+        "liquid the smallest cuts can be made, of which CKS has more, at two weeks each, than its own estimate has "
+        "room for; the 5 % of the slow pace make more of them still. SCOT24 counts 20 cuts of two to four weeks; from "
+        "the first of them to nothing there are 19 intervals.",
     ]
     return "\n".join(lines) + "\n"
 

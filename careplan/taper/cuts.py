@@ -19,7 +19,7 @@ from typing import Literal, get_args
 
 from careplan.errors import Refused
 from careplan.taper.dose import Dose, plain
-from careplan.taper.intakes import TIMES_OF_DAY, Intakes, spread
+from careplan.taper.intakes import TIMES_OF_DAY, Intakes, in_turn, spread
 from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.products import Formulary, Pieces, exact_decimal
 from careplan.taper.profile import Ceiling, Citation, Pace, TaperProfile
@@ -41,10 +41,14 @@ CutRule = Literal[
 
 @dataclass(frozen=True)
 class Strategy:
-    """How cuts are sized: a percentage of the current dose, the same *amount* each time, or the bands of CKS."""
+    """How cuts are sized: a percentage of the current dose, the same *amount* each time, or the bands of CKS.
+
+    They are shared out over the intakes of the day in proportion, or *in_turn*: one down to nothing, then the next.
+    """
 
     name: StrategyName = "percent-of-current"
     amount: Dose | None = None
+    in_turn: bool = False
 
     def __post_init__(self) -> None:
         if (self.name == "fixed-amount") != bool(self.amount):
@@ -156,7 +160,10 @@ class Descent:
         )
 
     def spread(self, before: Intakes, total: int) -> Intakes | None:
-        return spread(before, total, self.amounts, shape=self.shape, largest_last=self.profile.largest_intake == "HS")
+        largest_last = self.profile.largest_intake == "HS"
+        if self.strategy.in_turn:
+            return in_turn(before, total, self.amounts, largest_last=largest_last)
+        return spread(before, total, self.amounts, shape=self.shape, largest_last=largest_last)
 
     def _cut(self, before: Intakes) -> Cut:
         daily = sum(before)
@@ -227,7 +234,8 @@ class Descent:
         elif rule == "above-ceiling":
             yield (
                 f"This cut of {plain(_percent(size, daily))} % is more than the ceiling, because no smaller one "
-                f"{self.smallest_that}: the dose before it is held for the longest interval. Weigh it before signing."
+                f"{self.smallest_that}: the dose before it needs the longest hold, "
+                f"{self.profile.slowest.interval_days} days. Weigh it before signing."
             )
         elif rule == "ceiling":
             yield f"The ceiling allows {allowed} here; {self._would_be(daily)}."
@@ -235,7 +243,12 @@ class Descent:
             share, pace = plain(_percent(size, daily)), plain(self.pace.cut_percent)
             yield f"{share} % of the dose before is more than the {pace} % of the pace: {_REASONS[rule]}."
         if sum(taken) and taken.count(0) > before.count(0):
-            yield "One intake of the day ends here: less than the smallest piece would be left for it."
+            yield f"One intake of the day ends here: {self._why_fewer()}."
+
+    def _why_fewer(self) -> str:
+        if self.strategy.in_turn and self.profile.in_turn:
+            return f"the intakes are cut in turn, the largest last ({self.profile.in_turn.key})"
+        return "less than the smallest piece would be left for it"
 
     def _would_be(self, daily: int) -> str:
         """The cut that was wanted, in words, for a note that says why it was not made."""

@@ -39,6 +39,29 @@ def spread(
     return min(ways, key=preference)
 
 
+def in_turn(before: Intakes, total: int, formulary: Formulary, *, largest_last: bool = True) -> Intakes | None:
+    """The way to take *total* grains a day that cuts one intake down to nothing before the next; None if there is none.
+
+    The first intake of the day goes first and the last is kept (*largest_last*), or the other way round.
+    """
+    order = before if largest_last else before[::-1]
+    taken = _off_the_first(order, sum(before) - total, formulary)
+    return taken if taken is None or largest_last else taken[::-1]
+
+
+def _off_the_first(before: Intakes, cut: int, formulary: Formulary) -> Intakes | None:
+    """As much of *cut* off the first intake as leaves all of them in pieces that exist, the rest off the others."""
+    first, rest = before[0], before[1:]
+    if not rest:
+        return (first - cut,) if cut <= first and formulary.cost(first - cut) is not None else None
+    for less in range(min(first, cut), max(0, cut - sum(rest)) - 1, -1):
+        if formulary.cost(first - less) is not None:
+            others = _off_the_first(rest, cut - less, formulary)
+            if others is not None:
+                return (first - less, *others)
+    return None
+
+
 def _near(most: int, share: int, formulary: Formulary) -> list[int]:
     """The amounts that can be made up closest to *share*, a few on either side and none above *most*.
 

@@ -245,6 +245,7 @@ class TaperProfile:
 
     *cut_floor* is the smallest cut worth making, without which a percentage of the current dose never ends.
     *largest_intake* is the R4 event-timing code of the intake that keeps the larger dose where they differ.
+    *in_turn* is who cuts one intake of the day down to nothing before the next, that one last; None if nobody does.
     *supply_days* and *short_supply_days* are the longest supply handed out at once, usually and after misuse.
     *digest* is that of the files it was read from; a profile is a draft until a *review* names this very digest.
     """
@@ -283,6 +284,7 @@ class TaperProfile:
     author: str
     digest: str
     review: Review | None
+    in_turn: Citation | None = None
 
     @property
     def status(self) -> Literal["draft", "active"]:

@@ -17,7 +17,7 @@ from careplan.taper.cuts import PERCENT_OF_CURRENT, Cut, CutRule, Descent, Porti
 from careplan.taper.dose import Dose, plain
 from careplan.taper.intakes import Intakes
 from careplan.taper.issue import DetectedIssue, IssueCode
-from careplan.taper.products import EVERY_PRODUCT, Formulary, ProductChoice, formulary
+from careplan.taper.products import EVERY_PRODUCT, Formulary, ProductChoice, formulary, smallest_amount
 from careplan.taper.profile import Citation, Pace, TaperProfile
 from careplan.taper.regimen import Regimen
 
@@ -145,8 +145,9 @@ def make_schedule(
     while not target and (short := profile.minimum_days - (steps[-1].end - start).days - 1) > 0:
         longer += -(-short // len(steps))
         steps = walk.steps(start, longer=longer)
-    issues = tuple(_issues(steps, profile, pace, walk.smallest, that=walk.smallest_that))
-    return TaperSchedule(profile, regimen, pace, steps, issues, target, strategy)
+    finer = _finer(profile, choice)
+    found = _issues(steps, profile, pace, walk.smallest, that=walk.smallest_that, finer=finer, in_turn=strategy.in_turn)
+    return TaperSchedule(profile, regimen, pace, steps, tuple(found), target, strategy)
 
 
 class _Walk:
@@ -322,6 +323,8 @@ class _Walk:
         Later ones grow in percent, and say so.
         """
         name = self.strategy.name
+        if self.strategy.in_turn and self.profile.in_turn is None:
+            raise Refused([_not_in_turn(self.profile)])
         if name.startswith("cks") and not self.profile.bands:
             raise Refused([_no_bands(self.profile, name)])
         if name == PERCENT_OF_CURRENT.name:
@@ -386,7 +389,14 @@ def _weeks(weeks: int) -> str:
 
 
 def _issues(
-    steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, smallest: Dose, *, that: str
+    steps: Sequence[TaperStep],
+    profile: TaperProfile,
+    pace: Pace,
+    smallest: Dose,
+    *,
+    that: str,
+    finer: str,
+    in_turn: bool,
 ) -> Iterator[DetectedIssue]:
     above = [step for step in steps if step.rule == "above-ceiling"]
     for step in above[:1]:
@@ -397,7 +407,7 @@ def _issues(
             f"Step {numbers} of the {profile.drug} taper cuts more than the ceiling allows, because the smallest cut "
             f"that {that} is {smallest}.",
             seen=f"{step.cut} off {step.daily + step.cut} at step {step.number}",
-            settle=f"Weigh {_finer(profile)} for the last steps, or accept the cut after the longer hold.",
+            settle=f"Weigh {finer} for the last steps, or accept the cut after the longer hold.",
             source=step.citation.key,
         )
     first = steps[0]
@@ -408,24 +418,31 @@ def _issues(
             f"The first cut takes {plain(first.cut_percent)} % of the dose where the pace {pace.name} asks for "
             f"{plain(pace.cut_percent)} %, because the smallest cut that {that} is {smallest}.",
             seen=f"{first.cut} off {first.daily + first.cut} at step {first.number}",
-            settle=f"Weigh {_finer(profile)}, which allows smaller cuts.",
+            settle=f"Weigh {finer}, which allows smaller cuts.",
             source=pace.citation.key,
         )
+    yield from _fewer_intakes(steps, profile, in_turn=in_turn)
+
+
+def _fewer_intakes(steps: Sequence[TaperStep], profile: TaperProfile, *, in_turn: bool) -> Iterator[DetectedIssue]:
     before = max(len(step.portions) for step in steps)
     fewer = next((step for step in steps if len(step.portions) < before), None)
     if fewer:
         yield DetectedIssue(
             IssueCode.DOSES_PER_DAY_REDUCED,
             "information",
-            f"From step {fewer.number} the {profile.drug} taper has fewer intakes a day: the dose left is fewer pieces "
-            "than intakes.",
+            f"From step {fewer.number} the {profile.drug} taper has fewer intakes a day: "
+            + ("the intakes are cut in turn." if in_turn else "the dose left is fewer pieces than intakes."),
             seen=f"{fewer.daily} a day at step {fewer.number}",
         )
 
 
-def _finer(profile: TaperProfile) -> str:
-    """What allows smaller cuts than the tablets."""
-    ways = ["the oral liquid"] if any(product.is_liquid for product in profile.products) else []
+def _finer(profile: TaperProfile, choice: ProductChoice) -> str:
+    """What allows smaller cuts than the products of *choice*."""
+    tablets = [product for product in profile.products if not product.is_liquid]
+    coarse = smallest_amount(choice.of(profile)) > smallest_amount(tablets)
+    ways = ["the products left out"] if coarse and not choice.liquid else []
+    ways += ["the oral liquid"] if len(tablets) < len(profile.products) and not choice.liquid else []
     ways += [f"a switch to {profile.switch.to}"] if profile.switch else []
     return " or ".join(ways) or "another product"
 
@@ -468,6 +485,17 @@ def _no_bands(profile: TaperProfile, strategy: str) -> DetectedIssue:
         expression="strategy",
         seen=strategy,
         settle="Choose another strategy, or ask for a switch to a drug that has them.",
+    )
+
+
+def _not_in_turn(profile: TaperProfile) -> DetectedIssue:
+    return DetectedIssue(
+        IssueCode.STRATEGY_NOT_AVAILABLE,
+        "error",
+        f"No source of the profile of {profile.drug} cuts one intake of the day down to nothing before the next.",
+        expression="strategy",
+        seen="in turn",
+        settle="Share the cuts out over the intakes, or ask for a switch to a drug that has such a source.",
     )
 
 

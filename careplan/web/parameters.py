@@ -63,7 +63,7 @@ def _plan_request(single: Mapping[str, Any], repeated: Mapping[str, list[Any]]) 
     return PlanRequest(
         medications=tuple(repeated.get("medication", ())),
         start=single.get("start"),
-        strategy=strategy_of(single.get("strategy"), single.get("amount")),
+        strategy=strategy_of(single.get("strategy"), single.get("amount"), in_turn=single.get("inTurn", False)),
         pace=single.get("pace"),
         choice=ProductChoice(
             frozenset(dose.value for dose in repeated.get("exclude", ())),
@@ -241,6 +241,7 @@ READERS: Mapping[str, Callable[[Mapping[str, Any], str], Any]] = {
     "statements": _bundle,
     "strategy": _text,
     "amount": _dose,
+    "inTurn": _flag,
     "pace": _text,
     "start": _day,
     "target": _dose,

@@ -25,7 +25,14 @@ def liquid(strength, *, part) -> Product:
 
 
 def profile(
-    *products: Product, ceilings=None, paces=None, minimum_days: int = 0, floor="0.01", bands=(), largest="HS"
+    *products: Product,
+    ceilings=None,
+    paces=None,
+    minimum_days: int = 0,
+    floor="0.01",
+    bands=(),
+    largest="HS",
+    in_turn: Citation | None = None,
 ) -> TaperProfile:
     return TaperProfile(
         drug="testazepam",
@@ -70,6 +77,7 @@ def profile(
         author="test",
         digest="",
         review=None,
+        in_turn=in_turn,
     )
 
 

@@ -20,7 +20,7 @@ from careplan.taper.issue import IssueCode
 from careplan.taper.products import ProductChoice, smallest_amount
 from careplan.taper.profile import TaperProfile
 from careplan.taper.regimen import Administration, Regimen
-from careplan.taper.schedule import NOTHING, Pause, Restart, TaperSchedule, make_schedule
+from careplan.taper.schedule import NOTHING, Pause, Restart, TaperSchedule, TaperStep, make_schedule
 from careplan.taper.switch import Equivalence
 from tests.web.records import MG, bundle, diazepam, patient
 
@@ -38,8 +38,8 @@ def amounts(*values) -> list[Decimal]:
     return [Decimal(str(value)) for value in values]
 
 
-def fixed(value) -> Strategy:
-    return Strategy("fixed-amount", mg(value))
+def fixed(value, *, in_turn: bool = False) -> Strategy:
+    return Strategy("fixed-amount", mg(value), in_turn=in_turn)
 
 
 def plan(drug, *doses, pace="standard", when=None, **asked) -> TaperSchedule:
@@ -54,6 +54,11 @@ def plan(drug, *doses, pace="standard", when=None, **asked) -> TaperSchedule:
 
 def doses(made: TaperSchedule) -> list[Any]:
     return [step.daily.value for step in made.steps]
+
+
+def intakes(step: TaperStep) -> dict[Any, Any]:
+    """The mg of each intake by its time of day."""
+    return {portion.when: portion.dose.value for portion in step.portions}
 
 
 def described(made: TaperSchedule, *, below) -> list[tuple[Any, str, int]]:
@@ -81,7 +86,7 @@ CKS_FAST = {
 def test_cks_smallest_cuts_in_tablets(daily):
     """The published doses down to 5 mg; there half a milligram is less than half a tablet, so 1 mg is cut four times.
 
-    The doses before and after a cut of more than a quarter are held for 4 weeks.
+    A dose before a cut of more than a quarter is held for 4 weeks.
     """
     made = plan("diazepam", daily, strategy=Strategy("cks-slow"))
     assert [dose for dose in doses(made) if dose >= 5] == CKS_SLOW[daily]
@@ -142,12 +147,14 @@ def test_cks_largest_cuts_are_refused_at_the_slow_pace():
 # --- SCOT24: lorazepam 1 mg twice daily, by way of diazepam, then 1 mg less every 2 to 4 weeks ---
 
 
-def scottish() -> TaperSchedule:
+def scottish(*, in_turn: bool = False) -> TaperSchedule:
     """The whole plan of one patient who takes lorazepam 1 mg twice daily, for 1 mg of it 10 mg of diazepam."""
     taken = diazepam(
         medicationCodeableConcept={"text": "lorazepam"}, dosage=[{"text": "1 mg in the morning and 1 mg at night"}]
     )
-    asked = PlanRequest(switch_to="diazepam", equivalence=Equivalence(mg(1), mg(10), "Dr Example"), strategy=fixed(1))
+    asked = PlanRequest(
+        switch_to="diazepam", equivalence=Equivalence(mg(1), mg(10), "Dr Example"), strategy=fixed(1, in_turn=in_turn)
+    )
     return plan_taper([bundle(patient(), taken)], CATALOG, today=START, asked=asked).schedule
 
 
@@ -169,23 +176,64 @@ def test_the_scottish_taper_has_the_published_doses():
 
     The rule is that of the amount asked for, but for the last two: more than a quarter, so they are marked.
     """
-    taper = [step for step in scottish().steps if step.kind == "reduce"]
+    taper = [step for step in scottish(in_turn=True).steps if step.kind == "reduce"]
     assert [step.daily.value for step in taper] == list(range(19, 0, -1))
     assert {step.days for step in taper} == {28}
     assert [step.rule for step in taper] == ["fixed-amount"] * 17 + ["above-ceiling"] * 2
 
 
+def test_the_scottish_intakes_are_cut_in_turn():
+    """The morning dose goes from 10 mg to nothing while the night keeps its 10 mg; then the night dose."""
+    taper = [step for step in scottish(in_turn=True).steps if step.kind == "reduce"]
+    expected = [{"MORN": morning, "NIGHT": 10} for morning in range(9, 0, -1)]
+    expected += [{"NIGHT": night} for night in range(10, 0, -1)]
+    assert [intakes(step) for step in taper] == expected
+
+
+def test_unless_asked_in_turn_the_scottish_cuts_are_shared_out():
+    """In proportion, the night the larger by 1 mg where they differ; the same doses, the same days."""
+    shared, turned = scottish().steps, scottish(in_turn=True).steps
+    taper = [step for step in shared if step.kind == "reduce"]
+    expected = [{"MORN": total // 2, "NIGHT": total - total // 2} for total in range(19, 1, -1)]
+    assert [intakes(step) for step in taper] == [*expected, {"NIGHT": 1}]
+    assert [(step.daily, step.days) for step in shared] == [(step.daily, step.days) for step in turned]
+
+
 # --- ASHTON (recalled): 2 mg at a time from 40 to 14 mg of diazepam, then 1 mg ---
 
 
-def test_ashton_is_planned_in_two_parts():
-    """2 mg at a time to 14 mg, 1 mg from there: all its daily doses; the last two cuts are marked."""
-    upper = plan("diazepam", 20, 20, when=MORNING_AND_NIGHT, strategy=fixed(2), target=mg(14))
-    assert doses(upper) == list(range(38, 13, -2))
-    lower = plan("diazepam", 7, 7, when=MORNING_AND_NIGHT, strategy=fixed(1))
-    assert doses(lower) == list(range(13, 0, -1))
-    assert {step.days for step in (*upper.steps, *lower.steps) if step.daily > mg(3)} == {14}
-    assert described(lower, below=4) == [(3, "fixed-amount", 28), (2, "above-ceiling", 28), (1, "above-ceiling", 28)]
+ASHTON_TO_16 = [(18, 20), (18, 18), (16, 18), (16, 16), (14, 16), (14, 14), (12, 14), (12, 12), (10, 12), (10, 10)]
+ASHTON_TO_16 += [(10, 8), (8, 8)]
+ASHTON_FROM_16 = [(6, 8), (5, 8), (4, 8), (3, 8), (2, 8), (1, 8), *((0, night) for night in range(8, 0, -1))]
+
+
+def both(step: TaperStep) -> tuple[Any, Any]:
+    return intakes(step).get("MORN", 0), intakes(step).get("HS", 0)
+
+
+def test_ashton_down_to_sixteen():
+    """2 mg at a time: the same daily doses; ours takes 1 mg off both intakes, the table 2 mg off each by turns."""
+    made = plan("diazepam", 20, 20, when=MORNING_AND_NIGHT, strategy=fixed(2), target=mg(16))
+    assert doses(made) == [sum(pair) for pair in ASHTON_TO_16]
+    assert [both(step) for step in made.steps] == [(sum(pair) / 2, sum(pair) / 2) for pair in ASHTON_TO_16]
+    assert {step.days for step in made.steps} == {14}
+
+
+def test_ashton_from_sixteen():
+    """To 14 mg, then 1 mg at a time, in turn: all its intakes; the last two cuts are marked."""
+    first = plan("diazepam", 8, 8, when=MORNING_AND_NIGHT, strategy=fixed(2, in_turn=True), target=mg(14), pace="brief")
+    rest = plan("diazepam", 6, 8, when=MORNING_AND_NIGHT, strategy=fixed(1, in_turn=True))
+    assert [both(step) for step in (*first.steps, *rest.steps)] == ASHTON_FROM_16
+    assert {step.days for step in rest.steps if step.daily > mg(3)} == {14}
+    assert described(rest, below=4) == [(3, "fixed-amount", 28), (2, "above-ceiling", 28), (1, "above-ceiling", 28)]
+
+
+def test_ashton_opens_no_plan_at_sixteen_at_the_usual_pace():
+    """2 mg off 16 mg is 12.5 %: a plan may not begin with it at 10 %, though one that began at 40 mg comes to it."""
+    issue = refusal("diazepam", 8, 8, strategy=fixed(2), target=mg(14))
+    assert issue.text == "The first cut asked for is 2 mg of 16 mg, 12.5 %; the pace standard allows 10 %."
+    whole = plan("diazepam", 20, 20, when=MORNING_AND_NIGHT, strategy=fixed(2), target=mg(14))
+    assert doses(whole) == list(range(38, 13, -2))
 
 
 # --- baclofen ---

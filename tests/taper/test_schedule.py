@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from careplan.errors import Refused
 from careplan.taper.cuts import Strategy
+from careplan.taper.intakes import in_turn
 from careplan.taper.issue import IssueCode
-from careplan.taper.products import ProductChoice
+from careplan.taper.products import EVERY_PRODUCT, ProductChoice, formulary
 from careplan.taper.profile import Ceiling, Pace
 from careplan.taper.schedule import Restart, make_schedule
 from tests.taper.builders import CITATION, START, TABLETS, liquid, mg, product, profile, regimen
@@ -66,7 +67,10 @@ def test_a_cut_above_the_ceiling_follows_the_longest_hold():
     by_dose = {step.daily.value: step for step in schedule.steps}
     assert by_dose[Decimal(3)].days == 28
     assert by_dose[Decimal(2)].rule == "above-ceiling"
-    assert "This cut of 33.3 % is more than the ceiling" in by_dose[Decimal(2)].notes[0]
+    assert by_dose[Decimal(2)].notes[0] == (
+        "This cut of 33.3 % is more than the ceiling, because no smaller one can be made up: the dose before it needs "
+        "the longest hold, 28 days. Weigh it before signing."
+    )
     assert IssueCode.CUT_ABOVE_CAP in {issue.code for issue in schedule.issues}
 
 
@@ -91,6 +95,23 @@ def test_a_floor_is_not_said_to_be_a_lack_of_pieces():
     assert "Then nothing: the last 0.5 mg end at once, above the ceiling, because no smaller cut is worth mak" in said
     assert "because the smallest cut that is worth making is 0.5 mg" in said
     assert "can be made up" not in said
+
+
+@pytest.mark.parametrize(
+    ("choice", "ways"),
+    [
+        (ProductChoice(), "the oral liquid"),
+        (ProductChoice(halves=False), "the products left out or the oral liquid"),
+        (ProductChoice(frozenset([Decimal(10)])), "the oral liquid"),
+        (ProductChoice(liquid=True), "another product"),
+    ],
+)
+def test_only_what_is_not_in_use_is_advised_for_smaller_cuts(choice, ways):
+    """The liquid where it is not used yet, and what the caller left out where it is finer."""
+    drug = profile(*TABLETS, liquid(1, part="0.1"), floor="0.5")
+    made = make_schedule(regimen(5, 5), drug, pace=STANDARD, start=START, choice=choice)
+    issue = next(issue for issue in made.issues if issue.code is IssueCode.CUT_ABOVE_CAP)
+    assert issue.settle == f"Weigh {ways} for the last steps, or accept the cut after the longer hold."
 
 
 @pytest.mark.parametrize("strategy", [Strategy(), Strategy("fixed-amount", mg(1))])
@@ -149,6 +170,55 @@ def test_fewer_intakes_are_said():
     assert step.daily == mg(1)
     assert "One intake of the day ends here" in " ".join(step.notes)
     assert IssueCode.DOSES_PER_DAY_REDUCED in {issue.code for issue in schedule.issues}
+
+
+IN_TURN = Strategy("fixed-amount", mg(2), in_turn=True)
+
+
+@pytest.mark.parametrize(
+    ("largest", "expected"),
+    [
+        ("HS", [(2, 4, 4), (4, 4), (2, 4), (1, 4), (4,), (3,), (2,), (1,)]),
+        ("MORN", [(4, 4, 2), (4, 4), (4, 2), (4, 1), (4,), (3,), (2,), (1,)]),
+    ],
+)
+def test_intakes_are_cut_in_turn(largest, expected):
+    """2 mg off three times 4 mg, less where the ceiling caps it: one intake after the other, the largest last."""
+    wide = Pace("wide", Decimal(25), 14, CITATION)
+    drug = profile(*TABLETS, largest=largest, in_turn=CITATION)
+    made = make_schedule(regimen(4, 4, 4), drug, pace=wide, start=START, strategy=IN_TURN)
+    assert [tuple(portion.dose.value for portion in step.portions) for step in made.steps] == expected
+
+
+def test_intakes_cut_in_turn_are_said_to_be():
+    """The step at which an intake ends names the source, and the plan says that there are fewer intakes, and why."""
+    made = make_schedule(
+        regimen(10, 10), profile(*TABLETS, in_turn=CITATION), pace=STANDARD, start=START, strategy=IN_TURN
+    )
+    step = next(step for step in made.steps if len(step.portions) == 1)
+    assert (step.daily, step.portions[0].when) == (mg(10), "HS")
+    assert "One intake of the day ends here: the intakes are cut in turn, the largest last (TEST)." in step.notes
+    issue = next(issue for issue in made.issues if issue.code is IssueCode.DOSES_PER_DAY_REDUCED)
+    assert issue.text == (
+        f"From step {step.number} the testazepam taper has fewer intakes a day: the intakes are cut in turn."
+    )
+
+
+def test_intakes_are_cut_in_turn_only_where_a_source_does():
+    """The profile has to say who does it."""
+    with pytest.raises(Refused, match="No source of the profile of testazepam cuts one intake") as caught:
+        make_schedule(regimen(10, 10), profile(*TABLETS), pace=STANDARD, start=START, strategy=IN_TURN)
+    assert caught.value.issues[0].code is IssueCode.STRATEGY_NOT_AVAILABLE
+
+
+def test_what_no_piece_makes_up_is_taken_off_the_next_intake_too():
+    """Of whole tablets of 2 and 5 mg, 1 and 3 mg cannot be made, so two intakes of 5 mg are both cut."""
+    amounts = formulary(profile(product(2), product(5)), EVERY_PRODUCT, ())
+    assert in_turn((5, 5), 3, amounts) is None
+    assert in_turn((5, 5), 8, amounts) == (4, 4)
+    assert in_turn((5, 5), 9, amounts) == (4, 5)
+    assert in_turn((5, 5), 6, amounts) == (2, 4)
+    assert in_turn((5, 5), 6, amounts, largest_last=False) == (4, 2)
 
 
 @pytest.mark.parametrize(("day", "daily", "taken"), [(14, "17.5", "18 mg"), (14, 17, "18 mg"), (40, 5, "16 mg")])

@@ -52,6 +52,15 @@ def test_start_and_pace_are_followed(client):
     assert answer["careplan"]["period"]["start"] == "2026-02-02"
 
 
+def test_intakes_are_cut_in_turn_where_the_call_says_so(client):
+    """`inTurn`: the night intake keeps its 5 mg until the morning one has ended."""
+    asked = {"name": "inTurn", "valueBoolean": True}
+    answer = parts(call(client, statements(record()), asked))
+    said = json.dumps(answer["bundle"])
+    assert "the intakes are cut in turn" in said
+    assert "the intakes are cut in turn" not in json.dumps(parts(call(client, statements(record())))["bundle"])
+
+
 def test_a_refusal_is_coded_and_names_the_element(client):
     """A dose that is not stated is a 422 with our code, the element, and what would settle it."""
     answer = call(client, statements(record(dosage=None)))
