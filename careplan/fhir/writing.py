@@ -39,6 +39,11 @@ KEEP_TAKING = {
     "text": "Do not stop taking this medicine except on your doctor's advice",
 }
 THEN_STOP = {"coding": [{"system": SNOMED, "code": "421484000"}], "text": "Then discontinue"}
+_TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
+COMMUNITY = {"coding": [{"system": f"{_TERMINOLOGY}/medicationrequest-category", "code": "community"}]}
+ACUTE = {"coding": [{"system": f"{_TERMINOLOGY}/medicationrequest-course-of-therapy", "code": "acute"}]}
+ORDERED = {"coding": [{"system": f"{_TERMINOLOGY}/dose-rate-type", "code": "ordered"}]}
+AS_WRITTEN = {"allowedBoolean": False}
 
 
 @dataclass(frozen=True)
@@ -100,12 +105,19 @@ class _Plan:
         self.before = schedule.regimen.drug
         supply = schedule.profile.short_supply_days if context.short_supply else schedule.profile.supply_days
         self.id = plan_identity(schedule, context)
+        # said once, and pointed at from every request
+        self.subject = {"reference": context.subject}
+        self.group = self._identifier("taper-plan", str(self.id))
         self.device_reference = self._reference("device")
+        self.periods = {step.number: _period(step.start, step.end) for step in schedule.steps}
         self.requests = [
             (step, each, self._urn(f"step {step.number} {each.product.name}"))
             for step in schedule.steps
             for each in supplies(step, longest_days=supply)
         ]
+        self.medications = {
+            each.product: _concept(each.product.coding, each.product.name) for _, each, _ in self.requests
+        }
         self.by_step: dict[int, list[tuple[Product, str]]] = {}
         for step, each, urn in self.requests:
             self.by_step.setdefault(step.number, []).append((each.product, urn))
@@ -229,33 +241,17 @@ class _Plan:
             "identifier": [self._identifier("taper-step", self._step_value(step, product))],
             "status": "draft",
             "intent": "plan",
-            "category": [
-                {
-                    "coding": [
-                        {
-                            "system": "http://terminology.hl7.org/CodeSystem/medicationrequest-category",
-                            "code": "community",
-                        }
-                    ]
-                }
-            ],
-            "medicationCodeableConcept": _concept(product.coding, product.name),
-            "subject": {"reference": self.context.subject},
+            "category": [COMMUNITY],
+            "medicationCodeableConcept": self.medications[product],
+            "subject": self.subject,
             "authoredOn": self.context.created.isoformat(),
             "requester": self.device_reference,
-            "groupIdentifier": self._identifier("taper-plan", str(self.id)),
-            "courseOfTherapyType": {
-                "coding": [
-                    {
-                        "system": "http://terminology.hl7.org/CodeSystem/medicationrequest-course-of-therapy",
-                        "code": "acute",
-                    }
-                ]
-            },
+            "groupIdentifier": self.group,
+            "courseOfTherapyType": ACUTE,
             **({"note": [{"text": note} for note in step.notes]} if step.notes else {}),
             "dosageInstruction": list(self._dosages(step, product)),
-            "dispenseRequest": _dispense_request(step, supply),
-            "substitution": {"allowedBoolean": False},
+            "dispenseRequest": _dispense_request(supply, self.periods[step.number]),
+            "substitution": AS_WRITTEN,
             **self._prior(step, product),
         }
 
@@ -270,13 +266,14 @@ class _Plan:
     def _dosages(self, step: TaperStep, product: Product) -> Iterator[Resource]:
         taken = [(portion, pieces) for portion in step.portions if (pieces := _of(portion, product))]
         last = step is self.schedule.steps[-1] and not self.schedule.target
+        period = self.periods[step.number]
         counted = all(not portion.when and not portion.time for portion, _ in taken)
         if counted and taken:
             portion, pieces = taken[0]
-            yield _dosage(step, pieces, portion, frequency=len(taken), last=last)
+            yield _dosage(step, pieces, portion, period, frequency=len(taken), last=last)
             return
         for portion, pieces in taken:
-            yield _dosage(step, pieces, portion, frequency=1, last=last)
+            yield _dosage(step, pieces, portion, period, frequency=1, last=last)
 
     def goal(self) -> Resource:
         target, drugs = self.schedule.target, " and no ".join(dict.fromkeys((self.before, self.drug)))
@@ -412,8 +409,10 @@ def _of(portion: Portion, product: Product) -> Pieces | None:
     return next((pieces for pieces in portion.pieces if pieces.product == product), None)
 
 
-def _dosage(step: TaperStep, pieces: Pieces, portion: Portion, *, frequency: int, last: bool) -> Resource:
-    repeat: Resource = {"boundsPeriod": _period(step.start, step.end)}
+def _dosage(
+    step: TaperStep, pieces: Pieces, portion: Portion, period: Resource, *, frequency: int, last: bool
+) -> Resource:
+    repeat: Resource = {"boundsPeriod": period}
     if portion.time:
         repeat["timeOfDay"] = [portion.time]  # excludes frequency and period (R4 Timing.repeat.timeOfDay)
     else:
@@ -428,19 +427,17 @@ def _dosage(step: TaperStep, pieces: Pieces, portion: Portion, *, frequency: int
         "route": ORAL,
         "doseAndRate": [
             {
-                "type": {
-                    "coding": [{"system": "http://terminology.hl7.org/CodeSystem/dose-rate-type", "code": "ordered"}]
-                },
+                "type": ORDERED,
                 "doseQuantity": _mg(pieces.dose),
             }
         ],
     }
 
 
-def _dispense_request(step: TaperStep, supply: Supply) -> Resource:
-    """The pieces of one supply, and how often it is handed out within the step."""
+def _dispense_request(supply: Supply, period: Resource) -> Resource:
+    """The pieces of one supply, and how often it is handed out within the *period* of the step."""
     return {
-        "validityPeriod": _period(step.start, step.end),
+        "validityPeriod": period,
         **({"dispenseInterval": _days(supply.days)} if supply.times > 1 else {}),
         "numberOfRepeatsAllowed": supply.times - 1,
         "quantity": {"value": supply.quantity, "system": UCUM, **_unit(supply.product)},
