@@ -115,8 +115,9 @@ class _Plan:
             for step in schedule.steps
             for each in supplies(step, longest_days=supply)
         ]
+        self.extensions: dict[tuple[str, object], Resource] = {}
         self.medications = {
-            each.product: _concept(each.product.coding, each.product.name) for _, each, _ in self.requests
+            each.product.name: _concept(each.product.coding, each.product.name) for _, each, _ in self.requests
         }
         self.by_step: dict[int, list[tuple[Product, str]]] = {}
         for step, each, urn in self.requests:
@@ -127,7 +128,7 @@ class _Plan:
         entries = [
             self._entry("plan", self.care_plan(), self._identified("taper-plan", str(self.id))),
             *(
-                _entry(urn, self.medication_request(step, supply), self._identified("taper-step", value))
+                _entry(urn, self.medication_request(step, supply, value), self._identified("taper-step", value))
                 for step, supply, urn in self.requests
                 for value in [self._step_value(step, supply.product)]
             ),
@@ -176,7 +177,14 @@ class _Plan:
         return _entry(self._urn(part), resource, query)
 
     def _extension(self, name: str, **value: Any) -> Resource:
-        return {"url": f"{self.base}/StructureDefinition/{name}", **value}
+        """One of ours. What was said before in a word or a number is the same object again."""
+        ((kind, said),) = value.items()
+        if isinstance(said, dict | list):
+            return {"url": f"{self.base}/StructureDefinition/{name}", kind: said}
+        made = self.extensions.get((name, said))
+        if made is None:
+            made = self.extensions[name, said] = {"url": f"{self.base}/StructureDefinition/{name}", kind: said}
+        return made
 
     # --- resources ---
 
@@ -227,7 +235,8 @@ class _Plan:
             "note": [{"text": text} for text in said],
         }
 
-    def medication_request(self, step: TaperStep, supply: Supply) -> Resource:
+    def medication_request(self, step: TaperStep, supply: Supply, value: str) -> Resource:
+        """The request of one product in a step, identified by *value*."""
         product = supply.product
         return {
             "resourceType": "MedicationRequest",
@@ -238,11 +247,11 @@ class _Plan:
                 *([self._extension("step-ceiling", valueQuantity=_mg(step.ceiling))] if step.ceiling else []),
                 self._extension("step-rule", valueString=f"{step.rule}; {citation_text(step.citation)}"),
             ],
-            "identifier": [self._identifier("taper-step", self._step_value(step, product))],
+            "identifier": [self._identifier("taper-step", value)],
             "status": "draft",
             "intent": "plan",
             "category": [COMMUNITY],
-            "medicationCodeableConcept": self.medications[product],
+            "medicationCodeableConcept": self.medications[product.name],
             "subject": self.subject,
             "authoredOn": self.context.created.isoformat(),
             "requester": self.device_reference,
@@ -416,7 +425,7 @@ def _dosage(
     if portion.time:
         repeat["timeOfDay"] = [portion.time]  # excludes frequency and period (R4 Timing.repeat.timeOfDay)
     else:
-        repeat |= {"frequency": frequency, "period": Decimal(1), "periodUnit": "d"}
+        repeat |= {"frequency": frequency, "period": 1, "periodUnit": "d"}
         repeat |= {"when": [portion.when]} if portion.when else {}
     return {
         "sequence": 1,
@@ -446,7 +455,7 @@ def _dispense_request(supply: Supply, period: Resource) -> Resource:
 
 
 def _days(days: int) -> Resource:
-    return {"value": Decimal(days), "unit": "d", "system": UCUM, "code": "d"}
+    return {"value": days, "unit": "d", "system": UCUM, "code": "d"}
 
 
 def _unit(product: Product) -> Resource:
@@ -496,6 +505,7 @@ def _mg(dose: Dose) -> Resource:
     return {"value": _number(dose.value), "unit": dose.unit, "system": UCUM, "code": dose.unit}
 
 
-def _number(value: Decimal) -> Decimal:
-    """The same value in as many digits as it needs, never as an exponent."""
-    return Decimal(plain(value))
+def _number(value: Decimal) -> Decimal | int:
+    """The same value in as many digits as it needs, never as an exponent; whole ones as int, quickly written."""
+    whole = int(value)
+    return whole if whole == value else Decimal(plain(value))

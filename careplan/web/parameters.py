@@ -202,7 +202,7 @@ def _parts(
     values: dict[str, Any] = {}
     for number, part in enumerate(parts):
         inside, name = f"{where}.part[{number}]", part.get("name")
-        if name not in readers or name in values:
+        if not isinstance(name, str) or name not in readers or name in values:
             raise BadRequest(f"The parameter {name_of_all} has one each of: {', '.join(readers)}.", expression=inside)
         values[name] = readers[name](part, inside)
     missing = [name for name in readers if name not in values and name not in optional]

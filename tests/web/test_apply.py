@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from careplan.catalog import load_catalog
 from careplan.fhir.conformance import check
 from careplan.settings import Settings
 from careplan.web import create_app
 from careplan.web.apply_parameters import READERS
+from tests.test_robustness import ODD, places
 from tests.web.conftest import TODAY
 from tests.web.records import bundle, diazepam, parameters, patient, record
 
@@ -285,6 +289,45 @@ def test_its_definition_lists_what_it_takes():
             ["PlanDefinition"],
             False,
         )
+
+
+@st.composite
+def damaged_call(draw: st.DrawFn) -> Resource:
+    """A call with every kind of parameter, of which up to three places hold something that does not belong there."""
+    confirm = [{"name": "medication", "valueString": "diazepam"}, {"name": "dosage", "valueDosage": {"text": "1 mg"}}]
+    body = deepcopy(
+        parameters(
+            SUBJECT,
+            DATA,
+            asking({"name": "start", "valueDate": "2026-02-02"}, {"name": "confirm", "part": confirm}),
+            {"name": "planDefinition", "resource": {"resourceType": "PlanDefinition", "url": URL}},
+            {"name": "userType", "valueCodeableConcept": {"text": "x"}},
+            {"name": "prefetchData", "part": [{"name": "data", "resource": bundle(patient())}]},
+            {"name": "useServerData", "valueBoolean": False},
+            {"name": "result", "valueCode": "collection"},
+        )
+    )
+    body["parameter"] = draw(st.lists(st.sampled_from(body["parameter"]), min_size=1, unique_by=id))
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from([path for path in places(body) if len(path) > 1]))
+        owner: Any = body
+        for key in path[:-1]:
+            owner = owner[key]
+        owner[path[-1]] = draw(ODD)
+    return body
+
+
+FUZZED = create_app(Settings(log_level="critical"), today=lambda: TODAY).test_client()
+
+
+@settings(max_examples=200, deadline=None)
+@given(damaged_call(), st.sampled_from([APPLY, AS_R5, "/fhir/PlanDefinition/$apply"]))
+def test_a_damaged_call_never_crashes(body, path):
+    """Any parameter may hold anything: a plan or a reason, as FHIR JSON, and never a 500."""
+    text = json.dumps(body, default=str)
+    answer = FUZZED.post(path, data=text, content_type="application/fhir+json")
+    assert answer.status_code in (200, 400, 404, 413, 422), answer.text
+    assert json.loads(answer.text)["resourceType"] in ("CarePlan", "Bundle", "Parameters", "OperationOutcome")
 
 
 # --- with a FHIR server behind it ---------------------------------------------------------------------------------
