@@ -102,6 +102,23 @@ def test_every_document_cited_is_a_citation(drug):
 
 
 @each_drug
+def test_what_it_names_is_there_in_that_version(drug):
+    """Each definition of an action is one of ours, of the version that it has."""
+    catalog = load_catalog()
+    known = {
+        each["url"]: each["version"]
+        for each in (*catalog.conformance.values(), *catalog.questionnaires.values())
+        if "version" in each
+    }
+    actions = [part for each in plan_definition(drug)["action"] for part in (each, *each.get("action", ()))]
+    named = [part["definitionCanonical"] for part in actions if "definitionCanonical" in part]
+    assert len(named) == len(profile_of(drug).paces) + 1, "one for each pace, and the questionnaire"
+    for canonical in named:
+        url, _, version = canonical.partition("|")
+        assert known[url] == version, canonical
+
+
+@each_drug
 def test_what_stops_a_plan_is_told(drug):
     """The first action names every precaution that refuses a plan of the drug's class, and what is read for it."""
     screening = actions_of(plan_definition(drug))["screening"]

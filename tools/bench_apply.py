@@ -115,7 +115,6 @@ def own_hapi() -> Iterator[str]:
         [ROOT / "docker" / "hapi" / "run", "0"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
         text=True,
         env=options,
     ) as process:
