@@ -32,6 +32,7 @@ blueprint.before_request(require_acceptable)
 _BOTH = ("GET", "POST")
 _ABOUT_THE_ANSWER = ("_format", "_pretty")
 _NOT_COMPARED = ("id", "meta", "text")
+_PREFIX = "taper-"
 
 
 @blueprint.route("/PlanDefinition/$apply", methods=_BOTH)
@@ -73,10 +74,9 @@ def _parameters() -> list[Any]:
 
 
 def _plan(asked: ApplyRequest, definition: Resource, subject: str) -> TaperPlan:
-    drug = _drug(definition)
-    patient_id = _patient_id(subject)
-    plan = replace(asked.plan, drug=drug)
-    return make_plan(TaperRequest(plan=plan), _record(asked, patient_id))
+    """Of the drug whose rules the PlanDefinition is generated from, and of no other."""
+    plan = replace(asked.plan, drug=definition["id"].removeprefix(_PREFIX))
+    return make_plan(TaperRequest(plan=plan), _record(asked, _patient_id(subject)))
 
 
 def _codes(plan: TaperPlan) -> list[str]:
@@ -173,14 +173,6 @@ def _as_sent(sent: Resource) -> Resource:
 
 def _compared(definition: Mapping[str, Any]) -> Resource:
     return {name: value for name, value in definition.items() if name not in _NOT_COMPARED}
-
-
-def _drug(definition: Resource) -> str:
-    """The drug whose rules a PlanDefinition of ours is generated from: its identifier is `drug|version`."""
-    drug = str(definition["identifier"][0]["value"]).partition("|")[0]
-    if drug not in services().catalog.profiles:
-        raise _unknown()
-    return drug
 
 
 def _unknown() -> NotFound:

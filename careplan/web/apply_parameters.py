@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from careplan.errors import BadRequest, NotSupported
 from careplan.fhir.bundle import text_in
 from careplan.planning import NOTHING_ASKED, PlanRequest
-from careplan.web.parameters import Reader, bundle_of, flag_of, read_parameters, read_values, value_of
+from careplan.web.parameters import (
+    Reader,
+    TaperRequest,
+    bundle_of,
+    flag_of,
+    read_parameters,
+    read_values,
+    value_of,
+)
 
 Resource = dict[str, Any]
 
 RESULTS = ("contained", "collection")
 _REFERENCE = re.compile(r"(?:(?:https?://\S+/)?(?P<type>[A-Z][A-Za-z]+)/)?[A-Za-z0-9\-.]{1,64}")
-# What a call names itself, so that its `parameters` cannot name another.
-_OF_THE_CALL = {"subject": "subject", "statements": "data", "mode": "none, since nothing is written"}
 
 
 @dataclass(frozen=True)
@@ -108,7 +114,7 @@ def _reference_to(*kinds: str) -> Reader:
                 f"The {name} must be a type and an id, such as {kinds[0]}/12.", expression=f"{where}.value"
             )
         if match["type"] not in (None, *kinds):
-            raise BadRequest(f"The {name} must be a {' or a '.join(kinds)}.", expression=f"{where}.value")
+            raise BadRequest(f"The {name} must be of type {' or '.join(kinds)}.", expression=f"{where}.value")
         return text if match["type"] else f"{kinds[0]}/{text}"
 
     return read
@@ -142,10 +148,12 @@ def _taper_parameters(parameter: Mapping[str, Any], where: str) -> PlanRequest:
     """The Parameters of `$taper-plan`, without those that the call has itself."""
     here = f"{where}.resource"
     asked = read_parameters(parameter.get("resource") or {}, where=here)
-    plain = replace(asked, subject=None, statements=None, mode="preview")
-    if asked != plain:
-        instead = ", ".join(f"{name} ({other})" for name, other in _OF_THE_CALL.items())
-        raise BadRequest(f"The parameters of a plan have no {instead} here.", expression=here)
+    if asked != TaperRequest(plan=asked.plan):
+        raise BadRequest(
+            "Here the parameters of a plan have no subject, statements or mode: the call itself has subject and data, "
+            "and nothing is written.",
+            expression=here,
+        )
     return asked.plan
 
 
