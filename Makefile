@@ -36,6 +36,7 @@ scoreboard: $(READY)
 
 bench: $(READY)
 	@$(RUN)python tools/bench.py
+	@$(RUN)python tools/bench_apply.py
 
 sweep: $(READY)
 	@$(RUN)python tools/sweep.py --write docs/sweep.md

@@ -334,6 +334,31 @@ def sign(drug: str, reviewer: str, folder: str | None) -> None:
     click.echo(f"{signed}: signed by {reviewer}.")
 
 
+@profiles.command()
+@click.option("--check", "only_check", is_flag=True, help="Write nothing; exit status 1 when a file would change.")
+@click.option("--profiles", "folder", type=click.Path(exists=True, file_okay=False), help="Default: those of careplan.")
+def generate(only_check: bool, folder: str | None) -> None:
+    """Write the FHIR definitions that are made from the profiles and from what is served, and name those that changed.
+
+    They are PlanDefinitions and ActivityDefinitions, one each for a drug, and the CapabilityStatement.
+    """
+    from pathlib import Path
+
+    from careplan.catalog import load_catalog
+    from careplan.definitions import drifted, write
+    from careplan.errors import ClinicalDataError
+
+    try:
+        catalog = load_catalog(Path(folder)) if folder else _catalog()
+    except ClinicalDataError as error:
+        raise click.ClickException(error.message) from error
+    changed = drifted(catalog) if only_check else write(catalog)
+    for name in changed:
+        click.echo(name)
+    if only_check and changed:
+        sys.exit(FAILED)
+
+
 @main.command(
     epilog="""\b
 Settings, from the environment:

@@ -41,13 +41,15 @@ __all__ = ["STRATEGIES", "Confirmation", "PlanRequest", "TaperPlan", "compare", 
 class PlanRequest:
     """What a caller asks of a plan beyond the record; the defaults ask for nothing.
 
-    *medications* picks the drug when several could be tapered: references or names. *start* is the day of the first
-    cut, today if not given. *pace* is the name of one, never faster than the rules allow. *choice* says which products
-    may be used, *target* where the taper ends, *adjustments* what happens on the way. *switch_to* names the drug that
-    takes its place first, by an *equivalence* that somebody confirmed. *overrides* let a named clinician set findings
-    aside, *confirmations* say what is really taken.
+    *drug* is the only one that may be tapered, as the PlanDefinition of one says. *medications* picks the drug when
+    several could be tapered: references or names. *start* is the day of the first cut, today if not given. *pace* is
+    the name of one, never faster than the rules allow. *choice* says which products may be used, *target* where the
+    taper ends, *adjustments* what happens on the way. *switch_to* names the drug that takes its place first, by an
+    *equivalence* that somebody confirmed. *overrides* let a named clinician set findings aside, *confirmations* say
+    what is really taken.
     """
 
+    drug: str | None = None
     medications: tuple[str, ...] = ()
     start: date | None = None
     strategy: Strategy = PERCENT_OF_CURRENT
@@ -122,7 +124,7 @@ def plan_taper(
     if start < today:
         raise BadRequest(f"The first cut cannot be before today, {today}.", expression="start")
     reading = read_record(resources, catalog.vocabulary, today=today, confirmations=asked.confirmations)
-    drug = _the_drug(reading, catalog, asked.medications)
+    drug = _the_drug(reading, catalog, asked.medications, asked.drug)
     profile = catalog.profiles[drug.ingredient.name]
     issues = [*reading.issues, *drug.issues, *_beside(drug, reading)]
     if drug.regimen is None or issues_block(issues):
@@ -282,8 +284,8 @@ def _check(bundle: Resource) -> None:
         )
 
 
-def _the_drug(reading: Reading, catalog: Catalog, medications: Sequence[str]) -> DrugReading:
-    """The drug to taper. Raises Refused when there is none, or when it is not clear which."""
+def _the_drug(reading: Reading, catalog: Catalog, medications: Sequence[str], only: str | None) -> DrugReading:
+    """The drug to taper. Raises Refused when there is none, when it is not clear which, or it is not *only* that."""
     contradictions = [issue for drug in reading.drugs for issue in drug.issues if _names_two_drugs(issue)]
     if contradictions:
         raise Refused(tuple(dict.fromkeys(contradictions)))
@@ -299,6 +301,11 @@ def _the_drug(reading: Reading, catalog: Catalog, medications: Sequence[str]) ->
             "The medication asked for is not among those that were read, or is none that is tapered here.",
             expression="medication",
         )
+    if only is not None:
+        wanted = [drug for drug in wanted if drug.ingredient.name == only]
+        if not any(_is_taken(drug) for drug in wanted):
+            issues = [issue for drug in wanted for issue in drug.issues]
+            raise Refused([_not_taken(only, reading), *issues, *reading.issues])
     supported = [drug for drug in wanted if drug.ingredient.name in catalog.profiles]
     in_use = [drug for drug in supported if _is_taken(drug)]
     if len(in_use) > 1:
@@ -461,6 +468,18 @@ def _nothing_to_taper(reading: Reading) -> DetectedIssue:
         expression="MedicationStatement",
         seen=others or "none of the drugs that are tapered here",
         settle="Send the MedicationStatement or MedicationRequest of the drug to taper.",
+    )
+
+
+def _not_taken(drug: str, reading: Reading) -> DetectedIssue:
+    others = ", ".join(sorted(each.ingredient.name for each in reading.drugs if each.ingredient.name != drug))
+    return DetectedIssue(
+        IssueCode.NO_MEDICATION,
+        "error",
+        f"{drug.capitalize()} is not taken now, as far as the record says.",
+        expression="MedicationStatement",
+        seen=others or "none of the drugs that are tapered here",
+        settle=f"Send the MedicationStatement or MedicationRequest of {drug}, or apply the plan of another drug.",
     )
 
 

@@ -44,7 +44,8 @@ def hapi_base():
     print(
         "\nStarting a real HAPI; the first time it is built, which takes minutes ...", file=sys.__stderr__, flush=True
     )
-    options = {**os.environ, "HAPI_OPTIONS": "-Dhapi.exitWithStdin=true -Dhapi.reuseSearchMillis=60000"}
+    wanted = "-Dhapi.exitWithStdin=true -Dhapi.reuseSearchMillis=60000 -Dhapi.cr=true"
+    options = {**os.environ, "HAPI_OPTIONS": wanted}
     with subprocess.Popen(
         [RUN_HAPI, "0"],
         stdin=subprocess.PIPE,

@@ -125,6 +125,10 @@ class _Checker:
         """What a reference names: a resource type, "" for what cannot be told, or the problem with it."""
         self.container: str = ""
         self.contained: dict[str, str] = {}
+        self.sound: dict[int, Shape] = {}
+        """The objects in which nothing was found, by identity, and as what: our own plans share many of them."""
+        self.sounds: dict[str, dict[int, Shape]] = {}
+        """The same by type of resource, since a reference can be right in one and wrong in another."""
 
     def add(self, code: str, path: str, text: str, severity: str = "error") -> None:
         self.found.append([severity, code, path, text])
@@ -158,16 +162,17 @@ class _Checker:
             self.inside(size, where)
 
     def _with_contained(self, resource: Resource, kind: str) -> None:
-        outer = self.container, self.contained
+        outer = self.container, self.contained, self.sound
         self.container, self.contained = kind, {}
         inner = resource.get("contained")
         if inner is not None:
             inner = [each for each in inner if isinstance(each, dict)] if isinstance(inner, list) else []
             self.contained = {str(each.get("id")): str(each.get("resourceType")) for each in inner}
+        self.sound = {} if inner else self.sounds.setdefault(kind, {})
         self.element(resource, shape(kind))
         if inner:
             self._contained(resource, inner)
-        self.container, self.contained = outer
+        self.container, self.contained, self.sound = outer
 
     def _contained(self, resource: Resource, inner: list[Resource]) -> None:
         """dom-2 to dom-5."""
@@ -192,6 +197,8 @@ class _Checker:
     # --- elements ---
 
     def element(self, element: dict[str, Any], form: Shape) -> None:
+        if self.sound.get(id(element)) is form:
+            return
         found = self.found
         before = len(found)
         elements, single = form.elements, form.single
@@ -237,6 +244,8 @@ class _Checker:
             for severity, code, text, holds in form.rules:
                 if not holds(element):
                     self.add(code, "", text, severity)
+        if len(found) == before:
+            self.sound[id(element)] = form
 
     def _list(self, key: str, values: Any, spec: Element, parent: dict[str, Any]) -> None:
         if not isinstance(values, list):
@@ -399,10 +408,10 @@ class _Checker:
     # --- Bundles ---
 
     def _bundle(self, bundle: Resource) -> None:
-        outer = self.bundle, self.kinds
+        outer = self.bundle, self.kinds, self.sound, self.sounds
         entries = bundle.get("entry")
         entries = entries if isinstance(entries, list) else []
-        self.bundle, self.kinds = str(bundle.get("type")), {}
+        self.bundle, self.kinds, self.sound, self.sounds = str(bundle.get("type")), {}, {}, {}
         for entry in entries:
             if isinstance(entry, dict) and isinstance(entry.get("fullUrl"), str):
                 inner = entry.get("resource")
@@ -411,7 +420,7 @@ class _Checker:
         self.element(bundle, shape("Bundle"))
         for code, path, text in bundle_problems(bundle):
             self.add(code, path, text)
-        self.bundle, self.kinds = outer
+        self.bundle, self.kinds, self.sound, self.sounds = outer
 
 
 def _has_sibling(parent: dict[str, Any], key: str, number: int) -> bool:

@@ -19,10 +19,9 @@ MAX_NUMBER_LENGTH = 64
 MAX_EXPONENT = 300
 
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-# The C encoder cannot write a Decimal, but it can write a string: decimals leave it as strings that start with a
-# mark nobody else can know, and lose mark and quotes afterwards. Four times as fast as an encoder in Python.
+# The C encoder cannot write a Decimal, but it can write a string: decimals leave it as strings between marks nobody
+# else can know, and lose marks and quotes afterwards. More than four times as fast as an encoder in Python.
 _MARK = secrets.token_hex(16)
-_MARKED = re.compile(f'"{_MARK}([^"]*)"')
 
 
 def loads(text: bytes | str) -> Any:
@@ -54,7 +53,7 @@ def dumps(value: Any) -> str:
 
     Raises TypeError for what JSON has no form for (a date, a set) and ValueError for NaN and Infinity.
     """
-    return _MARKED.sub(r"\1", _ENCODER.encode(value))
+    return _ENCODER.encode(value).replace(f'"{_MARK}', "").replace(f'{_MARK}"', "")
 
 
 def _decoded(data: bytes) -> str:
@@ -119,7 +118,7 @@ def _marked(value: object) -> str:
         raise TypeError(f"JSON has no form for a {type(value).__name__}")
     if not value.is_finite():
         raise ValueError(f"JSON has no form for the number {value}")
-    return _MARK + _digits(value)
+    return f"{_MARK}{_digits(value)}{_MARK}"
 
 
 def _digits(value: Decimal) -> str:

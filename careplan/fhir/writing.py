@@ -39,6 +39,11 @@ KEEP_TAKING = {
     "text": "Do not stop taking this medicine except on your doctor's advice",
 }
 THEN_STOP = {"coding": [{"system": SNOMED, "code": "421484000"}], "text": "Then discontinue"}
+_TERMINOLOGY = "http://terminology.hl7.org/CodeSystem"
+COMMUNITY = {"coding": [{"system": f"{_TERMINOLOGY}/medicationrequest-category", "code": "community"}]}
+ACUTE = {"coding": [{"system": f"{_TERMINOLOGY}/medicationrequest-course-of-therapy", "code": "acute"}]}
+ORDERED = {"coding": [{"system": f"{_TERMINOLOGY}/dose-rate-type", "code": "ordered"}]}
+AS_WRITTEN = {"allowedBoolean": False}
 
 
 @dataclass(frozen=True)
@@ -100,12 +105,20 @@ class _Plan:
         self.before = schedule.regimen.drug
         supply = schedule.profile.short_supply_days if context.short_supply else schedule.profile.supply_days
         self.id = plan_identity(schedule, context)
+        # said once, and pointed at from every request
+        self.subject = {"reference": context.subject}
+        self.group = self._identifier("taper-plan", str(self.id))
         self.device_reference = self._reference("device")
+        self.periods = {step.number: _period(step.start, step.end) for step in schedule.steps}
         self.requests = [
             (step, each, self._urn(f"step {step.number} {each.product.name}"))
             for step in schedule.steps
             for each in supplies(step, longest_days=supply)
         ]
+        self.extensions: dict[tuple[str, object], Resource] = {}
+        self.medications = {
+            each.product.name: _concept(each.product.coding, each.product.name) for _, each, _ in self.requests
+        }
         self.by_step: dict[int, list[tuple[Product, str]]] = {}
         for step, each, urn in self.requests:
             self.by_step.setdefault(step.number, []).append((each.product, urn))
@@ -115,7 +128,7 @@ class _Plan:
         entries = [
             self._entry("plan", self.care_plan(), self._identified("taper-plan", str(self.id))),
             *(
-                _entry(urn, self.medication_request(step, supply), self._identified("taper-step", value))
+                _entry(urn, self.medication_request(step, supply, value), self._identified("taper-step", value))
                 for step, supply, urn in self.requests
                 for value in [self._step_value(step, supply.product)]
             ),
@@ -164,7 +177,14 @@ class _Plan:
         return _entry(self._urn(part), resource, query)
 
     def _extension(self, name: str, **value: Any) -> Resource:
-        return {"url": f"{self.base}/StructureDefinition/{name}", **value}
+        """One of ours. What was said before in a word or a number is the same object again."""
+        ((kind, said),) = value.items()
+        if isinstance(said, dict | list):
+            return {"url": f"{self.base}/StructureDefinition/{name}", kind: said}
+        made = self.extensions.get((name, said))
+        if made is None:
+            made = self.extensions[name, said] = {"url": f"{self.base}/StructureDefinition/{name}", kind: said}
+        return made
 
     # --- resources ---
 
@@ -215,7 +235,8 @@ class _Plan:
             "note": [{"text": text} for text in said],
         }
 
-    def medication_request(self, step: TaperStep, supply: Supply) -> Resource:
+    def medication_request(self, step: TaperStep, supply: Supply, value: str) -> Resource:
+        """The request of one product in a step, identified by *value*."""
         product = supply.product
         return {
             "resourceType": "MedicationRequest",
@@ -226,36 +247,20 @@ class _Plan:
                 *([self._extension("step-ceiling", valueQuantity=_mg(step.ceiling))] if step.ceiling else []),
                 self._extension("step-rule", valueString=f"{step.rule}; {citation_text(step.citation)}"),
             ],
-            "identifier": [self._identifier("taper-step", self._step_value(step, product))],
+            "identifier": [self._identifier("taper-step", value)],
             "status": "draft",
             "intent": "plan",
-            "category": [
-                {
-                    "coding": [
-                        {
-                            "system": "http://terminology.hl7.org/CodeSystem/medicationrequest-category",
-                            "code": "community",
-                        }
-                    ]
-                }
-            ],
-            "medicationCodeableConcept": _concept(product.coding, product.name),
-            "subject": {"reference": self.context.subject},
+            "category": [COMMUNITY],
+            "medicationCodeableConcept": self.medications[product.name],
+            "subject": self.subject,
             "authoredOn": self.context.created.isoformat(),
             "requester": self.device_reference,
-            "groupIdentifier": self._identifier("taper-plan", str(self.id)),
-            "courseOfTherapyType": {
-                "coding": [
-                    {
-                        "system": "http://terminology.hl7.org/CodeSystem/medicationrequest-course-of-therapy",
-                        "code": "acute",
-                    }
-                ]
-            },
+            "groupIdentifier": self.group,
+            "courseOfTherapyType": ACUTE,
             **({"note": [{"text": note} for note in step.notes]} if step.notes else {}),
             "dosageInstruction": list(self._dosages(step, product)),
-            "dispenseRequest": _dispense_request(step, supply),
-            "substitution": {"allowedBoolean": False},
+            "dispenseRequest": _dispense_request(supply, self.periods[step.number]),
+            "substitution": AS_WRITTEN,
             **self._prior(step, product),
         }
 
@@ -270,13 +275,14 @@ class _Plan:
     def _dosages(self, step: TaperStep, product: Product) -> Iterator[Resource]:
         taken = [(portion, pieces) for portion in step.portions if (pieces := _of(portion, product))]
         last = step is self.schedule.steps[-1] and not self.schedule.target
+        period = self.periods[step.number]
         counted = all(not portion.when and not portion.time for portion, _ in taken)
         if counted and taken:
             portion, pieces = taken[0]
-            yield _dosage(step, pieces, portion, frequency=len(taken), last=last)
+            yield _dosage(step, pieces, portion, period, frequency=len(taken), last=last)
             return
         for portion, pieces in taken:
-            yield _dosage(step, pieces, portion, frequency=1, last=last)
+            yield _dosage(step, pieces, portion, period, frequency=1, last=last)
 
     def goal(self) -> Resource:
         target, drugs = self.schedule.target, " and no ".join(dict.fromkeys((self.before, self.drug)))
@@ -412,12 +418,14 @@ def _of(portion: Portion, product: Product) -> Pieces | None:
     return next((pieces for pieces in portion.pieces if pieces.product == product), None)
 
 
-def _dosage(step: TaperStep, pieces: Pieces, portion: Portion, *, frequency: int, last: bool) -> Resource:
-    repeat: Resource = {"boundsPeriod": _period(step.start, step.end)}
+def _dosage(
+    step: TaperStep, pieces: Pieces, portion: Portion, period: Resource, *, frequency: int, last: bool
+) -> Resource:
+    repeat: Resource = {"boundsPeriod": period}
     if portion.time:
         repeat["timeOfDay"] = [portion.time]  # excludes frequency and period (R4 Timing.repeat.timeOfDay)
     else:
-        repeat |= {"frequency": frequency, "period": Decimal(1), "periodUnit": "d"}
+        repeat |= {"frequency": frequency, "period": 1, "periodUnit": "d"}
         repeat |= {"when": [portion.when]} if portion.when else {}
     return {
         "sequence": 1,
@@ -428,19 +436,17 @@ def _dosage(step: TaperStep, pieces: Pieces, portion: Portion, *, frequency: int
         "route": ORAL,
         "doseAndRate": [
             {
-                "type": {
-                    "coding": [{"system": "http://terminology.hl7.org/CodeSystem/dose-rate-type", "code": "ordered"}]
-                },
+                "type": ORDERED,
                 "doseQuantity": _mg(pieces.dose),
             }
         ],
     }
 
 
-def _dispense_request(step: TaperStep, supply: Supply) -> Resource:
-    """The pieces of one supply, and how often it is handed out within the step."""
+def _dispense_request(supply: Supply, period: Resource) -> Resource:
+    """The pieces of one supply, and how often it is handed out within the *period* of the step."""
     return {
-        "validityPeriod": _period(step.start, step.end),
+        "validityPeriod": period,
         **({"dispenseInterval": _days(supply.days)} if supply.times > 1 else {}),
         "numberOfRepeatsAllowed": supply.times - 1,
         "quantity": {"value": supply.quantity, "system": UCUM, **_unit(supply.product)},
@@ -449,7 +455,7 @@ def _dispense_request(step: TaperStep, supply: Supply) -> Resource:
 
 
 def _days(days: int) -> Resource:
-    return {"value": Decimal(days), "unit": "d", "system": UCUM, "code": "d"}
+    return {"value": days, "unit": "d", "system": UCUM, "code": "d"}
 
 
 def _unit(product: Product) -> Resource:
@@ -499,6 +505,7 @@ def _mg(dose: Dose) -> Resource:
     return {"value": _number(dose.value), "unit": dose.unit, "system": UCUM, "code": dose.unit}
 
 
-def _number(value: Decimal) -> Decimal:
-    """The same value in as many digits as it needs, never as an exponent."""
-    return Decimal(plain(value))
+def _number(value: Decimal) -> Decimal | int:
+    """The same value in as many digits as it needs, never as an exponent; whole ones as int, quickly written."""
+    whole = int(value)
+    return whole if whole == value else Decimal(plain(value))

@@ -18,7 +18,7 @@ from careplan.web.services import services
 Resource = dict[str, Any]
 
 # Changed by hand when the service starts or stops serving something.
-LAST_CHANGED = "2026-11-24"
+LAST_CHANGED = "2026-11-25"
 _SEARCHED_BY = ("url", "_format")
 
 
@@ -35,18 +35,49 @@ def blueprint_for(catalog: Catalog) -> Blueprint:
 
 def capabilities() -> Response:
     """Tell what is served: no more, no less."""
+    base = services().settings.canonical_base
     statement = {
         "resourceType": "CapabilityStatement",
         "status": "active",
         "date": LAST_CHANGED,
         "kind": "instance",
-        "software": {"name": "careplan", "version": __version__},
+        "instantiates": [_canonical(base)],
         "implementation": {"description": "Drafts medication tapers", "url": f"{request.host_url}fhir"},
-        "fhirVersion": "4.0.1",
-        "format": ["application/fhir+json", "json"],
-        "rest": [_rest(current_app.url_map.iter_rules())],
+        **_technical(current_app.url_map.iter_rules(), base),
     }
     return fhir_response(statement)
+
+
+def capability_statement(rules: Iterable[Rule], *, canonical_base: str) -> Resource:
+    """What this software can do wherever it is installed, read off its routes."""
+    return {
+        "resourceType": "CapabilityStatement",
+        "id": "careplan",
+        "url": _canonical(canonical_base),
+        "version": __version__,
+        "name": "CareplanCapabilities",
+        "title": "careplan, a service that drafts tapers",
+        "status": "draft",
+        "experimental": False,
+        "date": LAST_CHANGED,
+        "publisher": "careplan contributors",
+        "description": "Plans tapers from a FHIR record, and serves the definitions that its plans refer to.",
+        "kind": "capability",
+        **_technical(rules, canonical_base),
+    }
+
+
+def _canonical(base: str) -> str:
+    return f"{base}/CapabilityStatement/careplan"
+
+
+def _technical(rules: Iterable[Rule], base: str) -> Resource:
+    return {
+        "software": {"name": "careplan", "version": __version__},
+        "fhirVersion": "4.0.1",
+        "format": ["application/fhir+json", "json"],
+        "rest": [_rest(rules, base)],
+    }
 
 
 def read(kind: str, resource_id: str) -> Response:
@@ -81,17 +112,18 @@ def _definitions(catalog: Catalog) -> Iterator[Resource]:
     yield from {f"{resource['resourceType']}/{resource['id']}": resource for resource in resources}.values()
 
 
-def _rest(rules: Iterable[Rule]) -> Resource:
-    """What can be done, read off the routes below /fhir/."""
+def _rest(rules: Iterable[Rule], base: str) -> Resource:
+    """What can be done, read off the routes below /fhir/. An operation of type and instance is named once."""
     interactions: dict[str, list[str]] = defaultdict(list)
-    operations: dict[str, list[Resource]] = defaultdict(list)
+    operations: dict[str, dict[str, Resource]] = defaultdict(dict)
     for rule in sorted(rules, key=lambda rule: rule.rule):
         parts = rule.rule.removeprefix("/fhir/").split("/")
         if not rule.rule.startswith("/fhir/") or parts == ["metadata"]:
             continue
         kind = parts[0] if len(parts) > 1 or not parts[0].startswith("$") else ""
         if parts[-1].startswith("$"):
-            operations[kind].append(_operation(parts[-1].removeprefix("$")))
+            name = parts[-1].removeprefix("$")
+            operations[kind][name] = {"name": name, "definition": f"{base}/OperationDefinition/{name}"}
         else:
             interactions[kind].append("read" if len(parts) == 2 else "search-type")
     return {
@@ -99,20 +131,16 @@ def _rest(rules: Iterable[Rule]) -> Resource:
         "documentation": "Patients are read from, and plans written to, the FHIR server this service is set up with.",
         "security": {"description": "No sign-in yet: it listens on this machine only, unless told otherwise."},
         "resource": [_resource(kind, interactions, operations) for kind in sorted({*interactions, *operations} - {""})],
-        "operation": operations[""],
+        "operation": list(operations[""].values()),
     }
 
 
-def _operation(name: str) -> Resource:
-    return {"name": name, "definition": f"{services().settings.canonical_base}/OperationDefinition/{name}"}
-
-
-def _resource(kind: str, interactions: dict[str, list[str]], operations: dict[str, list[Resource]]) -> Resource:
+def _resource(kind: str, interactions: dict[str, list[str]], operations: dict[str, dict[str, Resource]]) -> Resource:
     codes = interactions.get(kind, [])
     by_url = [{"name": "url", "type": "uri"}] if "search-type" in codes else []
     return {
         "type": kind,
         **({"interaction": [{"code": code} for code in codes]} if codes else {}),
         **({"searchParam": by_url} if by_url else {}),
-        **({"operation": operations[kind]} if kind in operations else {}),
+        **({"operation": list(operations[kind].values())} if kind in operations else {}),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -34,27 +34,47 @@ class TaperRequest:
     plan: PlanRequest = NOTHING_ASKED
 
 
-def read_parameters(body: Any, *, lenient: bool = False) -> TaperRequest:
+Reader = Callable[[Mapping[str, Any], str], Any]
+"""Reads one parameter; its second argument is the FHIRPath of it, to blame."""
+
+
+def read_parameters(body: Any, *, lenient: bool = False, where: str = "Parameters") -> TaperRequest:
     """Read the body of a call; None stands for no parameters. Raises BadRequest, with the parameter to blame.
 
-    *lenient* passes over parameters that are not known.
+    *lenient* passes over parameters that are not known; *where* is the FHIRPath of the body.
     """
-    values: dict[str, list[Any]] = {}
-    for number, parameter in enumerate(_parameters(body)):
-        where = f"Parameters.parameter[{number}]"
-        if not isinstance(parameter, Mapping):
-            raise BadRequest("A parameter must be a JSON object with a name.", expression=where)
-        name = parameter.get("name")
-        if not isinstance(name, str) or name not in READERS:
-            if lenient and isinstance(name, str):
-                continue
-            raise BadRequest(f"This parameter is not known; known are: {', '.join(READERS)}.", expression=where)
-        if name in values and name not in REPEATED:
-            raise BadRequest(f"The parameter {name} may be given once.", expression=where)
-        values.setdefault(name, []).append(READERS[name](parameter, where))
+    values = read_values(parameters_in(body, where), READERS, REPEATED, lenient=lenient, where=where)
     single = {name: found[0] for name, found in values.items() if name not in REPEATED}
     call = {name: single[name] for name in ("subject", "statements", "mode") if name in single}
     return TaperRequest(**call, plan=_plan_request(single, values))
+
+
+def read_values(
+    parameters: Iterable[Any],
+    readers: Mapping[str, Reader],
+    repeated: Container[str],
+    *,
+    lenient: bool,
+    where: str = "Parameters",
+) -> dict[str, list[Any]]:
+    """What the *readers* make of each of the parameters, by name. Raises BadRequest.
+
+    Only those of *repeated* may come more than once; others than the *readers* know are passed over when *lenient*.
+    """
+    values: dict[str, list[Any]] = {}
+    for number, parameter in enumerate(parameters):
+        here = f"{where}.parameter[{number}]"
+        if not isinstance(parameter, Mapping):
+            raise BadRequest("A parameter must be a JSON object with a name.", expression=here)
+        name = parameter.get("name")
+        if not isinstance(name, str) or name not in readers:
+            if lenient and isinstance(name, str):
+                continue
+            raise BadRequest(f"This parameter is not known; known are: {', '.join(readers)}.", expression=here)
+        if name in values and name not in repeated:
+            raise BadRequest(f"The parameter {name} may be given once.", expression=here)
+        values.setdefault(name, []).append(readers[name](parameter, here))
+    return values
 
 
 def _plan_request(single: Mapping[str, Any], repeated: Mapping[str, list[Any]]) -> PlanRequest:
@@ -79,22 +99,23 @@ def _plan_request(single: Mapping[str, Any], repeated: Mapping[str, list[Any]]) 
     )
 
 
-def _parameters(body: Any) -> list[Any]:
+def parameters_in(body: Any, where: str = "Parameters", *, record: str = "statements") -> list[Any]:
+    """The parameters of a Parameters resource; none of None. *record* is the one that takes a record."""
     if body is None:
         return []
     kind = body.get("resourceType") if isinstance(body, Mapping) else None
     if kind != "Parameters":
         raise BadRequest(
-            "The body must be a Parameters resource. A record goes into its parameter `statements`, as a Bundle.",
-            expression="Parameters",
+            f"This must be a Parameters resource. A record goes into its parameter `{record}`, as a Bundle.",
+            expression=where,
         )
     found = body.get("parameter", [])
     if not isinstance(found, list):
-        raise BadRequest("Parameters.parameter must be a list.", expression="Parameters.parameter")
+        raise BadRequest("Parameters.parameter must be a list.", expression=f"{where}.parameter")
     return found
 
 
-def _value(parameter: Mapping[str, Any], where: str, *kinds: str) -> Any:
+def value_of(parameter: Mapping[str, Any], where: str, *kinds: str) -> Any:
     """The value[x] of one of *kinds*. Raises BadRequest for any other."""
     for kind in kinds:
         if kind in parameter:
@@ -103,7 +124,7 @@ def _value(parameter: Mapping[str, Any], where: str, *kinds: str) -> Any:
 
 
 def _reference(parameter: Mapping[str, Any], where: str) -> str:
-    value = _value(parameter, where, "valueReference")
+    value = value_of(parameter, where, "valueReference")
     reference = text_in(value.get("reference")) if isinstance(value, Mapping) else None
     if reference is None or not re.fullmatch(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}", reference):
         raise BadRequest(
@@ -113,7 +134,7 @@ def _reference(parameter: Mapping[str, Any], where: str) -> str:
 
 
 def _text(parameter: Mapping[str, Any], where: str) -> str:
-    value = text_in(_value(parameter, where, "valueCode", "valueString"))
+    value = text_in(value_of(parameter, where, "valueCode", "valueString"))
     if value is None:
         raise BadRequest("The value must be text.", expression=f"{where}.value")
     return value
@@ -127,7 +148,7 @@ def _mode(parameter: Mapping[str, Any], where: str) -> str:
 
 
 def _day(parameter: Mapping[str, Any], where: str) -> date:
-    value = _value(parameter, where, "valueDate")
+    value = value_of(parameter, where, "valueDate")
     try:
         if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
             return date.fromisoformat(value)
@@ -136,15 +157,17 @@ def _day(parameter: Mapping[str, Any], where: str) -> date:
     raise BadRequest("The date must be a day, such as 2026-01-05.", expression=f"{where}.value")
 
 
-def _bundle(parameter: Mapping[str, Any], where: str) -> Resource:
+def bundle_of(parameter: Mapping[str, Any], where: str) -> Resource:
+    """The Bundle that a parameter carries."""
     resource = parameter.get("resource")
     if not isinstance(resource, dict) or resource.get("resourceType") != "Bundle":
-        raise BadRequest("The parameter statements takes a Bundle as its resource.", expression=f"{where}.resource")
+        name = parameter["name"]
+        raise BadRequest(f"The parameter {name} takes a Bundle as its resource.", expression=f"{where}.resource")
     return resource
 
 
 def _dose(parameter: Mapping[str, Any], where: str) -> Dose:
-    quantity = _value(parameter, where, "valueQuantity")
+    quantity = value_of(parameter, where, "valueQuantity")
     value = quantity.get("value") if isinstance(quantity, Mapping) else None
     number = isinstance(value, int | Decimal) and not isinstance(value, bool) and 0 <= value <= MOST_MG
     if not number or unit_of(quantity) != "mg":
@@ -152,15 +175,15 @@ def _dose(parameter: Mapping[str, Any], where: str) -> Dose:
     return Dose(Decimal(str(value)))
 
 
-def _flag(parameter: Mapping[str, Any], where: str) -> bool:
-    value = _value(parameter, where, "valueBoolean")
+def flag_of(parameter: Mapping[str, Any], where: str) -> bool:
+    value = value_of(parameter, where, "valueBoolean")
     if not isinstance(value, bool):
         raise BadRequest("The value must be true or false.", expression=f"{where}.value")
     return value
 
 
 def _weeks(parameter: Mapping[str, Any], where: str) -> int:
-    value = _value(parameter, where, "valuePositiveInt", "valueInteger")
+    value = value_of(parameter, where, "valuePositiveInt", "valueInteger")
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_WEEKS:
         raise BadRequest(f"A pause lasts 1 to {MOST_WEEKS} weeks.", expression=f"{where}.value")
     return value
@@ -169,7 +192,7 @@ def _weeks(parameter: Mapping[str, Any], where: str) -> int:
 def _parts(
     parameter: Mapping[str, Any],
     where: str,
-    readers: Mapping[str, Callable[[Mapping[str, Any], str], Any]],
+    readers: Mapping[str, Reader],
     optional: frozenset[str] = frozenset(),
 ) -> dict[str, Any]:
     """The parts of a parameter by name: each once, and all but the *optional* ones."""
@@ -179,7 +202,7 @@ def _parts(
     values: dict[str, Any] = {}
     for number, part in enumerate(parts):
         inside, name = f"{where}.part[{number}]", part.get("name")
-        if name not in readers or name in values:
+        if not isinstance(name, str) or name not in readers or name in values:
             raise BadRequest(f"The parameter {name_of_all} has one each of: {', '.join(readers)}.", expression=inside)
         values[name] = readers[name](part, inside)
     missing = [name for name in readers if name not in values and name not in optional]
@@ -207,7 +230,7 @@ def _restart(parameter: Mapping[str, Any], where: str) -> Restart:
 
 def _switch(parameter: Mapping[str, Any], where: str) -> tuple[str, Equivalence | None]:
     """The drug to switch to, and the equivalence if one is confirmed: then all three of its parts."""
-    readers: Mapping[str, Callable[[Mapping[str, Any], str], Any]]
+    readers: Mapping[str, Reader]
     readers = {"to": _text, "dose": _dose, "equals": _dose, "by": _text}
     parts = _parts(parameter, where, readers, frozenset({"dose", "equals", "by"}))
     to = str(parts.pop("to"))
@@ -228,17 +251,17 @@ def _medication(part: Mapping[str, Any], where: str) -> str:
 
 
 def _dosage(part: Mapping[str, Any], where: str) -> Resource:
-    value = _value(part, where, "valueDosage")
+    value = value_of(part, where, "valueDosage")
     if not isinstance(value, dict) or not value:
         raise BadRequest("The dosage must be a Dosage.", expression=f"{where}.value")
     return value
 
 
 MOST_MG, MOST_WEEKS = 10_000, 52
-READERS: Mapping[str, Callable[[Mapping[str, Any], str], Any]] = {
+READERS: Mapping[str, Reader] = {
     "subject": _reference,
     "medication": _reference,
-    "statements": _bundle,
+    "statements": bundle_of,
     "strategy": _text,
     "amount": _dose,
     "inTurn": _flag,
@@ -246,8 +269,8 @@ READERS: Mapping[str, Callable[[Mapping[str, Any], str], Any]] = {
     "start": _day,
     "target": _dose,
     "exclude": _dose,
-    "halves": _flag,
-    "liquid": _flag,
+    "halves": flag_of,
+    "liquid": flag_of,
     "pause": _pause,
     "paceChange": _pace_change,
     "restart": _restart,

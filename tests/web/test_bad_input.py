@@ -33,6 +33,7 @@ R5_STATEMENT = diazepam(medicationCodeableConcept=None, medication={"concept": {
         ('{"resourceType": "Parameters", "parameter": {}}', FHIR, 400, "must be a list"),
         ('{"resourceType": "Parameters", "parameter": [1]}', FHIR, 400, "must be a JSON object"),
         (json.dumps(parameters({"name": "statements", "resource": patient()})), FHIR, 400, "takes a Bundle"),
+        (json.dumps(parameters({"name": "pause", "part": [{"name": {}}]})), FHIR, 400, "has one each of: on, weeks"),
         (GOOD, "application/x-www-form-urlencoded", 415, "Content-Type: application/fhir+json"),
         (GOOD, "application/fhir+xml", 415, "Send FHIR R4 JSON"),
         (GOOD, f"{FHIR}; fhirVersion=3.0", 415, "Only FHIR version 4.0"),

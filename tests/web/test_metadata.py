@@ -72,3 +72,11 @@ def test_what_is_not_listed_is_not_served(client, statement):
     assert client.get("/fhir/Questionnaire/nothing").status_code == 404
     assert client.get("/fhir/Questionnaire?title=x").status_code == 400
     assert json.loads(client.get("/fhir/Questionnaire?url=urn:x").text)["total"] == 0
+
+
+def test_the_capabilities_are_those_that_are_served(statement):
+    """The published CapabilityStatement lists what the running service lists, which names it."""
+    published = load_catalog().conformance["CapabilityStatement/careplan"]
+    assert statement["rest"] == published["rest"]
+    assert statement["instantiates"] == [published["url"]]
+    assert (published["kind"], "implementation" in published) == ("capability", False)

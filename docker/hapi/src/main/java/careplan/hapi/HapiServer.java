@@ -5,6 +5,7 @@ import ca.uhn.fhir.context.FhirContext;
 import ca.uhn.fhir.context.support.IValidationSupport;
 import ca.uhn.fhir.jpa.api.config.JpaStorageSettings;
 import ca.uhn.fhir.jpa.api.config.ThreadPoolFactoryConfig;
+import ca.uhn.fhir.jpa.api.dao.DaoRegistry;
 import ca.uhn.fhir.jpa.api.dao.IFhirSystemDao;
 import ca.uhn.fhir.jpa.batch2.JpaBatch2Config;
 import ca.uhn.fhir.jpa.config.HapiJpaConfig;
@@ -112,6 +113,9 @@ public class HapiServer {
 		paging.setMaximumPageSize(Integer.parseInt(setting("maxPageSize", "1000")));
 		fhir.setPagingProvider(paging);
 		fhir.setDefaultPrettyPrint(true);
+		if (Boolean.getBoolean("hapi.cr")) {
+			fhir.registerProvider(ClinicalReasoning.planDefinitionApply(app.getBean(DaoRegistry.class), fhir));
+		}
 		return fhir;
 	}
 
