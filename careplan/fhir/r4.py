@@ -35,12 +35,30 @@ class Primitive(NamedTuple):
     allowed: str
 
 
+class Slice(NamedTuple):
+    """Items of a list that a profile tells apart: how often they may be, and what they look like."""
+
+    name: str
+    matches: Callable[[dict[str, Any]], bool]
+    shape: Shape
+    least: int
+    most: int | None
+
+
+class Slicing(NamedTuple):
+    """The slices of a list. When it is *closed* every item is of one of them."""
+
+    slices: tuple[Slice, ...]
+    closed: bool
+    profile: str
+
+
 class Element(NamedTuple):
     """What a JSON name may hold in a type: a primitive that passes *test*, a *shape*, or any resource.
 
     *name* is that in a FHIRPath, which for `valueString` is `value`. *targets* are the resource types that a
     reference may name (none: all of them); None when it is no reference. *concepts* are the `system|code` of a
-    required binding.
+    required binding. Only profiles have a *slicing*, and an *allowed* value in JSON where it can be only one.
     """
 
     test: Test | None
@@ -51,6 +69,8 @@ class Element(NamedTuple):
     concepts: frozenset[str] | None
     type: str
     codes: frozenset[str] | None
+    slicing: Slicing | None = None
+    allowed: str | None = None
 
 
 @dataclass(slots=True)
@@ -58,7 +78,8 @@ class Shape:
     """A complex type, or a backbone element: its elements by JSON name, and what must hold in it.
 
     *single* are the tests of the elements that hold one primitive, which most do. *choices* are the JSON names of each
-    value[x], and whether one is required. *rules* are a severity, an issue type, a text and a function.
+    value[x], and whether one is required. *rules* are a severity, an issue type, a text and a function. Where a
+    *profile* makes it narrower, *barred* are elements that it forbids, *counts* the least and the most of lists.
     """
 
     name: str
@@ -67,6 +88,9 @@ class Shape:
     required: tuple[str, ...] = ()
     choices: tuple[tuple[str, frozenset[str], bool], ...] = ()
     rules: tuple[tuple[str, str, str, Holds], ...] = ()
+    profile: str = ""
+    barred: frozenset[str] = frozenset()
+    counts: tuple[tuple[str, int, int | None], ...] = ()
 
 
 def shape(name: str) -> Shape:

@@ -1,0 +1,358 @@
+"""StructureDefinitions as the tables that `careplan.fhir.conformance` checks with: R4's own, made narrower.
+
+A profile is compiled into a `Shape` that takes the place of its base type's, so that holding a resource to one costs no
+second walk. Of a differential these are understood: cardinality, types and the targets of references, fixed and pattern
+values, required bindings whose codes are here, slices by a value, and the types and contexts of extensions. What is not
+understood is listed in `Definitions.not_checked`, never passed over in silence. Names of elements are those of R4's
+StructureDefinitions; a choice is written `value[x]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+from careplan.fhir import json
+from careplan.fhir.r4 import KNOWN_TYPES, Element, Shape, Slice, Slicing, Test, shape
+
+Resource = dict[str, Any]
+
+CANONICAL_BASE = "https://careplan.example/fhir"
+"""What the canonical URLs in `profiles/` begin with."""
+
+_CORE = "http://hl7.org/fhir/StructureDefinition/"
+# What says nothing about whether a resource conforms, and what is compiled below.
+_PROSE = {"id", "path", "sliceName", "short", "definition", "comment", "requirements", "alias", "mapping", "example"}
+_UNDERSTOOD = {"min", "max", "type", "binding", "slicing", "mustSupport", "label", "code", "isModifier", "isSummary"}
+
+
+class Profile(NamedTuple):
+    """A compiled profile: the resource type it is of, and what a resource of it looks like."""
+
+    type: str
+    shape: Shape
+
+
+@dataclass
+class _Node:
+    """An element of a differential, with what it *says*, its child elements and its slices by name."""
+
+    says: Resource = field(default_factory=dict)
+    children: dict[str, _Node] = field(default_factory=dict)
+    slices: dict[str, _Node] = field(default_factory=dict)
+
+
+class Definitions:
+    """The profiles and extensions among *resources*, compiled when one is first asked for.
+
+    *resources* are StructureDefinitions, with the ValueSets and CodeSystems that they bind to; others are passed over.
+    """
+
+    def __init__(self, resources: Iterable[Resource]) -> None:
+        self._resources = tuple(resources)
+        self._by_url = {each["url"]: each for each in self._resources if isinstance(each.get("url"), str)}
+        self._profiles: dict[str, Profile] = {}
+        self._elsewhere: dict[str, Definitions] = {}
+        self.not_checked: list[str] = []
+        self.contexts: dict[str, frozenset[str]] = {}
+        self.extensions: dict[str, Shape] = {}
+        for url, definition in self._structures():
+            if definition["type"] == "Extension":
+                self.contexts[url] = frozenset(
+                    each["expression"] for each in definition.get("context", ()) if each["type"] == "element"
+                )
+                self.extensions[url] = self._compiled(url).shape
+
+    def at(self, base: str) -> Definitions:
+        """The same with canonical URLs that begin with *base* instead of `CANONICAL_BASE`."""
+        if base == CANONICAL_BASE:
+            return self
+        if base not in self._elsewhere:
+            self._elsewhere[base] = Definitions(_moved(each, base) for each in self._resources)
+        return self._elsewhere[base]
+
+    def profile(self, canonical: str) -> Profile | None:
+        """The profile of a resource with that url, and that version if `|version` follows; None if it is not here."""
+        url, _, version = canonical.partition("|")
+        definition = self._by_url.get(url)
+        if definition is None or definition["resourceType"] != "StructureDefinition":
+            return None
+        if definition["type"] not in KNOWN_TYPES or version not in ("", definition.get("version")):
+            return None
+        return self._compiled(url)
+
+    @property
+    def urls(self) -> list[str]:
+        """Those of all profiles of resources."""
+        return [url for url, definition in self._structures() if definition["type"] in KNOWN_TYPES]
+
+    def codes(self, value_set: str) -> frozenset[str] | None:
+        """The codes of a ValueSet as `system|code`; None unless all of them are listed here."""
+        definition = self._by_url.get(value_set.partition("|")[0], {})
+        include = definition.get("compose", {}).get("include", ())
+        if definition.get("resourceType") != "ValueSet" or not include or "exclude" in definition["compose"]:
+            return None
+        parts = [self._included(each) for each in include]
+        return frozenset(code for part in parts for code in part or ()) if None not in parts else None
+
+    def _included(self, include: Resource) -> frozenset[str] | None:
+        system = include.get("system")
+        if "filter" in include or "valueSet" in include or system is None:
+            return None
+        if "concept" in include:
+            return frozenset(f"{system}|{each['code']}" for each in include["concept"])
+        known = self._by_url.get(system, {})
+        if known.get("resourceType") != "CodeSystem" or known.get("content") != "complete":
+            return None
+        return frozenset(f"{system}|{code}" for code in _concepts(known.get("concept", ())))
+
+    # --- from a differential to a shape ---
+
+    def _structures(self) -> Iterator[tuple[str, Resource]]:
+        for url, each in self._by_url.items():
+            if each["resourceType"] == "StructureDefinition" and each.get("derivation") == "constraint":
+                yield url, each
+
+    def _compiled(self, url: str) -> Profile:
+        if url not in self._profiles:
+            definition = self._by_url[url]
+            base = definition["baseDefinition"]
+            before = shape(definition["type"]) if base.startswith(_CORE) else self._compiled(base).shape
+            made = _Compiler(self, definition["id"]).narrowed(before, _tree(definition["differential"]["element"]))
+            self._profiles[url] = Profile(definition["type"], made)
+        return self._profiles[url]
+
+
+class _Compiler:
+    """Narrows shapes for one StructureDefinition, whose *name* is said in messages."""
+
+    def __init__(self, definitions: Definitions, name: str) -> None:
+        self.definitions = definitions
+        self.name = name
+
+    def narrowed(self, form: Shape, node: _Node) -> Shape:
+        """*form* as *node* has it: its children that are forbidden, required, counted, or narrower themselves."""
+        made = replace(form, elements=dict(form.elements), profile=self.name)
+        for name, child in node.children.items():
+            if name.endswith("[x]"):
+                self._choice(made, name.removesuffix("[x]"), child)
+            elif name not in made.elements:
+                self._unknown(child, f"has no element {name}")
+            else:
+                self._child(made, name, child)
+        made.single = {key: each.test for key, each in made.elements.items() if each.test and not each.many}
+        return made
+
+    def _child(self, made: Shape, name: str, child: _Node) -> None:
+        spec, says = made.elements[name], child.says
+        least, most = says.get("min", 0), says.get("max", "*")
+        if most == "0":
+            _bar(made, [name])
+            made.required = tuple(key for key in made.required if key != name)
+            return
+        if least and name not in made.required:
+            made.required = (*made.required, name)
+        if spec.many and (least > 1 or most != "*"):
+            made.counts = (*made.counts, (name, least, None if most == "*" else int(most)))
+        made.elements[name] = self._element(spec, child)
+
+    def _choice(self, made: Shape, stem: str, child: _Node) -> None:
+        """A value[x]: which types it may have, and whether it must be there."""
+        says = child.says
+        found = [(keys, required) for name, keys, required in made.choices if name == stem]
+        if not found:
+            self._unknown(child, f"has no element {stem}[x]")
+            return
+        ((keys, required),) = found
+        kinds = {each["code"] for each in says.get("type", ())}
+        allowed = frozenset(
+            key
+            for key in keys
+            if says.get("max") != "0" and (not kinds or made.elements[key].type.replace("Simple", "") in kinds)
+        )
+        _bar(made, keys - allowed)
+        others = tuple(each for each in made.choices if each[0] != stem)
+        own = ((stem, allowed, required or says.get("min", 0) > 0),) if allowed else ()
+        made.choices = (*others, *own)
+        for key in allowed:
+            made.elements[key] = self._element(made.elements[key], child)
+
+    def _element(self, spec: Element, node: _Node) -> Element:
+        says = node.says
+        self._understand(node)
+        exact = next((value for key, value in says.items() if key.startswith(("fixed", "pattern"))), None)
+        targets = _targets(says)
+        if targets is not None and spec.targets is not None:
+            spec = spec._replace(targets=targets)
+        spec = self._bound(spec, says)
+        if spec.test is not None:
+            return spec if exact is None else _exactly(spec, exact)
+        if spec.shape is None:
+            return spec
+        form = self.narrowed(spec.shape, node) if node.children else spec.shape
+        if exact is not None:
+            holds = _equals(exact) if any(key.startswith("fixed") for key in says) else _holds(exact)
+            text = f"The profile {self.name} asks for {json.dumps(exact)} here."
+            form = replace(form, rules=(*form.rules, ("error", "value", text, holds)))
+        slicing = self._slicing(form, node) if node.slices else spec.slicing
+        return spec._replace(shape=form, slicing=slicing)
+
+    def _bound(self, spec: Element, says: Resource) -> Element:
+        """With the codes of a required binding; those of other strengths are advice."""
+        binding = says.get("binding", {})
+        if binding.get("strength") != "required":
+            return spec
+        codes = self.definitions.codes(binding["valueSet"])
+        if codes is None:
+            self.definitions.not_checked.append(f"{self.name}: {says['id']}: the codes of {binding['valueSet']}")
+        elif spec.type == "code":
+            only = frozenset(code.partition("|")[2] for code in codes)
+            return spec._replace(test=_one_of(only), codes=only)
+        elif spec.type in ("Coding", "CodeableConcept"):
+            return spec._replace(concepts=codes)
+        return spec
+
+    # --- slices ---
+
+    def _slicing(self, form: Shape, node: _Node) -> Slicing:
+        discriminators = node.says["slicing"]["discriminator"]
+        slices = tuple(
+            self._slice(form, name, each, [discriminator["path"] for discriminator in discriminators])
+            for name, each in node.slices.items()
+        )
+        return Slicing(slices, node.says["slicing"]["rules"] == "closed", self.name)
+
+    def _slice(self, form: Shape, name: str, node: _Node, paths: list[str]) -> Slice:
+        says = node.says
+        self._understand(node)
+        profiles = [url for each in says.get("type", ()) for url in each.get("profile", ())]
+        made = self.narrowed(form, node) if node.children else form
+        if profiles:
+            made = self.definitions._compiled(profiles[0]).shape
+            is_it = _has("url", profiles[0])
+        else:
+            tests = [test for path in paths if (test := _discriminated(node, path)) is not None]
+            if len(tests) != len(paths):
+                self._unknown(node, f"is told apart by {', '.join(paths)}")
+            is_it = tests[0] if len(tests) == 1 else _all(tests)
+        most = says.get("max", "*")
+        return Slice(name, is_it, made, says.get("min", 0), None if most == "*" else int(most))
+
+    def _understand(self, node: _Node) -> None:
+        for key in node.says:
+            if key not in _PROSE | _UNDERSTOOD and not key.startswith(("fixed", "pattern")):
+                self._unknown(node, f"has {key}")
+        for each in node.says.get("slicing", {}).get("discriminator", ()):
+            if each["type"] not in ("value", "pattern"):
+                self._unknown(node, f"is sliced by {each['type']}")
+
+    def _unknown(self, node: _Node, what: str) -> None:
+        self.definitions.not_checked.append(f"{self.name}: {node.says.get('id', 'an element')} {what}")
+
+
+def _tree(elements: Iterable[Resource]) -> _Node:
+    """The elements of a differential by their ids, such as `MedicationRequest.extension:stepNumber`."""
+    root = _Node()
+    for element in elements:
+        node = root
+        for step in element["id"].split(".")[1:]:
+            name, _, slice_name = step.partition(":")
+            node = node.children.setdefault(name, _Node())
+            if slice_name:
+                node = node.slices.setdefault(slice_name, _Node())
+        node.says = element
+    return root
+
+
+def _bar(made: Shape, names: Iterable[str]) -> None:
+    for name in names:
+        del made.elements[name]
+        made.barred |= {name}
+
+
+def _targets(says: Resource) -> frozenset[str] | None:
+    """The resource types that a reference may name; None when nothing is said of it."""
+    named = [url for each in says.get("type", ()) for url in each.get("targetProfile", ())]
+    return frozenset(url.removeprefix(_CORE) for url in named) if named else None
+
+
+def _moved(value: Any, base: str) -> Any:
+    """A definition under another canonical base."""
+    if isinstance(value, dict):
+        return {name: _moved(each, base) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_moved(each, base) for each in value]
+    if isinstance(value, str) and value.startswith(f"{CANONICAL_BASE}/"):
+        return base + value.removeprefix(CANONICAL_BASE)
+    return value
+
+
+def _concepts(concepts: Iterable[Resource]) -> Iterator[str]:
+    for each in concepts:
+        yield each["code"]
+        yield from _concepts(each.get("concept", ()))
+
+
+# --- tests of values ----------------------------------------------------------------------------------------------
+
+
+def _exactly(spec: Element, value: Any) -> Element:
+    """A primitive that has one value only. JSON's true is not 1."""
+    codes = frozenset({value}) if spec.type == "code" else None
+    return spec._replace(test=_one_of(codes) if codes else _equals(value), codes=codes, allowed=json.dumps(value))
+
+
+def _one_of(codes: frozenset[str]) -> Test:
+    return lambda value: value.__class__ is str and value in codes
+
+
+def _equals(wanted: Any) -> Test:
+    if isinstance(wanted, bool):
+        return lambda value: value is wanted
+    return lambda value: value == wanted and not isinstance(value, bool)
+
+
+def _holds(pattern: Any) -> Test:
+    """A test of a value whose structure is sound, faster for the usual pattern: a concept with one coding."""
+    codings = pattern.get("coding", ())
+    if len(pattern) == len(codings) == 1 and codings[0].keys() == {"system", "code"}:
+        system, code = codings[0]["system"], codings[0]["code"]
+
+        def has_coding(concept: Resource) -> bool:
+            return any(each.get("code") == code and each.get("system") == system for each in concept.get("coding", ()))
+
+        return has_coding
+    return lambda value: _contains(value, pattern)
+
+
+def _contains(value: Any, pattern: Any) -> bool:
+    """R4's rule for pattern[x]: what the pattern has, the value has too; of lists, each in some place."""
+    if isinstance(pattern, dict):
+        return isinstance(value, dict) and all(
+            name in value and _contains(value[name], each) for name, each in pattern.items()
+        )
+    if isinstance(pattern, list):
+        return isinstance(value, list) and all(any(_contains(each, part) for each in value) for part in pattern)
+    return bool(value == pattern and isinstance(value, bool) == isinstance(pattern, bool))
+
+
+def _discriminated(node: _Node, path: str) -> Callable[[Resource], bool] | None:
+    """How an item is known to be of the slice by the value at *path*: `$this`, or the name of an element."""
+    says = node.says if path == "$this" else node.children.get(path, _Node()).says
+    value = next((each for key, each in says.items() if key.startswith(("fixed", "pattern"))), None)
+    if value is None:
+        return None
+    if path == "$this":
+        return lambda item: _contains(item, value)
+    if isinstance(value, str):
+        return _has(path, value)
+    return lambda item: _contains(item.get(path), value)
+
+
+def _has(name: str, value: str) -> Callable[[Resource], bool]:
+    return lambda item: item.get(name) == value
+
+
+def _all(tests: list[Callable[[Resource], bool]]) -> Callable[[Resource], bool]:
+    return lambda item: bool(tests) and all(test(item) for test in tests)

@@ -1,0 +1,206 @@
+"""Our profiles, compiled: what conforms passes, what does not is said at its element."""
+
+import copy
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from careplan.catalog import load_catalog
+from careplan.fhir.conformance import Problem, check, r4b_problems
+from careplan.fhir.profiles import Definitions
+from careplan.fhir.writing import profiles_at
+from tests.fhir.conformance_cases import BASE, GONE, changed_in
+from tests.fhir.profile_cases import EXAMPLES, MUTATIONS, PROFILE, extension
+from tests.fhir.test_conformance import json_values, places_in
+
+DEFINITIONS = load_catalog().definitions
+
+
+def problems_of(name: str, resource: dict[str, Any]) -> list[Problem]:
+    """What is wrong with a resource, held to the profile of that example."""
+    profile, example = EXAMPLES[name]
+    return check(resource, DEFINITIONS, profiles={example["resourceType"]: f"{PROFILE}/{profile}"})
+
+
+def defined(**more: Any) -> Definitions:
+    """A profile of Patient with elements of its own: *more* by path, `name_given` for Patient.name.given."""
+    elements = [{"id": "Patient", "path": "Patient"}]
+    elements += [
+        {"id": f"Patient.{path}", "path": f"Patient.{path}", **says}
+        for name, says in more.items()
+        for path in [name.replace("_", ".")]
+    ]
+    structure = {
+        "resourceType": "StructureDefinition",
+        "id": "test",
+        "url": f"{PROFILE}/test",
+        "version": "2",
+        "type": "Patient",
+        "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Patient",
+        "derivation": "constraint",
+        "differential": {"element": elements},
+    }
+    return Definitions([structure])
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_conform(name):
+    """A resource of each profile has no problem, and fhir.resources agrees."""
+    assert problems_of(name, EXAMPLES[name][1]) == [], "it does not conform"
+    assert r4b_problems(EXAMPLES[name][1]) == [], "fhir.resources does not accept it"
+
+
+def test_every_profile_has_an_example():
+    """No profile of ours is without one, so that none is published and never used."""
+    used = {f"{PROFILE}/{profile}" for profile, _ in EXAMPLES.values()}
+    assert {url for url in DEFINITIONS.urls if url.startswith(BASE)} <= used, "a profile has no example"
+
+
+@pytest.mark.parametrize(("name", "path", "value", "code", "expression"), MUTATIONS)
+def test_mutations_are_found(name, path, value, code, expression):
+    """Each change breaks the profile: an error at its element. R4 itself allows nearly all of them."""
+    problems = problems_of(name, changed_in(EXAMPLES[name][1], path, value))
+    found = [(each.code, each.expression) for each in problems if each.severity == "error"]
+    assert (code, expression) in found, f"found instead: {problems}"
+
+
+def test_the_cases_are_distinct_and_about_profiles():
+    """No case is there twice, and without the profile most of them are allowed."""
+    assert len({(row[0], row[1], repr(row[2])) for row in MUTATIONS}) == len(MUTATIONS), "a case is there twice"
+    allowed = [row for row in MUTATIONS if not check(changed_in(EXAMPLES[row[0]][1], row[1], row[2]))]
+    assert len(allowed) >= 60, f"only {len(allowed)} say anything about profiles"
+
+
+def test_all_of_our_profiles_is_checked():
+    """Nothing in their differentials is beyond the checker."""
+    for url in DEFINITIONS.urls:
+        assert DEFINITIONS.profile(url), f"{url} was not compiled"
+    assert DEFINITIONS.not_checked == [], "something in a profile is not checked"
+
+
+def test_what_a_resource_claims_is_checked():
+    """`meta.profile` is enough, with the version or without; a Bundle is checked entry by entry."""
+    goal = changed_in(EXAMPLES["goal"][1], "target", GONE)
+    for claim in (f"{PROFILE}/taper-goal", f"{PROFILE}/taper-goal|0.1.0"):
+        claiming = goal | {"meta": {"profile": [claim]}}
+        assert [each.expression for each in check(claiming, DEFINITIONS)] == ["Goal.target"], claim
+        bundle = {"resourceType": "Bundle", "type": "collection", "entry": [{"resource": claiming}]}
+        assert [each.expression for each in check(bundle, DEFINITIONS)] == ["Bundle.entry[0].resource.target"], claim
+    assert check(goal, DEFINITIONS) == [], "it claims nothing"
+
+
+def test_a_profile_that_is_not_known_is_a_warning():
+    """What cannot be checked is said, another version of ours too."""
+    for claim in ("https://x.example/profile", f"{PROFILE}/taper-goal|9"):
+        (problem,) = check(EXAMPLES["goal"][1] | {"meta": {"profile": [claim]}}, DEFINITIONS)
+        assert (problem.severity, problem.code, problem.expression) == ("warning", "not-found", "Goal.meta.profile")
+        assert problem.text == f"The profile {claim} is not known here, so it was not checked."
+
+
+def test_a_profile_of_another_type_is_an_error():
+    """A Goal is no step."""
+    (problem,) = check(EXAMPLES["goal"][1] | {"meta": {"profile": [f"{PROFILE}/taper-step"]}}, DEFINITIONS)
+    assert problem.text == f"The profile {PROFILE}/taper-step is of MedicationRequest, and this is a Goal."
+
+
+def test_two_profiles_say_the_same_once():
+    """A resource that claims two is held to both; what both find is one problem."""
+    claims = {"meta": {"profile": [f"{PROFILE}/taper-goal", f"{PROFILE}/taper-goal|0.1.0"]}}
+    goal = changed_in(EXAMPLES["goal"][1] | claims, "subject", GONE)
+    assert [each.expression for each in check(goal, DEFINITIONS)] == ["Goal.subject"]
+
+
+def test_a_message_names_the_profile():
+    """So that a reader knows whose rule it is."""
+    texts = {
+        row[1]: problems_of(row[0], changed_in(EXAMPLES[row[0]][1], row[1], row[2]))[0].text
+        for row in MUTATIONS
+        if row[0] == "step"
+    }
+    assert texts["groupIdentifier"] == "MedicationRequest needs groupIdentifier, by the profile taper-step."
+    assert texts["doNotPerform"] == "The profile taper-step does not allow doNotPerform here."
+    assert texts["status"] == '"active" is not a code for this element; allowed: draft.'
+    assert texts["dosageInstruction.0.sequence"] == "This is a number, and no integer; allowed: 1."
+    assert texts["dosageInstruction.0.timing.repeat.when"] == "The profile taper-step asks for 0 to 1; there are 2."
+    assert texts["category.0.coding.0.code"].startswith('The profile taper-step asks for {"coding":[{"system":')
+
+
+def test_what_the_base_requires_is_said_to_be_r4s():
+    """A MedicationRequest needs a status by R4."""
+    problems = problems_of("step", changed_in(EXAMPLES["step"][1], "status", GONE))
+    assert [each.text for each in problems] == ["MedicationRequest needs status."]
+
+
+def test_an_extension_of_ours_is_checked_anywhere():
+    """Its type, its codes and its place, in a resource of no profile."""
+    for found, expression in (
+        (extension("step-kind", valueString="reduce"), "MedicationRequest.extension[0].valueString"),
+        (extension("step-kind", valueCode="rush"), "MedicationRequest.extension[0].value"),
+        (extension("red-flag", valueCode="urgent"), "MedicationRequest.extension[0]"),
+    ):
+        request = changed_in(EXAMPLES["step"][1], "extension", [found])
+        assert expression in [each.expression for each in check(request, DEFINITIONS)], found
+
+
+def test_definitions_move_with_the_canonical_base():
+    """Where the service is set up with another base, its profiles and extensions have it too."""
+    base = "https://clinic.example/fhir"
+    moved = DEFINITIONS.at(base)
+    assert DEFINITIONS.at(base) is moved, "it is compiled once"
+    assert DEFINITIONS.at(BASE) is DEFINITIONS, "nothing is to be moved"
+    assert moved.profile(f"{base}/StructureDefinition/taper-step"), "the profile did not move"
+    assert moved.profile(f"{PROFILE}/taper-step") is None, "the profile is at the old base too"
+    problems = check(EXAMPLES["plan"][1], moved, profiles=profiles_at(base))
+    assert "CarePlan.extension" in [each.expression for each in problems], "extensions of the old base are accepted"
+
+
+def test_what_is_not_understood_is_listed():
+    """A rule that the checker has no way to check is never passed over in silence."""
+    definitions = defined(
+        name={"constraint": [{"key": "x-1"}]},
+        gender={"binding": {"strength": "required", "valueSet": "https://x.example/v"}},
+        shoeSize={"min": 1},
+    )
+    assert definitions.profile(f"{PROFILE}/test")
+    assert definitions.not_checked == [
+        "test: Patient.name has constraint",
+        "test: Patient.gender: the codes of https://x.example/v",
+        "test: Patient.shoeSize has no element shoeSize",
+    ]
+
+
+def test_a_pattern_is_held_against_each_item():
+    """R4's pattern[x]: more may be there than it says, not less."""
+    definitions = defined(name={"patternHumanName": {"use": "official", "given": ["A"]}})
+    official = {"use": "official", "given": ["B", "A"], "family": "C"}
+    for names, expressions in (
+        ([official], []),
+        ([official, {"use": "official", "given": ["B"]}], ["Patient.name[1]"]),
+        ([{"given": ["A"]}], ["Patient.name[0]"]),
+    ):
+        patient = {"resourceType": "Patient", "name": names, "meta": {"profile": [f"{PROFILE}/test|2"]}}
+        assert [each.expression for each in check(patient, definitions)] == expressions, names
+
+
+def test_true_is_not_one():
+    """JSON keeps booleans and numbers apart, and so does a fixed value."""
+    definitions = defined(active={"fixedBoolean": True})
+    for value, count in ((True, 0), (False, 1), (1, 1)):
+        patient = {"resourceType": "Patient", "active": value, "meta": {"profile": [f"{PROFILE}/test"]}}
+        assert len(check(patient, definitions)) == count, value
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_check_never_raises_on_what_nearly_conforms(data):
+    """Any element of an example replaced by anything."""
+    name = data.draw(st.sampled_from(sorted(EXAMPLES)))
+    resource = copy.deepcopy(EXAMPLES[name][1])
+    places = list(places_in(resource))
+    for _ in range(data.draw(st.integers(1, 3))):
+        parent, key = data.draw(st.sampled_from(places))
+        parent[key] = data.draw(json_values)
+    for problem in problems_of(name, resource):
+        assert problem.text, "a problem says nothing"
