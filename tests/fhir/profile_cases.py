@@ -8,6 +8,16 @@ from tests.fhir.conformance_cases import BASE, CODES, GONE, MOMENT, PATIENT, SNO
 PROFILE = f"{BASE}/StructureDefinition"
 PLAN_ID = "9b00a90b-bce8-5b7f-a40f-640f11d81558"
 DEVICE = {"reference": "Device/d1"}
+NO = {"valueBoolean": False}
+SIGNS: dict[str, dict[str, Any]] = {
+    "seizure": NO,
+    "suicidal-thoughts": NO,
+    "auditory-hallucination": NO,
+    "visual-hallucination": NO,
+    "confusion": {"valueCoding": {"system": f"{BASE}/CodeSystem/symptom-severity", "code": "none"}},
+    "delirium": NO,
+    "psychosis": NO,
+}
 US_CORE = "http://hl7.org/fhir/us/core/CodeSystem/careplan-category"
 
 
@@ -196,12 +206,17 @@ EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "resourceType": "QuestionnaireResponse",
             "basedOn": [{"reference": "ServiceRequest/s1"}],
-            "questionnaire": "https://elsewhere.example/fhir/Questionnaire/symptoms|1.0.0",
-            "status": "completed",
+            "questionnaire": f"{BASE}/Questionnaire/benzodiazepine-withdrawal|0.1.0",
+            "status": "in-progress",
             "subject": PATIENT,
             "authored": MOMENT,
             "source": PATIENT,
-            "item": [{"linkId": "1", "answer": [{"valueBoolean": False}]}],
+            "item": [
+                {
+                    "linkId": "emergency",
+                    "item": [{"linkId": sign, "answer": [answer]} for sign, answer in SIGNS.items()],
+                }
+            ],
         },
     ),
 }
