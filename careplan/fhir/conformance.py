@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from careplan.fhir.bundle_rules import bundle_problems
 from careplan.fhir.profiles import Definitions
-from careplan.fhir.r4 import KNOWN_TYPES, PRIMITIVES, RESOURCE_TYPES, Element, Shape, Slicing, shape
+from careplan.fhir.r4 import ANY_NUMBER, KNOWN_TYPES, PRIMITIVES, RESOURCE_TYPES, Element, Shape, Slicing, shape
 from careplan.fhir.xhtml import fault
 
 Resource = dict[str, Any]
@@ -267,7 +267,10 @@ class _Checker:
             if len(keys.intersection(element)) != 1:
                 self._choice(element, name, keys, is_required)
         for key, least, most in form.counts:
-            self._count(element, key, least, most, form)
+            values = element.get(key)
+            if values.__class__ is list and not least <= len(values) <= most:
+                text = f"The profile {form.profile} asks for {_how_many(least, most)}; there are {len(values)}."
+                self.add("structure", key, text)
         if not element or (len(element) == 1 and "id" in element):
             self.add("structure", "", f"This {form.name} is empty; leave it out, or put something in it.")
         elif form.rules and (len(found) == before or all(each[1] in _OF_RULES for each in found[before:])):
@@ -290,10 +293,11 @@ class _Checker:
                     self._primitive(value, spec, f"{name}[{number}]")
             return
         forms: list[Shape] | None = None
-        if inner is not None and self.extensions and key == "extension":
-            forms = self._extended(values, inner, form)
-        if inner is not None and slicing is not None:
-            forms = self._sliced(values, slicing, forms or [inner] * len(values), name)
+        if inner is not None:
+            if slicing is not None:
+                forms = self._sliced(values, slicing, inner, form, name)
+            elif self.extensions and key == "extension":
+                forms = [self._extension(each, number, inner, form) for number, each in enumerate(values)]
         for number, value in enumerate(values):
             if not isinstance(value, dict):
                 self._not_an_object(value, spec, f"{name}[{number}]")
@@ -310,43 +314,35 @@ class _Checker:
             if len(found) != size:
                 self.inside(size, f"{name}[{number}]")
 
-    def _extended(self, values: list[Any], inner: Shape, form: Shape) -> list[Shape]:
-        """What each extension looks like by its url; one that is defined here, only where it may be."""
+    def _extension(self, value: Any, number: int, inner: Shape, form: Shape) -> Shape:
+        """What an extension looks like by its url; one that is defined here, only where it may be."""
+        url = value.get("url") if isinstance(value, dict) else None
+        known = self.extensions.get(url) if isinstance(url, str) else None
+        if known is not None and form.name not in ("Element", *self.definitions.contexts[str(url)]):
+            text = f"{url} is no extension of {form.name}, but of {_some(self.definitions.contexts[str(url)])}."
+            self.add("structure", f"extension[{number}]", text)
+        return known or inner
+
+    def _sliced(self, values: list[Any], slicing: Slicing, inner: Shape, form: Shape, name: str) -> list[Shape]:
+        """What each item looks like, by the slice it belongs to if it does; how many there are of each."""
+        slices, number_of = slicing.slices, slicing.number_of
+        counts = [0] * len(slices)
         forms = []
-        for number, value in enumerate(values):
-            url = value.get("url") if isinstance(value, dict) else None
-            known = self.extensions.get(url) if isinstance(url, str) else None
-            if known is not None and form.name not in ("Element", *self.definitions.contexts[str(url)]):
-                text = f"{url} is no extension of {form.name}, but of {_some(self.definitions.contexts[str(url)])}."
-                self.add("structure", f"extension[{number}]", text)
-            forms.append(known or inner)
+        for place, value in enumerate(values):
+            number = number_of(value) if isinstance(value, dict) else None
+            if number is not None:
+                counts[number] += 1
+                forms.append(slices[number].shape)
+                continue
+            forms.append(self._extension(value, place, inner, form) if name == "extension" else inner)
+            if slicing.closed:
+                text = f"The profile {slicing.profile} allows nothing of this kind."
+                self.add("structure", f"{name}[{place}]", text)
+        for (of, _, least, most), count in zip(slices, counts, strict=True):
+            if not least <= count <= most:
+                text = f"The profile {slicing.profile} asks for {_how_many(least, most)} {of} here; there are {count}."
+                self.add("required" if count < least else "structure", name, text)
         return forms
-
-    def _sliced(self, values: list[Any], slicing: Slicing, forms: list[Shape], name: str) -> list[Shape]:
-        """What each item looks like by the slice it belongs to, else by *forms*; how many there are of each."""
-        strays = dict.fromkeys(range(len(values)))
-        for each in slicing.slices:
-            members = [number for number in strays if isinstance(values[number], dict) and each.matches(values[number])]
-            for number in members:
-                forms[number] = each.shape
-                del strays[number]
-            count = len(members)
-            if count < each.least or (each.most is not None and count > each.most):
-                allowed = _how_many(each.least, each.most)
-                text = f"The profile {slicing.profile} asks for {allowed} {each.name} here; there are {count}."
-                self.add("required" if count < each.least else "structure", name, text)
-        if slicing.closed:
-            for number in strays:
-                self.add(
-                    "structure", f"{name}[{number}]", f"The profile {slicing.profile} allows nothing of this kind."
-                )
-        return forms
-
-    def _count(self, element: dict[str, Any], key: str, least: int, most: int | None, form: Shape) -> None:
-        values = element.get(key)
-        if isinstance(values, list) and not (least <= len(values) and (most is None or len(values) <= most)):
-            text = f"The profile {form.profile} asks for {_how_many(least, most)}; there are {len(values)}."
-            self.add("structure", key, text)
 
     def _primitive(self, value: Any, spec: Element, where: str) -> None:
         """Say what is wrong with a value that did not pass its test."""
@@ -530,8 +526,8 @@ def _described(value: Any) -> str:
     return "an object" if isinstance(value, dict) else "a number"
 
 
-def _how_many(least: int, most: int | None) -> str:
-    return f"{least} or more" if most is None else str(most) if least == most else f"{least} to {most}"
+def _how_many(least: int, most: int) -> str:
+    return f"{least} or more" if most == ANY_NUMBER else str(most) if least == most else f"{least} to {most}"
 
 
 def _some(names: Iterable[str]) -> str:

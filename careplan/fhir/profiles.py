@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from careplan.fhir import json
-from careplan.fhir.r4 import KNOWN_TYPES, Element, Shape, Slice, Slicing, Test, shape
+from careplan.fhir.r4 import ANY_NUMBER, KNOWN_TYPES, Element, Shape, Slice, Slicing, Test, shape
 
 Resource = dict[str, Any]
 
@@ -154,7 +154,7 @@ class _Compiler:
         if least and name not in made.required:
             made.required = (*made.required, name)
         if spec.many and (least > 1 or most != "*"):
-            made.counts = (*made.counts, (name, least, None if most == "*" else int(most)))
+            made.counts = (*made.counts, (name, least, _number(most)))
         made.elements[name] = self._element(spec, child)
 
     def _choice(self, made: Shape, stem: str, child: _Node) -> None:
@@ -216,28 +216,25 @@ class _Compiler:
     # --- slices ---
 
     def _slicing(self, form: Shape, node: _Node) -> Slicing:
-        discriminators = node.says["slicing"]["discriminator"]
-        slices = tuple(
-            self._slice(form, name, each, [discriminator["path"] for discriminator in discriminators])
-            for name, each in node.slices.items()
-        )
-        return Slicing(slices, node.says["slicing"]["rules"] == "closed", self.name)
+        paths = [discriminator["path"] for discriminator in node.says["slicing"]["discriminator"]]
+        slices, marks = [], []
+        for name, each in node.slices.items():
+            self._understand(each)
+            made, mark = self._slice(form, each, paths)
+            slices.append(Slice(name, made, each.says.get("min", 0), _number(each.says.get("max", "*"))))
+            marks.append(mark)
+        closed = node.says["slicing"]["rules"] == "closed"
+        return Slicing(tuple(slices), _number_of(marks), closed, self.name)
 
-    def _slice(self, form: Shape, name: str, node: _Node, paths: list[str]) -> Slice:
-        says = node.says
-        self._understand(node)
-        profiles = [url for each in says.get("type", ()) for url in each.get("profile", ())]
-        made = self.narrowed(form, node) if node.children else form
-        if profiles:
-            made = self.definitions._compiled(profiles[0]).shape
-            is_it = _has("url", profiles[0])
-        else:
-            tests = [test for path in paths if (test := _discriminated(node, path)) is not None]
-            if len(tests) != len(paths):
-                self._unknown(node, f"is told apart by {', '.join(paths)}")
-            is_it = tests[0] if len(tests) == 1 else _all(tests)
-        most = says.get("max", "*")
-        return Slice(name, is_it, made, says.get("min", 0), None if most == "*" else int(most))
+    def _slice(self, form: Shape, node: _Node, paths: list[str]) -> tuple[Shape, list[tuple[str, Any]]]:
+        """What items of a slice look like, and the values at *paths* that mark them as such."""
+        profiles = [url for each in node.says.get("type", ()) for url in each.get("profile", ())]
+        if profiles and paths == ["url"]:
+            return self.definitions._compiled(profiles[0]).shape, [("url", profiles[0])]
+        mark = [(path, value) for path in paths if (value := _mark(node, path)) is not None]
+        if len(mark) != len(paths):
+            self._unknown(node, f"is told apart by {', '.join(paths)}")
+        return self.narrowed(form, node) if node.children else form, mark
 
     def _understand(self, node: _Node) -> None:
         for key in node.says:
@@ -320,7 +317,10 @@ def _holds(pattern: Any) -> Test:
         system, code = codings[0]["system"], codings[0]["code"]
 
         def has_coding(concept: Resource) -> bool:
-            return any(each.get("code") == code and each.get("system") == system for each in concept.get("coding", ()))
+            for coding in concept.get("coding", ()):
+                if coding.get("code") == code and coding.get("system") == system:
+                    return True
+            return False
 
         return has_coding
     return lambda value: _contains(value, pattern)
@@ -337,22 +337,33 @@ def _contains(value: Any, pattern: Any) -> bool:
     return bool(value == pattern and isinstance(value, bool) == isinstance(pattern, bool))
 
 
-def _discriminated(node: _Node, path: str) -> Callable[[Resource], bool] | None:
-    """How an item is known to be of the slice by the value at *path*: `$this`, or the name of an element."""
+def _mark(node: _Node, path: str) -> Any:
+    """The value at *path* that an item of a slice has: `$this` is the item, else it is the name of an element."""
     says = node.says if path == "$this" else node.children.get(path, _Node()).says
-    value = next((each for key, each in says.items() if key.startswith(("fixed", "pattern"))), None)
-    if value is None:
+    return next((each for key, each in says.items() if key.startswith(("fixed", "pattern"))), None)
+
+
+def _number_of(marks: list[list[tuple[str, Any]]]) -> Callable[[Resource], int | None]:
+    """Tells by the marks of the slices which one an item is of; by a table where each has one text at the same path."""
+    paths = {path for mark in marks for path, _ in mark}
+    if len(paths) == 1 and all(len(mark) == 1 and isinstance(mark[0][1], str) for mark in marks):
+        (path,) = paths
+        numbers = {mark[0][1]: number for number, mark in enumerate(marks)}
+
+        def by_text(item: Resource) -> int | None:
+            value = item.get(path)
+            return numbers.get(value) if value.__class__ is str else None
+
+        return by_text
+
+    def by_values(item: Resource) -> int | None:
+        for number, mark in enumerate(marks):
+            if mark and all(_contains(item if path == "$this" else item.get(path), value) for path, value in mark):
+                return number
         return None
-    if path == "$this":
-        return lambda item: _contains(item, value)
-    if isinstance(value, str):
-        return _has(path, value)
-    return lambda item: _contains(item.get(path), value)
+
+    return by_values
 
 
-def _has(name: str, value: str) -> Callable[[Resource], bool]:
-    return lambda item: item.get(name) == value
-
-
-def _all(tests: list[Callable[[Resource], bool]]) -> Callable[[Resource], bool]:
-    return lambda item: bool(tests) and all(test(item) for test in tests)
+def _number(most: str) -> int:
+    return ANY_NUMBER if most == "*" else int(most)

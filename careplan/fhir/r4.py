@@ -28,6 +28,10 @@ KNOWN_TYPES = frozenset(name for name in _TABLE["types"] if name in RESOURCE_TYP
 Test = Callable[[Any], bool]
 
 
+ANY_NUMBER = 2**31 - 1
+"""The most of a list that may have any number of items."""
+
+
 class Primitive(NamedTuple):
     """A format: a test of a JSON value, and its description in a message."""
 
@@ -36,19 +40,22 @@ class Primitive(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """Items of a list that a profile tells apart: how often they may be, and what they look like."""
+    """Items of a list that a profile tells apart: what they look like, and how often they may be."""
 
     name: str
-    matches: Callable[[dict[str, Any]], bool]
     shape: Shape
     least: int
-    most: int | None
+    most: int
 
 
 class Slicing(NamedTuple):
-    """The slices of a list. When it is *closed* every item is of one of them."""
+    """The *slices* of a list; *number_of* gives the number of the one that an item is of, None for none of them.
+
+    When it is *closed* every item is of one.
+    """
 
     slices: tuple[Slice, ...]
+    number_of: Callable[[dict[str, Any]], int | None]
     closed: bool
     profile: str
 
@@ -90,7 +97,7 @@ class Shape:
     rules: tuple[tuple[str, str, str, Holds], ...] = ()
     profile: str = ""
     barred: frozenset[str] = frozenset()
-    counts: tuple[tuple[str, int, int | None], ...] = ()
+    counts: tuple[tuple[str, int, int], ...] = ()
 
 
 def shape(name: str) -> Shape:
