@@ -307,6 +307,8 @@ def _one_of(codes: frozenset[str]) -> Test:
 def _equals(wanted: Any) -> Test:
     if isinstance(wanted, bool):
         return lambda value: value is wanted
+    if isinstance(wanted, str):
+        return lambda value: value == wanted
     return lambda value: value == wanted and not isinstance(value, bool)
 
 
