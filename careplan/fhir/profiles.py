@@ -25,6 +25,8 @@ _CORE = "http://hl7.org/fhir/StructureDefinition/"
 # What says nothing about whether a resource conforms, and what is compiled below.
 _PROSE = {"id", "path", "sliceName", "short", "definition", "comment", "requirements", "alias", "mapping", "example"}
 _UNDERSTOOD = {"min", "max", "type", "binding", "slicing", "mustSupport", "label", "code", "isModifier", "isSummary"}
+# How R4 itself slices extensions.
+_BY_URL = {"discriminator": [{"type": "value", "path": "url"}], "rules": "open"}
 
 
 class Profile(NamedTuple):
@@ -82,6 +84,11 @@ class Definitions:
             return None
         return self._compiled(url)
 
+    def extension(self, url: str) -> Shape | None:
+        """What an extension with that url looks like; None if it is not defined here."""
+        definition = self._by_url.get(url)
+        return self._compiled(url).shape if definition and definition.get("type") == "Extension" else None
+
     @property
     def urls(self) -> list[str]:
         """Those of all profiles of resources."""
@@ -97,9 +104,17 @@ class Definitions:
         return frozenset(code for part in parts for code in part or ()) if None not in parts else None
 
     def _included(self, include: Resource) -> frozenset[str] | None:
-        system = include.get("system")
-        if "filter" in include or "valueSet" in include or system is None:
+        """Of one include: the codes that all of its value sets have, and its system too if it names one."""
+        parts = [self.codes(url) for url in include.get("valueSet", ())]
+        if "system" in include:
+            parts.append(self._of_system(include))
+        if "filter" in include or not parts:
             return None
+        found = [each for each in parts if each is not None]
+        return frozenset.intersection(*found) if len(found) == len(parts) else None
+
+    def _of_system(self, include: Resource) -> frozenset[str] | None:
+        system = include["system"]
         if "concept" in include:
             return frozenset(f"{system}|{each['code']}" for each in include["concept"])
         known = self._by_url.get(system, {})
@@ -117,10 +132,16 @@ class Definitions:
     def _compiled(self, url: str) -> Profile:
         if url not in self._profiles:
             definition = self._by_url[url]
-            base = definition["baseDefinition"]
-            before = shape(definition["type"]) if base.startswith(_CORE) else self._compiled(base).shape
-            made = _Compiler(self, definition["id"]).narrowed(before, _tree(definition["differential"]["element"]))
-            self._profiles[url] = Profile(definition["type"], made)
+            base, kind = definition["baseDefinition"], definition["type"]
+            compiler, root = _Compiler(self, definition["id"]), _tree(definition["differential"]["element"])
+            compiler.understand(root)
+            if base in self._by_url:
+                before = self._compiled(base).shape
+            else:
+                before = shape(kind)
+                if base != _CORE + kind:
+                    self.not_checked.append(f"{definition['id']}: what its base {base} asks for")
+            self._profiles[url] = Profile(kind, compiler.narrowed(before, root))
         return self._profiles[url]
 
 
@@ -180,12 +201,14 @@ class _Compiler:
 
     def _element(self, spec: Element, node: _Node) -> Element:
         says = node.says
-        self._understand(node)
+        self.understand(node)
         exact = next((value for key, value in says.items() if key.startswith(("fixed", "pattern"))), None)
         targets = _targets(says)
         if targets is not None and spec.targets is not None:
             spec = spec._replace(targets=targets)
         spec = self._bound(spec, says)
+        if spec.shape is None and (node.children or node.slices):
+            self._unknown(node, "has elements or slices of its own")
         if spec.test is not None:
             return spec if exact is None else _exactly(spec, exact)
         if spec.shape is None:
@@ -195,7 +218,11 @@ class _Compiler:
             holds = _equals(exact) if any(key.startswith("fixed") for key in says) else _holds(exact)
             text = f"The profile {self.name} asks for {json.dumps(exact)} here."
             form = replace(form, rules=(*form.rules, ("error", "value", text, holds)))
-        slicing = self._slicing(form, node) if node.slices else spec.slicing
+        slicing = spec.slicing
+        if node.slices and ("slicing" in says or spec.name == "extension"):
+            slicing = self._slicing(form, node, says.get("slicing", _BY_URL))
+        elif node.slices:
+            self._unknown(node, "has slices, and not what tells them apart")
         return spec._replace(shape=form, slicing=slicing)
 
     def _bound(self, spec: Element, says: Resource) -> Element:
@@ -204,7 +231,7 @@ class _Compiler:
         if binding.get("strength") != "required":
             return spec
         codes = self.definitions.codes(binding["valueSet"])
-        if codes is None:
+        if codes is None or spec.type in ("Quantity", "string", "uri"):
             self.definitions.not_checked.append(f"{self.name}: {says['id']}: the codes of {binding['valueSet']}")
         elif spec.type == "code":
             only = frozenset(code.partition("|")[2] for code in codes)
@@ -215,37 +242,48 @@ class _Compiler:
 
     # --- slices ---
 
-    def _slicing(self, form: Shape, node: _Node) -> Slicing:
-        paths = [discriminator["path"] for discriminator in node.says["slicing"]["discriminator"]]
+    def _slicing(self, form: Shape, node: _Node, slicing: Resource) -> Slicing:
+        paths = [discriminator["path"] for discriminator in slicing["discriminator"]]
         slices, marks = [], []
         for name, each in node.slices.items():
-            self._understand(each)
+            self.understand(each)
             made, mark = self._slice(form, each, paths)
             slices.append(Slice(name, made, each.says.get("min", 0), _number(each.says.get("max", "*"))))
             marks.append(mark)
-        closed = node.says["slicing"]["rules"] == "closed"
-        return Slicing(tuple(slices), _number_of(marks), closed, self.name)
+        return Slicing(tuple(slices), _number_of(marks), slicing["rules"] == "closed", self.name)
 
     def _slice(self, form: Shape, node: _Node, paths: list[str]) -> tuple[Shape, list[tuple[str, Any]]]:
         """What items of a slice look like, and the values at *paths* that mark them as such."""
-        profiles = [url for each in node.says.get("type", ()) for url in each.get("profile", ())]
+        profiles = _profiles_of(node.says)
         if profiles and paths == ["url"]:
-            return self.definitions._compiled(profiles[0]).shape, [("url", profiles[0])]
+            url = profiles[0]
+            known = self.definitions.extension(url)
+            if known is None:
+                self._unknown(node, f"is the extension {url}, which is not here")
+            return known or form, [("url", url)]
         mark = [(path, value) for path in paths if (value := _mark(node, path)) is not None]
         if len(mark) != len(paths):
             self._unknown(node, f"is told apart by {', '.join(paths)}")
         return self.narrowed(form, node) if node.children else form, mark
 
-    def _understand(self, node: _Node) -> None:
+    def understand(self, node: _Node) -> None:
+        """List what an element says that is not compiled."""
         for key in node.says:
             if key not in _PROSE | _UNDERSTOOD and not key.startswith(("fixed", "pattern")):
                 self._unknown(node, f"has {key}")
-        for each in node.says.get("slicing", {}).get("discriminator", ()):
+        slicing = node.says.get("slicing", {})
+        if slicing.get("ordered") or slicing.get("rules") == "openAtEnd":
+            self._unknown(node, "has slices in an order")
+        for each in slicing.get("discriminator", ()):
             if each["type"] not in ("value", "pattern"):
                 self._unknown(node, f"is sliced by {each['type']}")
+        if _profiles_of(node.says) and "sliceName" not in node.says:
+            self._unknown(node, f"is of the profile {_profiles_of(node.says)[0]}")
 
     def _unknown(self, node: _Node, what: str) -> None:
-        self.definitions.not_checked.append(f"{self.name}: {node.says.get('id', 'an element')} {what}")
+        text = f"{self.name}: {node.says.get('id', 'an element')} {what}"
+        if text not in self.definitions.not_checked:
+            self.definitions.not_checked.append(text)
 
 
 def _tree(elements: Iterable[Resource]) -> _Node:
@@ -266,6 +304,10 @@ def _bar(made: Shape, names: Iterable[str]) -> None:
     for name in names:
         del made.elements[name]
         made.barred |= {name}
+
+
+def _profiles_of(says: Resource) -> list[str]:
+    return [url for each in says.get("type", ()) for url in each.get("profile", ())]
 
 
 def _targets(says: Resource) -> frozenset[str] | None:

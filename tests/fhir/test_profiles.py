@@ -24,15 +24,10 @@ def problems_of(name: str, resource: dict[str, Any]) -> list[Problem]:
     return check(resource, DEFINITIONS, profiles={example["resourceType"]: f"{PROFILE}/{profile}"})
 
 
-def defined(**more: Any) -> Definitions:
-    """A profile of Patient with elements of its own: *more* by path, `name_given` for Patient.name.given."""
-    elements = [{"id": "Patient", "path": "Patient"}]
-    elements += [
-        {"id": f"Patient.{path}", "path": f"Patient.{path}", **says}
-        for name, says in more.items()
-        for path in [name.replace("_", ".")]
-    ]
-    structure = {
+def structure_of(elements: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A profile of Patient; what it says by the ids of elements, without `Patient.`."""
+    said = [{"id": f"Patient.{name}", "path": f"Patient.{name}", **says} for name, says in elements.items()]
+    return {
         "resourceType": "StructureDefinition",
         "id": "test",
         "url": f"{PROFILE}/test",
@@ -40,9 +35,12 @@ def defined(**more: Any) -> Definitions:
         "type": "Patient",
         "baseDefinition": "http://hl7.org/fhir/StructureDefinition/Patient",
         "derivation": "constraint",
-        "differential": {"element": elements},
+        "differential": {"element": [{"id": "Patient", "path": "Patient"}, *said]},
     }
-    return Definitions([structure])
+
+
+def defined(elements: dict[str, dict[str, Any]]) -> Definitions:
+    return Definitions([structure_of(elements)])
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -156,24 +154,111 @@ def test_definitions_move_with_the_canonical_base():
     assert "CarePlan.extension" in [each.expression for each in problems], "extensions of the old base are accepted"
 
 
-def test_what_is_not_understood_is_listed():
+@pytest.mark.parametrize(
+    ("path", "says", "listed"),
+    [
+        ("name", {"constraint": [{"key": "x-1"}]}, "Patient.name has constraint"),
+        ("gender", {"binding": {"strength": "required", "valueSet": "https://x.example/v"}},
+         "Patient.gender: the codes of https://x.example/v"),
+        ("shoeSize", {"min": 1}, "Patient.shoeSize has no element shoeSize"),
+        ("size[x]", {"min": 1}, "Patient.size[x] has no element size[x]"),
+        ("name", {"type": [{"code": "HumanName", "profile": ["https://x.example/n"]}]},
+         "Patient.name is of the profile https://x.example/n"),
+        ("name", {"slicing": {"discriminator": [{"type": "exists", "path": "use"}], "rules": "open"}},
+         "Patient.name is sliced by exists"),
+        ("name", {"slicing": {"discriminator": [], "rules": "open", "ordered": True}},
+         "Patient.name has slices in an order"),
+        ("name:legal", {"sliceName": "legal", "min": 1}, "an element has slices, and not what tells them apart"),
+        ("gender.extension", {"min": 1}, "an element has elements or slices of its own"),
+        ("name.period.start", {"maxLength": 4}, "Patient.name.period.start has maxLength"),
+    ],
+)  # fmt: skip
+def test_what_is_not_understood_is_listed(path, says, listed):
     """A rule that the checker has no way to check is never passed over in silence."""
+    definitions = defined({path: says})
+    assert definitions.profile(f"{PROFILE}/test"), "the rest was not compiled"
+    assert definitions.not_checked == [f"test: {listed}"]
+
+
+def test_a_base_that_is_not_here_is_listed():
+    """What another profile asks for is not known without it."""
+    structure = structure_of({}) | {"baseDefinition": "https://x.example/base"}
+    definitions = Definitions([structure])
+    assert definitions.profile(f"{PROFILE}/test"), "the rest was not compiled"
+    assert definitions.not_checked == ["test: what its base https://x.example/base asks for"]
+
+
+def test_a_profile_of_a_profile_has_the_rules_of_both():
+    """What the base asks for holds too."""
+    base = structure_of({"gender": {"min": 1}})
+    derived = structure_of({"birthDate": {"min": 1}}) | {"url": f"{PROFILE}/two", "baseDefinition": base["url"]}
+    patient = {"resourceType": "Patient", "meta": {"profile": [f"{PROFILE}/two"]}}
+    found = [each.expression for each in check(patient, Definitions([base, derived]))]
+    assert found == ["Patient.gender", "Patient.birthDate"]
+
+
+def test_slices_are_counted_and_a_closed_list_has_no_others():
+    """Each item is of the first slice whose value it has."""
+    slicing = {"discriminator": [{"type": "value", "path": "use"}], "rules": "closed"}
+    elements: dict[str, dict[str, Any]] = {
+        "name": {"slicing": slicing},
+        "name:legal": {"path": "Patient.name", "sliceName": "legal", "min": 1, "max": "1"},
+        "name:legal.use": {"path": "Patient.name.use", "fixedCode": "official"},
+        "name:legal.family": {"path": "Patient.name.family", "min": 1},
+    }
+    definitions, legal = defined(elements), {"use": "official", "family": "A"}
+    for names, expressions in (
+        ([legal], []),
+        ([legal, legal], ["Patient.name"]),
+        ([{"use": "official", "text": "A"}], ["Patient.name[0].family"]),
+        ([legal, {"use": "usual", "text": "A"}], ["Patient.name[1]"]),
+        ([{"use": ["official"], "text": "A"}], ["Patient.name[0]", "Patient.name", "Patient.name[0].use"]),
+    ):
+        patient = {"resourceType": "Patient", "name": names, "meta": {"profile": [f"{PROFILE}/test"]}}
+        assert [each.expression for each in check(patient, definitions)] == expressions, names
+
+
+def test_an_extension_that_is_not_here_is_counted_and_listed():
+    """R4 slices extensions by url, said or not; what one looks like is known only where it is defined."""
+    url = "https://x.example/e"
     definitions = defined(
-        name={"constraint": [{"key": "x-1"}]},
-        gender={"binding": {"strength": "required", "valueSet": "https://x.example/v"}},
-        shoeSize={"min": 1},
+        {"extension:e": {"sliceName": "e", "min": 1, "type": [{"code": "Extension", "profile": [url]}]}}
     )
-    assert definitions.profile(f"{PROFILE}/test")
-    assert definitions.not_checked == [
-        "test: Patient.name has constraint",
-        "test: Patient.gender: the codes of https://x.example/v",
-        "test: Patient.shoeSize has no element shoeSize",
-    ]
+    patient = {"resourceType": "Patient", "meta": {"profile": [f"{PROFILE}/test"]}}
+    other = {"url": "https://x.example/f", "valueCode": "x"}
+    for extensions, expressions in (([{"url": url, "valueCode": "x"}], []), ([other], ["Patient.extension"])):
+        found = check(patient | {"extension": extensions}, definitions)
+        assert [each.expression for each in found] == expressions, extensions
+    assert definitions.not_checked == [f"test: Patient.extension:e is the extension {url}, which is not here"]
+
+
+def test_codes_of_a_value_set_are_listed_or_not_at_all():
+    """Of a CodeSystem here, of codes named, of other value sets; with a filter or an unknown system nobody knows."""
+    system = {"resourceType": "CodeSystem", "url": "https://x.example/s", "content": "complete"}
+    concepts = [{"code": "a", "concept": [{"code": "b"}]}]
+
+    def value_set(name, *include):
+        return {"resourceType": "ValueSet", "url": f"https://x.example/{name}", "compose": {"include": list(include)}}
+
+    whole, named = {"system": system["url"]}, {"system": "https://y.example", "concept": [{"code": "c"}]}
+    definitions = Definitions(
+        [
+            {**system, "concept": concepts},
+            value_set("whole", whole),
+            value_set("two", whole, named),
+            value_set("both", {"valueSet": ["https://x.example/two", "https://x.example/whole"]}),
+            value_set("filtered", {**whole, "filter": [{"property": "x"}]}),
+            value_set("unknown", {"system": "http://snomed.info/sct"}),
+        ]
+    )
+    ab, c = {"https://x.example/s|a", "https://x.example/s|b"}, {"https://y.example|c"}
+    for name, codes in {"whole": ab, "two": ab | c, "both": ab, "filtered": None, "unknown": None, "x": None}.items():
+        assert definitions.codes(f"https://x.example/{name}") == codes, name
 
 
 def test_a_pattern_is_held_against_each_item():
     """R4's pattern[x]: more may be there than it says, not less."""
-    definitions = defined(name={"patternHumanName": {"use": "official", "given": ["A"]}})
+    definitions = defined({"name": {"patternHumanName": {"use": "official", "given": ["A"]}}})
     official = {"use": "official", "given": ["B", "A"], "family": "C"}
     for names, expressions in (
         ([official], []),
@@ -186,7 +271,7 @@ def test_a_pattern_is_held_against_each_item():
 
 def test_true_is_not_one():
     """JSON keeps booleans and numbers apart, and so does a fixed value."""
-    definitions = defined(active={"fixedBoolean": True})
+    definitions = defined({"active": {"fixedBoolean": True}})
     for value, count in ((True, 0), (False, 1), (1, 1)):
         patient = {"resourceType": "Patient", "active": value, "meta": {"profile": [f"{PROFILE}/test"]}}
         assert len(check(patient, definitions)) == count, value
