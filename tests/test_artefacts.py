@@ -3,6 +3,7 @@
 import json
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -10,6 +11,7 @@ from careplan.catalog import load_catalog
 from careplan.fhir.conformance import check, r4b_problems
 from careplan.planning import STRATEGIES
 from careplan.taper.issue import IssueCode
+from careplan.taper.schedule import StepKind
 from careplan.web.parameters import READERS
 
 PROFILES = Path(__file__).parent.parent / "profiles"
@@ -25,7 +27,12 @@ EXTENSIONS = {
     "plan-strategy": ("CarePlan", "code"),
     "plan-pace": ("CarePlan", "code"),
 }
-BOUND = {"taper-issue": IssueCode, "taper-strategy": STRATEGIES}
+PACES = {pace.name for profile in load_catalog().profiles.values() for pace in profile.paces}
+BOUND: dict[str, set[str]] = {
+    "taper-issue": {code.value for code in IssueCode},
+    "taper-strategy": set(STRATEGIES),
+    "taper-pace": PACES,
+}
 
 
 def load(path):
@@ -175,6 +182,8 @@ def test_what_profiles_bind_to_can_be_listed():
         name = url.rpartition("/")[2]
         if name in BOUND:
             assert codes == {f"{BASE}/CodeSystem/{name}|{code}" for code in BOUND[name]}, f"{url} has other codes"
+    kinds = definitions.codes(f"{BASE}/ValueSet/step-kind") or frozenset()
+    assert {f"{BASE}/CodeSystem/step-kind|{kind}" for kind in get_args(StepKind)} <= kinds, "a kind has no code"
     units = frozenset(f"http://unitsofmeasure.org|{code}" for code in ("{tbl}", "{capsule}", "mL"))
     assert definitions.codes(f"{BASE}/ValueSet/dispensed-unit") == units, "other units"
 

@@ -1,23 +1,16 @@
 """A resource of each of our profiles, small and synthetic, and the ways to break it: the data of `test_profiles.py`."""
 
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+from careplan.catalog import load_catalog
 from tests.fhir.conformance_cases import BASE, CODES, GONE, MOMENT, PATIENT, SNOMED, UCUM, concept, days, mg, narrative
 
 PROFILE = f"{BASE}/StructureDefinition"
 PLAN_ID = "9b00a90b-bce8-5b7f-a40f-640f11d81558"
 DEVICE = {"reference": "Device/d1"}
-NO = {"valueBoolean": False}
-SIGNS: dict[str, dict[str, Any]] = {
-    "seizure": NO,
-    "suicidal-thoughts": NO,
-    "auditory-hallucination": NO,
-    "visual-hallucination": NO,
-    "confusion": {"valueCoding": {"system": f"{BASE}/CodeSystem/symptom-severity", "code": "none"}},
-    "delirium": NO,
-    "psychosis": NO,
-}
+QUESTIONNAIRE = load_catalog().questionnaires[f"{BASE}/Questionnaire/benzodiazepine-withdrawal"]
 US_CORE = "http://hl7.org/fhir/us/core/CodeSystem/careplan-category"
 
 
@@ -31,6 +24,25 @@ def identifier(system: str, end: str = "") -> dict[str, Any]:
 
 def part(name: str, **value: Any) -> dict[str, Any]:
     return {"url": name, **value}
+
+
+def answered(items: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """What must be answered, with the answer that is the least: no, or the first of several."""
+    for item in items:
+        inner = list(answered(item.get("item", [])))
+        answers = (
+            [_least(item)] if item.get("required") and "enableWhen" not in item and item["type"] != "group" else []
+        )
+        if inner or answers:
+            named = {"item": inner, "answer": answers}
+            yield {"linkId": item["linkId"], **{name: each for name, each in named.items() if each}}
+
+
+def _least(item: dict[str, Any]) -> dict[str, Any]:
+    if item["type"] == "boolean":
+        return {"valueBoolean": False}
+    coding = item["answerOption"][0]["valueCoding"]
+    return {"valueCoding": {"system": coding["system"], "code": coding["code"]}}
 
 
 CARE_PLAN = {
@@ -206,17 +218,12 @@ EXAMPLES: dict[str, tuple[str, dict[str, Any]]] = {
         {
             "resourceType": "QuestionnaireResponse",
             "basedOn": [{"reference": "ServiceRequest/s1"}],
-            "questionnaire": f"{BASE}/Questionnaire/benzodiazepine-withdrawal|0.1.0",
+            "questionnaire": f"{QUESTIONNAIRE['url']}|{QUESTIONNAIRE['version']}",
             "status": "in-progress",
             "subject": PATIENT,
             "authored": MOMENT,
             "source": PATIENT,
-            "item": [
-                {
-                    "linkId": "emergency",
-                    "item": [{"linkId": sign, "answer": [answer]} for sign, answer in SIGNS.items()],
-                }
-            ],
+            "item": list(answered(QUESTIONNAIRE["item"])),
         },
     ),
 }
