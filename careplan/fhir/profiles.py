@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from careplan.fhir import json
-from careplan.fhir.r4 import ANY_NUMBER, KNOWN_TYPES, Element, Shape, Slice, Slicing, Test, shape
+from careplan.fhir.r4 import ANY_NUMBER, KNOWN_TYPES, RESOURCE_TYPES, Element, Shape, Slice, Slicing, Test, shape
 
 Resource = dict[str, Any]
 
@@ -77,17 +77,18 @@ class Definitions:
     def profile(self, canonical: str) -> Profile | None:
         """The profile of a resource with that url, and that version if `|version` follows; None if it is not here."""
         url, _, version = canonical.partition("|")
-        definition = self._by_url.get(url)
-        if definition is None or definition["resourceType"] != "StructureDefinition":
-            return None
-        if definition["type"] not in KNOWN_TYPES or version not in ("", definition.get("version")):
+        if self.type_of(url) not in KNOWN_TYPES or version not in ("", self._by_url[url].get("version")):
             return None
         return self._compiled(url)
 
+    def type_of(self, url: str) -> str | None:
+        """The type that the StructureDefinition with that url is of; None if it is not here."""
+        definition = self._by_url.get(url, {})
+        return definition["type"] if definition.get("resourceType") == "StructureDefinition" else None
+
     def extension(self, url: str) -> Shape | None:
         """What an extension with that url looks like; None if it is not defined here."""
-        definition = self._by_url.get(url)
-        return self._compiled(url).shape if definition and definition.get("type") == "Extension" else None
+        return self._compiled(url).shape if self.type_of(url) == "Extension" else None
 
     @property
     def urls(self) -> list[str]:
@@ -203,9 +204,8 @@ class _Compiler:
         says = node.says
         self.understand(node)
         exact = next((value for key, value in says.items() if key.startswith(("fixed", "pattern"))), None)
-        targets = _targets(says)
-        if targets is not None and spec.targets is not None:
-            spec = spec._replace(targets=targets)
+        if spec.targets is not None:
+            spec = spec._replace(targets=self._targets(node, spec.targets))
         spec = self._bound(spec, says)
         if spec.shape is None and (node.children or node.slices):
             self._unknown(node, "has elements or slices of its own")
@@ -224,6 +224,20 @@ class _Compiler:
         elif node.slices:
             self._unknown(node, "has slices, and not what tells them apart")
         return spec._replace(shape=form, slicing=slicing)
+
+    def _targets(self, node: _Node, before: frozenset[str]) -> frozenset[str]:
+        """The resource types that a reference may name. Of a profile it is the type: the target is not looked up."""
+        found = set()
+        for url in (url for each in node.says.get("type", ()) for url in each.get("targetProfile", ())):
+            kind = url.removeprefix(_CORE)
+            if kind not in RESOURCE_TYPES:
+                self._unknown(node, f"refers to what conforms to {url}")
+                known = self.definitions.type_of(url)
+                if known is None:
+                    return before
+                kind = known
+            found.add(kind)
+        return frozenset(found) or before
 
     def _bound(self, spec: Element, says: Resource) -> Element:
         """With the codes of a required binding; those of other strengths are advice."""
@@ -247,6 +261,8 @@ class _Compiler:
         slices, marks = [], []
         for name, each in node.slices.items():
             self.understand(each)
+            if each.says.get("binding", {}).get("strength") == "required":
+                self._unknown(each, "is a slice with a required binding")
             made, mark = self._slice(form, each, paths)
             slices.append(Slice(name, made, each.says.get("min", 0), _number(each.says.get("max", "*"))))
             marks.append(mark)
@@ -308,12 +324,6 @@ def _bar(made: Shape, names: Iterable[str]) -> None:
 
 def _profiles_of(says: Resource) -> list[str]:
     return [url for each in says.get("type", ()) for url in each.get("profile", ())]
-
-
-def _targets(says: Resource) -> frozenset[str] | None:
-    """The resource types that a reference may name; None when nothing is said of it."""
-    named = [url for each in says.get("type", ()) for url in each.get("targetProfile", ())]
-    return frozenset(url.removeprefix(_CORE) for url in named) if named else None
 
 
 def _moved(value: Any, base: str) -> Any:

@@ -170,6 +170,8 @@ def test_definitions_move_with_the_canonical_base():
          "Patient.name has slices in an order"),
         ("name:legal", {"sliceName": "legal", "min": 1}, "an element has slices, and not what tells them apart"),
         ("gender.extension", {"min": 1}, "an element has elements or slices of its own"),
+        ("managingOrganization", {"type": [{"code": "Reference", "targetProfile": ["https://x.example/o"]}]},
+         "Patient.managingOrganization refers to what conforms to https://x.example/o"),
         ("name.period.start", {"maxLength": 4}, "Patient.name.period.start has maxLength"),
     ],
 )  # fmt: skip
@@ -195,6 +197,18 @@ def test_a_profile_of_a_profile_has_the_rules_of_both():
     patient = {"resourceType": "Patient", "meta": {"profile": [f"{PROFILE}/two"]}}
     found = [each.expression for each in check(patient, Definitions([base, derived]))]
     assert found == ["Patient.gender", "Patient.birthDate"]
+
+
+def test_a_reference_to_a_profile_is_one_to_its_type():
+    """What it refers to is not looked up, and that is listed."""
+    target = {"type": [{"code": "Reference", "targetProfile": [f"{PROFILE}/test"]}]}
+    definitions = defined({"generalPractitioner": target})
+    patient = {"resourceType": "Patient", "meta": {"profile": [f"{PROFILE}/test"]}}
+    wrong = {"generalPractitioner": [{"reference": "Practitioner/1"}]}
+    assert [each.text for each in check(patient | wrong, definitions)] == [
+        "This reference is to a Practitioner; allowed: Patient."
+    ]
+    assert definitions.not_checked == [f"test: Patient.generalPractitioner refers to what conforms to {PROFILE}/test"]
 
 
 def test_slices_are_counted_and_a_closed_list_has_no_others():
