@@ -318,8 +318,9 @@ class _Checker:
         """What an extension looks like by its url; one that is defined here, only where it may be."""
         url = value.get("url") if isinstance(value, dict) else None
         known = self.extensions.get(url) if isinstance(url, str) else None
-        if known is not None and form.name not in ("Element", *self.definitions.contexts[str(url)]):
-            text = f"{url} is no extension of {form.name}, but of {_some(self.definitions.contexts[str(url)])}."
+        places = self.definitions.contexts[str(url)] if known is not None else None
+        if places and form.name not in places and form.name != "Element":
+            text = f"{url} is no extension of {form.name}, but of {_some(places)}."
             self.add("structure", f"extension[{number}]", text)
         return known or inner
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from careplan.fhir import json
-from careplan.fhir.r4 import ANY_NUMBER, KNOWN_TYPES, RESOURCE_TYPES, Element, Shape, Slice, Slicing, Test, shape
+from careplan.fhir.r4 import ANY_NUMBER, KNOWN_TYPES, RESOURCE_TYPES, TYPES, Element, Shape, Slice, Slicing, Test, shape
 
 Resource = dict[str, Any]
 
@@ -25,6 +25,7 @@ _CORE = "http://hl7.org/fhir/StructureDefinition/"
 # What says nothing about whether a resource conforms, and what is compiled below.
 _PROSE = {"id", "path", "sliceName", "short", "definition", "comment", "requirements", "alias", "mapping", "example"}
 _UNDERSTOOD = {"min", "max", "type", "binding", "slicing", "mustSupport", "label", "code", "isModifier", "isSummary"}
+_ANYWHERE = frozenset({"Element", "BackboneElement", "Resource", "DomainResource"})
 # How R4 itself slices extensions.
 _BY_URL = {"discriminator": [{"type": "value", "path": "url"}], "rules": "open"}
 
@@ -58,12 +59,11 @@ class Definitions:
         self._elsewhere: dict[str, Definitions] = {}
         self.not_checked: list[str] = []
         self.contexts: dict[str, frozenset[str]] = {}
+        """By the url of an extension the types and backbone elements it may stand in; none given: it may anywhere."""
         self.extensions: dict[str, Shape] = {}
         for url, definition in self._structures():
             if definition["type"] == "Extension":
-                self.contexts[url] = frozenset(
-                    each["expression"] for each in definition.get("context", ()) if each["type"] == "element"
-                )
+                self.contexts[url] = self._contexts(definition)
                 self.extensions[url] = self._compiled(url).shape
 
     def at(self, base: str) -> Definitions:
@@ -130,6 +130,14 @@ class Definitions:
             if each["resourceType"] == "StructureDefinition" and each.get("derivation") == "constraint":
                 yield url, each
 
+    def _contexts(self, definition: Resource) -> frozenset[str]:
+        given = definition.get("context", ())
+        named = frozenset(each["expression"] for each in given if each["type"] == "element")
+        if len(named) < len(given) or not named <= TYPES | _ANYWHERE:
+            self.not_checked.append(f"{definition['id']}: where it may stand")
+            return frozenset()
+        return frozenset() if named & _ANYWHERE else named
+
     def _compiled(self, url: str) -> Profile:
         if url not in self._profiles:
             definition = self._by_url[url]
@@ -169,6 +177,7 @@ class _Compiler:
     def _child(self, made: Shape, name: str, child: _Node) -> None:
         spec, says = made.elements[name], child.says
         least, most = says.get("min", 0), says.get("max", "*")
+        least = max(least, sum(each.says.get("min", 0) for each in child.slices.values()))
         if most == "0":
             _bar(made, [name])
             made.required = tuple(key for key in made.required if key != name)

@@ -25,6 +25,8 @@ _TABLE: dict[str, Any] = json.loads(files("careplan.fhir").joinpath("r4.json").r
 RESOURCE_TYPES = frozenset(_TABLE["resources"])
 KNOWN_TYPES = frozenset(name for name in _TABLE["types"] if name in RESOURCE_TYPES)
 """The resource types that the table holds the elements of."""
+TYPES = frozenset(_TABLE["types"])
+"""The complex types and backbone elements that have a shape."""
 
 Test = Callable[[Any], bool]
 

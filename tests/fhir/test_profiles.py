@@ -142,6 +142,29 @@ def test_an_extension_of_ours_is_checked_anywhere():
         assert expression in [each.expression for each in check(request, DEFINITIONS)], found
 
 
+@pytest.mark.parametrize(
+    ("contexts", "count", "listed"),
+    [
+        ([("element", "Patient")], 0, []),
+        ([("element", "Goal"), ("element", "HumanName")], 1, []),
+        ([("element", "Element")], 0, []),
+        ([("element", "Patient.name")], 0, ["e: where it may stand"]),
+        ([("fhirpath", "Patient.name")], 0, ["e: where it may stand"]),
+    ],
+)
+def test_where_an_extension_may_stand(contexts, count, listed):
+    """On the types it names, or anywhere; a place that is told otherwise is not checked, and listed."""
+    url = "https://x.example/e"
+    structure = structure_of({}) | {"id": "e", "url": url, "type": "Extension"}
+    structure |= {"baseDefinition": "http://hl7.org/fhir/StructureDefinition/Extension"}
+    structure |= {"differential": {"element": [{"id": "Extension", "path": "Extension"}]}}
+    structure |= {"context": [{"type": kind, "expression": expression} for kind, expression in contexts]}
+    definitions = Definitions([structure])
+    found = check({"resourceType": "Patient", "extension": [{"url": url, "valueCode": "x"}]}, definitions)
+    assert len(found) == count, found
+    assert definitions.not_checked == listed
+
+
 def test_definitions_move_with_the_canonical_base():
     """Where the service is set up with another base, its profiles and extensions have it too."""
     base = "https://clinic.example/fhir"
@@ -239,6 +262,7 @@ def test_an_extension_that_is_not_here_is_counted_and_listed():
         {"extension:e": {"sliceName": "e", "min": 1, "type": [{"code": "Extension", "profile": [url]}]}}
     )
     patient = {"resourceType": "Patient", "meta": {"profile": [f"{PROFILE}/test"]}}
+    assert [each.expression for each in check(patient, definitions)] == ["Patient.extension"], "none at all"
     other = {"url": "https://x.example/f", "valueCode": "x"}
     for extensions, expressions in (([{"url": url, "valueCode": "x"}], []), ([other], ["Patient.extension"])):
         found = check(patient | {"extension": extensions}, definitions)
