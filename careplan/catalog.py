@@ -38,6 +38,7 @@ from careplan.clinical_data import (
     read_supports,
 )
 from careplan.errors import ClinicalDataError
+from careplan.fhir.profiles import Definitions
 from careplan.tables import read_json, read_rows, read_toml
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import IssueCode
@@ -95,6 +96,11 @@ class Catalog:
     def links(self) -> Mapping[str, str]:
         """Where each source can be read, for those that have an address."""
         return {key: source.url.split(" ")[0] for key, source in self.sources.items() if source.url}
+
+    @cached_property
+    def definitions(self) -> Definitions:
+        """The profiles and extensions among *conformance*, to check resources against."""
+        return Definitions(self.conformance.values())
 
     @property
     def ingredients(self) -> tuple[Ingredient, ...]:

@@ -15,8 +15,9 @@ from careplan import __version__
 from careplan.catalog import Catalog
 from careplan.errors import BadRequest, CareplanError, Refused
 from careplan.fhir.conformance import check
+from careplan.fhir.profiles import CANONICAL_BASE
 from careplan.fhir.reading import Confirmation, DrugReading, Reading, issues_block, read_record
-from careplan.fhir.writing import PlanContext, transaction
+from careplan.fhir.writing import PlanContext, profiles_at, transaction
 from careplan.taper.comparison import Measures, measures
 from careplan.taper.cuts import PERCENT_OF_CURRENT, STRATEGIES, Strategy, StrategyName
 from careplan.taper.dose import Dose
@@ -32,7 +33,7 @@ from careplan.taper.switch import Equivalence, Switched, equivalence_not_confirm
 
 Resource = dict[str, Any]
 
-DEFAULT_CANONICAL_BASE = "https://careplan.example/fhir"
+DEFAULT_CANONICAL_BASE = CANONICAL_BASE
 
 __all__ = ["STRATEGIES", "Confirmation", "PlanRequest", "TaperPlan", "compare", "plan_taper"]
 
@@ -155,9 +156,10 @@ def plan_taper(
         overrides=asked.overrides,
         confirmed_by=next((each.by for each in asked.confirmations if each.by), None),
         confirmed=next((issue for issue in drug.issues if issue.code is IssueCode.CONFIRMED_BY_CALLER), None),
+        equivalence=asked.equivalence if asked.switch_to else None,
     )
     bundle = transaction(schedule, context)
-    _check(bundle)
+    _check(bundle, catalog, canonical_base)
     return TaperPlan(schedule, choice, tuple(issues), bundle)
 
 
@@ -275,9 +277,10 @@ def _switch_not_advised(finding: DetectedIssue, severity: Severity, when: str) -
     )
 
 
-def _check(bundle: Resource) -> None:
-    """Nothing leaves that an R4 server would refuse."""
-    problems = [problem for problem in check(bundle) if problem.severity == "error"]
+def _check(bundle: Resource, catalog: Catalog, base: str) -> None:
+    """Nothing leaves that an R4 server would refuse, or that is not what our profiles promise."""
+    found = check(bundle, catalog.definitions.at(base), profiles=profiles_at(base))
+    problems = [problem for problem in found if problem.severity == "error"]
     if problems:
         raise CareplanError(
             f"The plan is not valid R4: {problems[0].text} Please report this.", expression=problems[0].expression

@@ -1,19 +1,23 @@
-"""Servers that tests run against: the embedded sandbox, and a real HAPI where Java and Maven are."""
+"""Servers that tests run against: the embedded sandbox, and a real HAPI and its validator where Java and Maven are."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from werkzeug.serving import make_server
 
 from careplan.sandbox import Store, create_app
 
-RUN_HAPI = Path(__file__).parent.parent / "docker" / "hapi" / "run"
+HAPI = Path(__file__).parent.parent / "docker" / "hapi"
+RUN_HAPI, VALIDATE = HAPI / "run", HAPI / "validate"
 SECONDS_TO_BUILD_AND_START = 400
 
 
@@ -36,10 +40,7 @@ def hapi_base():
     if given:
         yield given
         return
-    missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
-    if missing:
-        reason = f"a real HAPI needs {' and '.join(missing)} (Java 17 and Maven)"
-        (pytest.fail if os.environ.get("CAREPLAN_REQUIRE_HAPI") else pytest.skip)(reason)
+    _need_java()
     # Searches are answered from a cache for a minute, as in most installations.
     print(
         "\nStarting a real HAPI; the first time it is built, which takes minutes ...", file=sys.__stderr__, flush=True
@@ -70,6 +71,27 @@ def hapi_base():
                 process.terminate()
                 process.wait(timeout=20)
             reader.join(timeout=20)
+
+
+@pytest.fixture(scope="session")
+def hapi_validator() -> Callable[[Path], list[dict[str, Any]]]:
+    """HAPI's instance validator with our profiles: the issues of all files in a folder. Each call starts Java."""
+    _need_java()
+
+    def issues(folder: Path) -> list[dict[str, Any]]:
+        ended = subprocess.run([VALIDATE, folder], capture_output=True, text=True, timeout=SECONDS_TO_BUILD_AND_START)
+        assert ended.returncode in (0, 1), ended.stderr[-500:]
+        return [json.loads(line) for line in ended.stdout.splitlines()]
+
+    return issues
+
+
+def _need_java():
+    """Skip where Java or Maven is missing, or fail where CAREPLAN_REQUIRE_HAPI says that they must be there."""
+    missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
+    if missing:
+        reason = f"a real HAPI needs {' and '.join(missing)} (Java 17 and Maven)"
+        (pytest.fail if os.environ.get("CAREPLAN_REQUIRE_HAPI") else pytest.skip)(reason)
 
 
 def _ready(process, lines):

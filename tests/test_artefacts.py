@@ -3,24 +3,35 @@
 import json
 from decimal import Decimal
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from careplan.catalog import load_catalog
 from careplan.fhir.conformance import check, r4b_problems
 from careplan.planning import STRATEGIES
 from careplan.taper.issue import IssueCode
+from careplan.taper.schedule import StepKind
 from careplan.web.parameters import READERS
 
 PROFILES = Path(__file__).parent.parent / "profiles"
 BASE = "https://careplan.example/fhir"
 FOLDERS = ("fhir", "questionnaires")
 FILES = sorted(path for folder in FOLDERS for path in (PROFILES / folder).glob("*.json"))
-STEP_EXTENSIONS = {
-    "step-number": "positiveInt",
-    "step-kind": "code",
-    "step-percent": "decimal",
-    "step-rule": "string",
-    "step-ceiling": "Quantity",
+EXTENSIONS = {
+    "step-number": ("MedicationRequest", "positiveInt"),
+    "step-kind": ("MedicationRequest", "code"),
+    "step-percent": ("MedicationRequest", "decimal"),
+    "step-rule": ("MedicationRequest", "string"),
+    "step-ceiling": ("MedicationRequest", "Quantity"),
+    "plan-strategy": ("CarePlan", "code"),
+    "plan-pace": ("CarePlan", "code"),
+}
+PACES = {pace.name for profile in load_catalog().profiles.values() for pace in profile.paces}
+BOUND: dict[str, set[str]] = {
+    "taper-issue": {code.value for code in IssueCode},
+    "taper-strategy": set(STRATEGIES),
+    "taper-pace": PACES,
 }
 
 
@@ -143,14 +154,38 @@ def test_a_code_system_is_complete(path):
         assert concept["definition"].endswith("."), f"{concept['code']} has no definition"
 
 
-@pytest.mark.parametrize(("name", "kind"), STEP_EXTENSIONS.items())
-def test_a_step_can_say_what_it_is(name, kind):
-    """The extensions of a step have one value of the right type, on a MedicationRequest only."""
+@pytest.mark.parametrize("name", EXTENSIONS)
+def test_a_plan_and_a_step_can_say_what_they_are(name):
+    """Their extensions have one value of the right type, on the right resource only."""
+    where, kind = EXTENSIONS[name]
     definition = resource("StructureDefinition", name)
-    assert [each["expression"] for each in definition["context"]] == ["MedicationRequest"], "another context"
+    assert [each["expression"] for each in definition["context"]] == [where], "another context"
     elements = {element["id"]: element for element in definition["differential"]["element"]}
     assert elements["Extension.url"]["fixedUri"] == definition["url"], "the url is another"
     assert elements["Extension.value[x]"]["type"] == [{"code": kind}], "the value is of another type"
+
+
+def test_what_profiles_bind_to_can_be_listed():
+    """Each required binding is to a ValueSet here whose codes are all known; the pieces are UCUM's."""
+    definitions = load_catalog().definitions
+    bound = {
+        element["binding"]["valueSet"]
+        for path in FILES
+        if path.stem.startswith("StructureDefinition")
+        for element in load(path)["differential"]["element"]
+        if element.get("binding", {}).get("strength") == "required"
+    }
+    assert {f"{BASE}/ValueSet/{name}" for name in BOUND} <= bound, "a profile binds no longer to it"
+    for url in bound:
+        codes = definitions.codes(url)
+        assert codes, f"{url} cannot be listed"
+        name = url.rpartition("/")[2]
+        if name in BOUND:
+            assert codes == {f"{BASE}/CodeSystem/{name}|{code}" for code in BOUND[name]}, f"{url} has other codes"
+    kinds = definitions.codes(f"{BASE}/ValueSet/step-kind") or frozenset()
+    assert {f"{BASE}/CodeSystem/step-kind|{kind}" for kind in get_args(StepKind)} <= kinds, "a kind has no code"
+    units = frozenset(f"http://unitsofmeasure.org|{code}" for code in ("{tbl}", "{capsule}", "mL"))
+    assert definitions.codes(f"{BASE}/ValueSet/dispensed-unit") == units, "other units"
 
 
 def test_the_operation_can_be_called_for_a_patient_or_with_a_record():

@@ -128,6 +128,31 @@ def test_a_dose_too_fine_for_any_product_is_refused_at_once():
     assert issue.text == "This cannot be made up: a dose of diazepam is too fine, or too large, for its products."
 
 
+def test_a_switch_says_by_which_equivalence_and_who_confirmed_it():
+    """On each request of a step that replaces, of both drugs, and on no other; Provenance names the person too."""
+    agreed = Equivalence(mg(1), mg(10), "A. Example")
+    made = plan(taking("lorazepam", "0.5 mg twice daily"), switch_to="diazepam", equivalence=agreed)
+    url = "https://careplan.example/fhir/StructureDefinition/step-"
+    said = []
+    for entry in made.bundle["entry"]:
+        if entry["resource"]["resourceType"] == "MedicationRequest":
+            extensions = {each["url"].removeprefix(url): each for each in entry["resource"]["extension"]}
+            assert ("equivalence" in extensions) == (extensions["kind"]["valueCode"] == "switch"), "on the wrong step"
+            said += [extensions["equivalence"]["extension"]] if "equivalence" in extensions else []
+    (parts,) = [each for number, each in enumerate(said) if each not in said[:number]]
+    found = {part["url"]: part.get("valueString") or part["valueQuantity"]["value"] for part in parts}
+    assert found == {"drug": "lorazepam", "dose": 1, "newDrug": "diazepam", "newDose": 10, "confirmedBy": "A. Example"}
+    provenance = made.bundle["entry"][-1]["resource"]
+    assert provenance["agent"][-1]["who"] == {"display": "A. Example"}, "who confirmed it is no agent"
+
+
+def test_a_plan_says_its_strategy_and_pace():
+    """As codes, so that another program need not read the notes."""
+    made = plan(diazepam(), strategy=Strategy("cks-slow"), pace="slow")
+    said = {each["url"].rpartition("/")[2]: each["valueCode"] for each in made.careplan["extension"]}
+    assert said == {"plan-strategy": "cks-slow", "plan-pace": "slow"}
+
+
 def test_a_weak_liver_is_not_switched_to_a_longer_acting_drug():
     """Diazepam adds up there."""
     agreed = Equivalence(mg(1), mg(10), "Dr Example")

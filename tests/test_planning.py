@@ -1,4 +1,6 @@
+import copy
 import tomllib
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -7,9 +9,10 @@ from typing import Any
 import pytest
 
 from careplan.catalog import load_catalog
-from careplan.errors import BadRequest, Refused
+from careplan.errors import BadRequest, CareplanError, Refused
 from careplan.fhir import json
 from careplan.fhir.conformance import check, r4b_problems
+from careplan.fhir.writing import profiles_at
 from careplan.planning import Confirmation, PlanRequest, plan_taper, strategy_of
 from careplan.taper.dose import plain
 
@@ -48,6 +51,26 @@ def test_a_patient_is_planned_as_expected(name):
     assert made.schedule.pace.name == case["pace"]
     assert made.schedule.days == 7 * case["weeks"]
     assert sorted(issue.code for issue in made.issues if issue.severity == "warning") == case["warnings"]
+
+
+def test_a_plan_that_breaks_a_profile_does_not_leave():
+    """What our profiles promise is checked on the plan itself: a bug is an error, and no plan."""
+    catalog = load_catalog()
+    step = copy.deepcopy(catalog.conformance["StructureDefinition/taper-step"])
+    step["differential"]["element"].append({"id": "MedicationRequest.encounter", "min": 1})
+    stricter = replace(catalog, conformance={**catalog.conformance, "StructureDefinition/taper-step": step})
+    with pytest.raises(CareplanError, match="MedicationRequest needs encounter, by the profile taper-step") as caught:
+        plan_taper([patient("long-diazepam")], stricter, today=TODAY)
+    assert caught.value.expression == "Bundle.entry[1].resource.encounter"
+
+
+def test_a_plan_conforms_under_another_canonical_base():
+    """Where urls begin otherwise, its profiles and extensions do too."""
+    base = "https://clinic.example/fhir"
+    made = plan_taper([patient("lorazepam-words")], load_catalog(), today=TODAY, canonical_base=base)
+    definitions = load_catalog().definitions.at(base)
+    assert check(made.bundle, definitions, profiles=profiles_at(base)) == [], "it does not conform"
+    assert made.careplan["extension"][0]["url"] == f"{base}/StructureDefinition/plan-strategy"
 
 
 @pytest.mark.parametrize("name", PLANNED)

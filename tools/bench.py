@@ -33,7 +33,9 @@ from careplan.fhir.bundle import ResourceIndex
 from careplan.fhir.conformance import check
 from careplan.fhir.evidence import Evidence, evidence_of
 from careplan.fhir.posting import post_plan
+from careplan.fhir.profiles import CANONICAL_BASE
 from careplan.fhir.server import FhirServer
+from careplan.fhir.writing import profiles_at
 from careplan.planning import PlanRequest, TaperPlan, plan_taper
 from careplan.sandbox import Store, create_app
 from careplan.taper.cuts import forget_all
@@ -50,8 +52,8 @@ TODAY = date(2026, 1, 5)
 Resource = dict[str, Any]
 
 
-def patient() -> list[Resource]:
-    """A synthetic patient on 40 mg of diazepam a day for years: 40 steps at the slowest pace."""
+def patient(morning_and_night: int = 20) -> list[Resource]:
+    """A synthetic patient on 40 mg of diazepam a day for years, or on another dose: 40 steps at the slowest pace."""
     name = f"bench-{uuid4()}"
     return [
         {"resourceType": "Patient", "id": name, "birthDate": "1980-01-01"},
@@ -71,7 +73,7 @@ def patient() -> list[Resource]:
                     "doseAndRate": [
                         {
                             "doseQuantity": {
-                                "value": 20,
+                                "value": morning_and_night,
                                 "unit": "mg",
                                 "system": "http://unitsofmeasure.org",
                                 "code": "mg",
@@ -114,9 +116,17 @@ def measure_preview() -> None:
     print(
         f"  plan + check + JSON {ours:.1f} ms; json.dumps of the same Bundle {dumps:.1f} ms; ratio {ours / dumps:.1f}"
     )
-    planning, checking = median_ms(lambda: plan(resources)), median_ms(lambda: check(made.bundle))
+    planning, checking = median_ms(lambda: plan(resources)), median_ms(lambda: checked(made.bundle))
     writing = median_ms(lambda: fhir_json.dumps(made.bundle))
     print(f"  of it: plan {planning - checking:.1f} ms, check {checking:.1f} ms, JSON {writing:.1f} ms")
+    smaller = plan(patient(15)).bundle
+    held, bare = median_ms(lambda: checked(smaller)), median_ms(lambda: check(smaller))
+    print(f"  check of a Bundle of {len(smaller['entry'])} entries {held:.1f} ms, without our profiles {bare:.1f} ms")
+
+
+def checked(bundle: Resource) -> None:
+    """As a plan is before it leaves: by R4 and by our profiles."""
+    check(bundle, load_catalog().definitions, profiles=profiles_at(CANONICAL_BASE))
 
 
 def measure_reading() -> None:

@@ -3,9 +3,10 @@
 `check` reads R4's own definitions (`careplan.fhir.r4`): elements and how often they may be, formats, required
 bindings, the types that references may name, R4's invariants (`careplan.fhir.invariants`), narratives
 (`careplan.fhir.xhtml`), Bundles and their requests (`careplan.fhir.bundle_rules`), and whether everything a transaction
-points at is in it. `r4b_problems` asks fhir.resources for a second opinion.
+points at is in it. Given definitions (`careplan.fhir.profiles`), it holds resources to profiles, and extensions to what
+they are defined to be. `r4b_problems` asks fhir.resources for a second opinion.
 
-Not checked: profiles, and whether extensions are known; terminology beyond required bindings, the usual mistakes in
+Not checked: whether extensions are known; terminology beyond required bindings, the usual mistakes in
 UCUM units, and (as warnings) R4's own smaller code systems; the codes of media types, languages and currencies;
 whether a canonical URL or a reference to another server leads anywhere; answers against their Questionnaire; dom-6 and
 other best practice; the invariants of ElementDefinition, and most of those of StructureDefinition.
@@ -14,13 +15,14 @@ other best practice; the invariants of ElementDefinition, and most of those of S
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
 from careplan.fhir.bundle_rules import bundle_problems
-from careplan.fhir.r4 import KNOWN_TYPES, PRIMITIVES, RESOURCE_TYPES, Element, Shape, shape
+from careplan.fhir.profiles import Definitions
+from careplan.fhir.r4 import ANY_NUMBER, KNOWN_TYPES, PRIMITIVES, RESOURCE_TYPES, Element, Shape, Slicing, shape
 from careplan.fhir.xhtml import fault
 
 Resource = dict[str, Any]
@@ -41,13 +43,17 @@ class Problem:
     text: str
 
 
-def check(resource: Resource) -> list[Problem]:
+def check(
+    resource: Resource, definitions: Definitions | None = None, *, profiles: Mapping[str, str] | None = None
+) -> list[Problem]:
     """Everything in *resource* that R4 does not allow, in the order of its elements; empty when it may be sent.
 
     A Bundle is checked with its entries, a resource with those it contains. An invariant is looked at once the
-    structure of its element is sound. Never raises, whatever JSON it is given.
+    structure of its element is sound. With *definitions*, what a resource claims in `meta.profile` is checked too, and
+    *profiles* says by resource type which one all of that type (but contained ones) are held to besides, by its url.
+    Never raises, whatever JSON it is given.
     """
-    checker = _Checker()
+    checker = _Checker(definitions or _NO_DEFINITIONS, profiles or {})
     try:
         checker.resource(resource, None)
     except RecursionError:
@@ -112,12 +118,16 @@ _REFERENCE = re.compile(
 _OF_RULES = ("invariant", "code-invalid", "not-found")
 """Issue types that leave the structure sound, so that rules can be looked at."""
 _MANY = 12
+_NO_DEFINITIONS = Definitions(())
 
 
 class _Checker:
     """One call of `check`. Problems are found with the path from where they are, and given the rest on the way up."""
 
-    def __init__(self) -> None:
+    def __init__(self, definitions: Definitions, profiles: Mapping[str, str]) -> None:
+        self.definitions = definitions
+        self.extensions = definitions.extensions
+        self.profiles = profiles
         self.found: list[_Found] = []
         self.bundle: str | None = None
         """The type of the Bundle that is being checked, if one is."""
@@ -151,7 +161,7 @@ class _Checker:
         elif kind not in KNOWN_TYPES:
             self.add("not-supported", "", f"{kind} is an R4 resource, but its content is not checked.", "warning")
         elif contained:
-            self.element(resource, shape(kind))
+            self._as_claimed(resource, kind, None)
         elif kind == "Bundle":
             self._bundle(resource)
         else:
@@ -169,10 +179,35 @@ class _Checker:
             inner = [each for each in inner if isinstance(each, dict)] if isinstance(inner, list) else []
             self.contained = {str(each.get("id")): str(each.get("resourceType")) for each in inner}
         self.sound = {} if inner else self.sounds.setdefault(kind, {})
-        self.element(resource, shape(kind))
+        self._as_claimed(resource, kind, self.profiles.get(kind))
         if inner:
             self._contained(resource, inner)
         self.container, self.contained, self.sound = outer
+
+    def _as_claimed(self, resource: Resource, kind: str, held_to: str | None) -> None:
+        """The elements of a resource, by its type or by the profiles it claims, and is held to, of that type."""
+        meta = resource.get("meta")
+        claimed = meta.get("profile") if isinstance(meta, dict) else None
+        urls = [each for each in claimed if isinstance(each, str)] if isinstance(claimed, list) else []
+        if self.definitions is _NO_DEFINITIONS or not (urls or held_to):
+            self.element(resource, shape(kind))
+            return
+        forms = []
+        for url in dict.fromkeys([*([held_to] if held_to else []), *urls]):
+            profile = self.definitions.profile(url)
+            if profile is None:
+                text = f"The profile {url[:200]} is not known here, so it was not checked."
+                self.add("not-found", "meta.profile", text, "warning")
+            elif profile.type != kind:
+                self.add("structure", "meta.profile", f"The profile {url} is of {profile.type}, and this is a {kind}.")
+            else:
+                forms.append(profile.shape)
+        start = len(self.found)
+        for form in forms or [shape(kind)]:
+            before = len(self.found)
+            self.element(resource, form)
+            if before > start:  # what an earlier profile found too is said once
+                self.found[before:] = [each for each in self.found[before:] if each not in self.found[start:before]]
 
     def _contained(self, resource: Resource, inner: list[Resource]) -> None:
         """dom-2 to dom-5."""
@@ -213,9 +248,9 @@ class _Checker:
             if spec is None:
                 strays = True
                 continue
-            _, inner, many, name, targets, concepts, _, _ = spec
+            _, inner, many, name, targets, concepts, _, _, _, _ = spec
             if many:
-                self._list(key, value, spec, element)
+                self._list(key, value, spec, element, form)
             elif not isinstance(value, dict):
                 self._not_an_object(value, spec, name)
             else:
@@ -238,6 +273,11 @@ class _Checker:
         for name, keys, is_required in form.choices:
             if len(keys.intersection(element)) != 1:
                 self._choice(element, name, keys, is_required)
+        for key, least, most in form.counts:
+            values = element.get(key)
+            if values.__class__ is list and not least <= len(values) <= most:
+                text = f"The profile {form.profile} asks for {_how_many(least, most)}; there are {len(values)}."
+                self.add("structure", key, text)
         if not element or (len(element) == 1 and "id" in element):
             self.add("structure", "", f"This {form.name} is empty; leave it out, or put something in it.")
         elif form.rules and (len(found) == before or all(each[1] in _OF_RULES for each in found[before:])):
@@ -247,20 +287,26 @@ class _Checker:
         if len(found) == before:
             self.sound[id(element)] = form
 
-    def _list(self, key: str, values: Any, spec: Element, parent: dict[str, Any]) -> None:
+    def _list(self, key: str, values: Any, spec: Element, parent: dict[str, Any], form: Shape) -> None:
         if not isinstance(values, list):
             self.add("structure", spec.name, f"{key} is {_described(values)}; it can be several, so it is a list.")
             return
         if not values:
             self.add("structure", spec.name, f"{key} is an empty list; leave it out.")
             return
-        test, inner, _, name, targets, concepts, _, _ = spec
+        test, inner, _, name, targets, concepts, _, _, slicing, _ = spec
         found = self.found
         if test is not None:
             for number, value in enumerate(values):
                 if not test(value) and not (value is None and _has_sibling(parent, key, number)):
                     self._primitive(value, spec, f"{name}[{number}]")
             return
+        forms: list[Shape] | None = None
+        if inner is not None:
+            if slicing is not None:
+                forms = self._sliced(values, slicing, inner, form, name)
+            elif self.extensions and key == "extension":
+                forms = [self._extension(each, number, inner, form) for number, each in enumerate(values)]
         for number, value in enumerate(values):
             if not isinstance(value, dict):
                 self._not_an_object(value, spec, f"{name}[{number}]")
@@ -269,13 +315,44 @@ class _Checker:
             if inner is None:
                 self.resource(value, "", contained=name == "contained")
             else:
-                self.element(value, inner)
+                self.element(value, forms[number] if forms is not None else inner)
                 if targets is not None:
                     self._reference(value, targets)
                 if concepts is not None:
                     self._concept(value, concepts)
             if len(found) != size:
                 self.inside(size, f"{name}[{number}]")
+
+    def _extension(self, value: Any, number: int, inner: Shape, form: Shape) -> Shape:
+        """What an extension looks like by its url; one that is defined here, only where it may be."""
+        url = value.get("url") if isinstance(value, dict) else None
+        known = self.extensions.get(url) if isinstance(url, str) else None
+        places = self.definitions.contexts[str(url)] if known is not None else None
+        if places and form.name not in places and form.name != "Element":
+            text = f"{url} is no extension of {form.name}, but of {_some(places)}."
+            self.add("structure", f"extension[{number}]", text)
+        return known or inner
+
+    def _sliced(self, values: list[Any], slicing: Slicing, inner: Shape, form: Shape, name: str) -> list[Shape]:
+        """What each item looks like, by the slice it belongs to if it does; how many there are of each."""
+        slices, number_of = slicing.slices, slicing.number_of
+        counts = [0] * len(slices)
+        forms = []
+        for place, value in enumerate(values):
+            number = number_of(value) if isinstance(value, dict) else None
+            if number is not None:
+                counts[number] += 1
+                forms.append(slices[number].shape)
+                continue
+            forms.append(self._extension(value, place, inner, form) if name == "extension" else inner)
+            if slicing.closed:
+                text = f"The profile {slicing.profile} allows nothing of this kind."
+                self.add("structure", f"{name}[{place}]", text)
+        for (of, _, least, most), count in zip(slices, counts, strict=True):
+            if not least <= count <= most:
+                text = f"The profile {slicing.profile} asks for {_how_many(least, most)} {of} here; there are {count}."
+                self.add("required" if count < least else "structure", name, text)
+        return forms
 
     def _primitive(self, value: Any, spec: Element, where: str) -> None:
         """Say what is wrong with a value that did not pass its test."""
@@ -287,7 +364,7 @@ class _Checker:
             shown = value if len(value) <= 40 else value[:40] + "…"
             self.add("code-invalid", where, f'"{shown}" is not a code for this element; allowed: {_some(spec.codes)}.')
         else:
-            allowed = f"one of {_some(spec.codes)}" if spec.codes else PRIMITIVES[spec.type].allowed
+            allowed = spec.allowed or (f"one of {_some(spec.codes)}" if spec.codes else PRIMITIVES[spec.type].allowed)
             self.add("value", where, f"This is {_described(value)}, and no {spec.type}; allowed: {allowed}.")
 
     def _not_an_object(self, value: Any, spec: Element, where: str) -> None:
@@ -299,7 +376,8 @@ class _Checker:
         instead = element.get(f"_{key}")
         if form.elements[key].test is not None and isinstance(instead, dict) and "extension" in instead:
             return
-        self.add("required", key, f"{form.name} needs {key}.")
+        by = f", by the profile {form.profile}" if form.profile and key not in shape(form.name).required else ""
+        self.add("required", key, f"{form.name} needs {key}{by}.")
 
     def _choice(self, element: dict[str, Any], name: str, keys: frozenset[str], is_required: bool) -> None:
         given = keys.intersection(element)
@@ -312,6 +390,10 @@ class _Checker:
         """Names that are no elements: the `_name` beside a primitive, or unknown."""
         for key, value in element.items():
             if key in form.elements:
+                continue
+            if isinstance(key, str) and key.removeprefix("_") in form.barred:
+                text = f"The profile {form.profile} does not allow {key} here."
+                self.add("structure", key, text)
                 continue
             spec = form.elements.get(key[1:]) if isinstance(key, str) and key[:1] == "_" else None
             if spec is not None and spec.test is not None and spec.name != "resourceType":
@@ -417,7 +499,7 @@ class _Checker:
                 inner = entry.get("resource")
                 kind = inner.get("resourceType") if isinstance(inner, dict) else None
                 self.kinds[entry["fullUrl"]] = kind if isinstance(kind, str) else ""
-        self.element(bundle, shape("Bundle"))
+        self._as_claimed(bundle, "Bundle", self.profiles.get("Bundle"))
         for code, path, text in bundle_problems(bundle):
             self.add(code, path, text)
         self.bundle, self.kinds, self.sound, self.sounds = outer
@@ -452,6 +534,10 @@ def _described(value: Any) -> str:
     if isinstance(value, list):
         return "a list"
     return "an object" if isinstance(value, dict) else "a number"
+
+
+def _how_many(least: int, most: int) -> str:
+    return f"{least} or more" if most == ANY_NUMBER else str(most) if least == most else f"{least} to {most}"
 
 
 def _some(names: Iterable[str]) -> str:

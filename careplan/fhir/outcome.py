@@ -7,6 +7,7 @@ from typing import Any
 
 from careplan.errors import CareplanError, Refused, UpstreamRejected
 from careplan.fhir.bundle import objects_in
+from careplan.fhir.conformance import Problem
 from careplan.taper.issue import DetectedIssue, IssueCode
 
 Resource = dict[str, Any]
@@ -40,6 +41,20 @@ def outcome(source: CareplanError | Iterable[DetectedIssue], *, canonical_base: 
     Our codes are from `{canonical_base}/CodeSystem/taper-issue`. What an upstream server said follows our own issue.
     """
     issues = list(_issues(source, f"{canonical_base}/CodeSystem/taper-issue"))
+    return {"resourceType": "OperationOutcome", "issue": issues or [note("Nothing to report.")]}
+
+
+def outcome_of(problems: Iterable[Problem]) -> Resource:
+    """What the checker found, as an OperationOutcome."""
+    issues = [
+        {
+            "severity": each.severity,
+            "code": each.code,
+            "details": {"text": each.text},
+            **({"expression": [each.expression]} if each.expression else {}),
+        }
+        for each in problems
+    ]
     return {"resourceType": "OperationOutcome", "issue": issues or [note("Nothing to report.")]}
 
 

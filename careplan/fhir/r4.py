@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
+from functools import lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -24,8 +25,14 @@ _TABLE: dict[str, Any] = json.loads(files("careplan.fhir").joinpath("r4.json").r
 RESOURCE_TYPES = frozenset(_TABLE["resources"])
 KNOWN_TYPES = frozenset(name for name in _TABLE["types"] if name in RESOURCE_TYPES)
 """The resource types that the table holds the elements of."""
+TYPES = frozenset(_TABLE["types"])
+"""The complex types and backbone elements that have a shape."""
 
 Test = Callable[[Any], bool]
+
+
+ANY_NUMBER = 2**31 - 1
+"""The most of a list that may have any number of items."""
 
 
 class Primitive(NamedTuple):
@@ -35,12 +42,33 @@ class Primitive(NamedTuple):
     allowed: str
 
 
+class Slice(NamedTuple):
+    """Items of a list that a profile tells apart: what they look like, and how often they may be."""
+
+    name: str
+    shape: Shape
+    least: int
+    most: int
+
+
+class Slicing(NamedTuple):
+    """The *slices* of a list; *number_of* gives the number of the one that an item is of, None for none of them.
+
+    When it is *closed* every item is of one.
+    """
+
+    slices: tuple[Slice, ...]
+    number_of: Callable[[dict[str, Any]], int | None]
+    closed: bool
+    profile: str
+
+
 class Element(NamedTuple):
     """What a JSON name may hold in a type: a primitive that passes *test*, a *shape*, or any resource.
 
     *name* is that in a FHIRPath, which for `valueString` is `value`. *targets* are the resource types that a
     reference may name (none: all of them); None when it is no reference. *concepts* are the `system|code` of a
-    required binding.
+    required binding. Only profiles have a *slicing*, and an *allowed* value in JSON where it can be only one.
     """
 
     test: Test | None
@@ -51,6 +79,8 @@ class Element(NamedTuple):
     concepts: frozenset[str] | None
     type: str
     codes: frozenset[str] | None
+    slicing: Slicing | None = None
+    allowed: str | None = None
 
 
 @dataclass(slots=True)
@@ -58,7 +88,8 @@ class Shape:
     """A complex type, or a backbone element: its elements by JSON name, and what must hold in it.
 
     *single* are the tests of the elements that hold one primitive, which most do. *choices* are the JSON names of each
-    value[x], and whether one is required. *rules* are a severity, an issue type, a text and a function.
+    value[x], and whether one is required. *rules* are a severity, an issue type, a text and a function. Where a
+    *profile* makes it narrower, *barred* are elements that it forbids, *counts* the least and the most of lists.
     """
 
     name: str
@@ -67,6 +98,9 @@ class Shape:
     required: tuple[str, ...] = ()
     choices: tuple[tuple[str, frozenset[str], bool], ...] = ()
     rules: tuple[tuple[str, str, str, Holds], ...] = ()
+    profile: str = ""
+    barred: frozenset[str] = frozenset()
+    counts: tuple[tuple[str, int, int], ...] = ()
 
 
 def shape(name: str) -> Shape:
@@ -260,7 +294,15 @@ def _uri(value: Any) -> bool:
 
 
 def _canonical(value: Any) -> bool:
+    return value.__class__ is str and (_known_canonical(value) if len(value) < 100 else _fresh_canonical(value))
+
+
+def _fresh_canonical(value: str) -> bool:
     return _uri(value) and (_is_absolute(value) is not None or value[:1] == "#")
+
+
+# The same few code systems come again and again: remembering them makes a check a tenth faster.
+_known_canonical = lru_cache(maxsize=1000)(_fresh_canonical)
 
 
 def _base64(value: Any) -> bool:

@@ -26,6 +26,7 @@ from careplan.taper.profile import Coding, Product, Support
 from careplan.taper.regimen import SourceVersion
 from careplan.taper.schedule import TaperSchedule, TaperStep
 from careplan.taper.supply import Supply, supplies
+from careplan.taper.switch import Equivalence
 
 Resource = dict[str, Any]
 
@@ -46,6 +47,23 @@ ORDERED = {"coding": [{"system": f"{_TERMINOLOGY}/dose-rate-type", "code": "orde
 AS_WRITTEN = {"allowedBoolean": False}
 
 
+_PROFILES = {
+    "CarePlan": "taper-careplan",
+    "MedicationRequest": "taper-step",
+    "Goal": "taper-goal",
+    "ServiceRequest": "taper-symptom-check",
+    "DetectedIssue": "taper-issue",
+}
+
+
+def profiles_at(canonical_base: str) -> dict[str, str]:
+    """The url of the profile that each type of resource in a plan conforms to.
+
+    A plan does not say so itself: a server that does not know a profile may refuse what claims it (docs/adr/0008).
+    """
+    return {kind: f"{canonical_base}/StructureDefinition/{name}" for kind, name in _PROFILES.items()}
+
+
 @dataclass(frozen=True)
 class PlanContext:
     """What a plan is written with, apart from its schedule.
@@ -53,7 +71,7 @@ class PlanContext:
     *parameters* are those of the request, which with the inputs' versions make the plan's identity; *recorded* is
     when it was computed. *confirmed_by* is who confirmed the dose, if anyone did, and *confirmed* what, over which
     reading. *sources* are the addresses of the documents that issues cite; *short_supply* asks for short supplies;
-    *overrides* are the findings that a clinician set aside.
+    *overrides* are the findings that a clinician set aside; a switch goes by *equivalence*.
     """
 
     subject: str
@@ -71,6 +89,7 @@ class PlanContext:
     overrides: tuple[Override, ...] = ()
     confirmed_by: str | None = None
     confirmed: DetectedIssue | None = None
+    equivalence: Equivalence | None = None
 
 
 def transaction(schedule: TaperSchedule, context: PlanContext) -> Resource:
@@ -194,6 +213,10 @@ class _Plan:
         return {
             "resourceType": "CarePlan",
             "text": {"status": "generated", "div": narrative(schedule, said, context.supports)},
+            "extension": [
+                self._extension("plan-strategy", valueCode=schedule.strategy.name),
+                self._extension("plan-pace", valueCode=schedule.pace.name),
+            ],
             "identifier": [self._identifier("taper-plan", str(self.id))],
             "status": "draft",
             "intent": "plan",
@@ -246,6 +269,7 @@ class _Plan:
                 self._extension("step-percent", valueDecimal=_number(step.cut_percent)),
                 *([self._extension("step-ceiling", valueQuantity=_mg(step.ceiling))] if step.ceiling else []),
                 self._extension("step-rule", valueString=f"{step.rule}; {citation_text(step.citation)}"),
+                *self._equivalence(step),
             ],
             "identifier": [self._identifier("taper-step", value)],
             "status": "draft",
@@ -263,6 +287,20 @@ class _Plan:
             "substitution": AS_WRITTEN,
             **self._prior(step, product),
         }
+
+    def _equivalence(self, step: TaperStep) -> Iterator[Resource]:
+        """By how much of the new medicine a step of a switch replaces the old one, and who confirmed it."""
+        equivalence = self.context.equivalence
+        if step.kind != "switch" or equivalence is None:
+            return
+        parts: list[Resource] = [
+            {"url": "drug", "valueString": self.before},
+            {"url": "dose", "valueQuantity": _mg(equivalence.dose)},
+            {"url": "newDrug", "valueString": self.drug},
+            {"url": "newDose", "valueQuantity": _mg(equivalence.equals)},
+            {"url": "confirmedBy", "valueString": equivalence.confirmed_by},
+        ]
+        yield self._extension("step-equivalence", extension=parts)
 
     def _prior(self, step: TaperStep, product: Product) -> Resource:
         """The request of the step before: that of the same product, if there was one."""
@@ -355,7 +393,9 @@ class _Plan:
 
     def _verifiers(self) -> list[str]:
         """Everybody whose word the plan rests on."""
-        names = [self.context.confirmed_by, *(each.by for each in self.context.overrides)]
+        equivalence = self.context.equivalence
+        confirmed_by = (self.context.confirmed_by, equivalence and equivalence.confirmed_by)
+        names = [*confirmed_by, *(each.by for each in self.context.overrides)]
         return list(dict.fromkeys(name for name in names if name))
 
     def provenance(self) -> Resource:

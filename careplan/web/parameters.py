@@ -264,7 +264,7 @@ READERS: Mapping[str, Reader] = {
     "statements": bundle_of,
     "strategy": _text,
     "amount": _dose,
-    "inTurn": _flag,
+    "inTurn": flag_of,
     "pace": _text,
     "start": _day,
     "target": _dose,

@@ -15,6 +15,8 @@ from careplan.fhir.posting import post_plan
 from careplan.fhir.record import fetch_record
 from careplan.fhir.server import FhirServer
 from careplan.planning import plan_taper
+from tests.everything import PROFILES, with_claims
+from tests.web.records import loading
 
 TODAY = date(2026, 11, 24)
 PLANNED = ["long-diazepam", "lorazepam-words", "alprazolam-request", "clonazepam-night", "baclofen-tid"]
@@ -103,6 +105,29 @@ def test_the_server_finds_no_error_in_what_is_written(server):
     """$validate of each resource: HAPI's instance validator, or our own checker."""
     made = plan(server, load(server, "lorazepam-words"))
     for entry in made.bundle["entry"]:
-        said = server.validate(entry["resource"])
-        wrong = [issue for issue in said["issue"] if issue["severity"] in ("error", "fatal")]
-        assert wrong == [], entry["resource"]["resourceType"]
+        assert _errors(server, entry["resource"]) == [], entry["resource"]["resourceType"]
+
+
+@pytest.mark.hapi
+def test_hapi_finds_no_error_by_our_profiles(hapi_base):
+    """$validate again, on a server that was given our definitions, of resources that claim our profiles.
+
+    Of each plan the first step and the last; tests/test_opinions.py has every one.
+    """
+    server, catalog = FhirServer(hapi_base), load_catalog()
+    for kind in ("CodeSystem", "ValueSet", "StructureDefinition"):
+        server.transaction(loading(*(each for each in catalog.conformance.values() if each["resourceType"] == kind)))
+    seen = set()
+    for name in PLANNED:
+        made = with_claims(plan(server, load(server, name)).bundle)
+        claiming = [entry["resource"] for entry in made["entry"] if "meta" in entry["resource"]]
+        steps = [each for each in claiming if each["resourceType"] == "MedicationRequest"]
+        for resource in (steps[0], steps[-1], *(each for each in claiming if each not in steps)):
+            seen.add(resource["resourceType"])
+            assert _errors(server, resource) == [], resource["resourceType"]
+        assert _errors(server, steps[0] | {"status": "active"}), "the server does not look at profiles"
+    assert seen == PROFILES.keys(), "a profile was not asked about"
+
+
+def _errors(server, resource):
+    return [issue for issue in server.validate(resource)["issue"] if issue["severity"] in ("error", "fatal")]

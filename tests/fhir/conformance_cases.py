@@ -1,5 +1,6 @@
 """Valid examples, small and synthetic, and the ways to break them: the data of `test_conformance.py`."""
 
+import copy
 from decimal import Decimal
 from typing import Any
 
@@ -526,6 +527,21 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 
 GONE = object()
 """In place of a value: take the element away."""
+
+
+def changed_in(example: dict[str, Any], path: str, value: Any) -> dict[str, Any]:
+    """The example with the element at *path* (`item.0.text`) set, or taken away."""
+    resource = copy.deepcopy(example)
+    *way, last = [int(step) if step.isdigit() else step for step in path.split(".")]
+    place: Any = resource
+    for step in way:
+        place = place[step]
+    if value is GONE:
+        del place[last]
+    else:
+        place[last] = value
+    return resource
+
 
 _DOSE = "dosageInstruction.0"
 _REPEAT = f"{_DOSE}.timing.repeat"

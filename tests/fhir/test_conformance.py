@@ -8,21 +8,11 @@ from hypothesis import strategies as st
 
 from careplan.fhir.conformance import Problem, check, r4b_problems
 from careplan.fhir.r4 import KNOWN_TYPES, RESOURCE_TYPES, shape
-from tests.fhir.conformance_cases import EXAMPLES, GONE, MUTATIONS
+from tests.fhir.conformance_cases import EXAMPLES, GONE, MUTATIONS, changed_in
 
 
 def changed(example: str, path: str, value: Any) -> dict[str, Any]:
-    """The example with the element at *path* (`item.0.text`) set, or taken away."""
-    resource = copy.deepcopy(EXAMPLES[example])
-    *way, last = [int(step) if step.isdigit() else step for step in path.split(".")]
-    place: Any = resource
-    for step in way:
-        place = place[step]
-    if value is GONE:
-        del place[last]
-    else:
-        place[last] = value
-    return resource
+    return changed_in(EXAMPLES[example], path, value)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -179,7 +169,7 @@ def test_check_never_raises(value, kind):
 def test_check_never_raises_on_what_is_nearly_right(data):
     """Any element of an example replaced by anything."""
     resource = copy.deepcopy(EXAMPLES[data.draw(st.sampled_from(sorted(EXAMPLES)))])
-    places = list(_places(resource))
+    places = list(places_in(resource))
     for _ in range(data.draw(st.integers(1, 3))):
         parent, key = data.draw(st.sampled_from(places))
         parent[key] = data.draw(json_values)
@@ -187,12 +177,12 @@ def test_check_never_raises_on_what_is_nearly_right(data):
         assert problem.text
 
 
-def _places(value: Any):
+def places_in(value: Any):
     steps = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
     for key, inner in steps:
         yield value, key
         if isinstance(inner, dict | list):
-            yield from _places(inner)
+            yield from places_in(inner)
 
 
 def test_a_very_deep_resource_is_refused():

@@ -32,6 +32,7 @@ import org.hl7.fhir.common.hapi.validation.support.UnknownCodeSystemWarningValid
 import org.hl7.fhir.common.hapi.validation.support.ValidationSupportChain;
 import org.hl7.fhir.common.hapi.validation.validator.FhirDefaultPolicyAdvisor;
 import org.hl7.fhir.common.hapi.validation.validator.FhirInstanceValidator;
+import org.hl7.fhir.common.hapi.validation.validator.WorkerContextValidationSupportAdapter;
 import org.hl7.fhir.instance.model.api.IBaseResource;
 import org.hl7.fhir.r4.model.Bundle;
 import org.hl7.fhir.r4.model.Questionnaire;
@@ -114,10 +115,15 @@ public class Validate {
 	static FhirValidator validator(FhirContext ctx, Definitions extra) {
 		UnknownCodeSystemWarningValidationSupport unknown = new UnknownCodeSystemWarningValidationSupport(ctx);
 		unknown.setNonExistentCodeSystemSeverity(IssueSeverity.WARNING);
-		FhirInstanceValidator module = new FhirInstanceValidator(new ValidationSupportChain(
+		ValidationSupportChain support = new ValidationSupportChain(
 				extra, new DefaultProfileValidationSupport(ctx), new CommonCodeSystemsTerminologyService(ctx),
 				new InMemoryTerminologyServerValidationSupport(ctx), new SnapshotGeneratingValidationSupport(ctx),
-				unknown));
+				unknown);
+		FhirInstanceValidator module = new FhirInstanceValidator(support);
+		module.setWrappedWorkerContext(support, new WorkerContextValidationSupportAdapter(support) {
+			@Override // with "4.0.1" it looks for R4 on the network to check where an extension may stand
+			public String getVersion() { return "4.0"; }
+		});
 		module.setAnyExtensionsAllowed(true);
 		module.setBestPracticeWarningLevel(BestPracticeWarningLevel.Ignore);
 		module.setValidatorPolicyAdvisor(new FhirDefaultPolicyAdvisor() {
