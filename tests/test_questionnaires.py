@@ -241,7 +241,7 @@ def test_the_step_is_filled_in_from_the_plan(name):
     questionnaire = load(name)
     contexts = [each for each in questionnaire["extension"] if each["url"] == f"{SDC}-launchContext"]
     declared = {extension(each, "name")["valueCoding"]["code"]: extension(each, "type") for each in contexts}
-    assert set(declared) == {"patient", "taperStep"}, "other contexts"
+    assert set(declared) == {"taperStep"}, "other contexts"
     assert declared["taperStep"]["valueCode"] == "MedicationRequest", "the step is made of requests"
     filled = {item["linkId"]: item for item in items_of(questionnaire) if extension(item, f"{SDC}-initialExpression")}
     assert set(filled) == FILLED, f"not the same: {set(filled) ^ FILLED}"

@@ -28,7 +28,6 @@ VERSION, DATE = "0.2.0", "2026-11-25"
 BASE = "https://careplan.example/fhir"
 CORE = "http://hl7.org/fhir/StructureDefinition"
 SDC = "http://hl7.org/fhir/uv/sdc/StructureDefinition/sdc-questionnaire"
-LAUNCH = "http://hl7.org/fhir/uv/sdc/CodeSystem/launchContext"
 SNOMED, LOINC, UCUM = "http://snomed.info/sct", "http://loinc.org", "http://unitsofmeasure.org"
 OWN_WORDS = (
     "The wording is this project's own; no published scale is reproduced. SNOMED CT codes need a licence where SNOMED "
@@ -79,7 +78,7 @@ def questionnaire(path: Path) -> Resource:
         "resourceType": "Questionnaire",
         "id": path.stem,
         "extension": [
-            *_launch_contexts(),
+            _launch_context(),
             {"url": f"{SDC}-observationExtract", "valueBoolean": True},
             _category("survey"),
         ],
@@ -100,20 +99,17 @@ def questionnaire(path: Path) -> Resource:
     }
 
 
-def _launch_contexts() -> list[Resource]:
+def _launch_context() -> Resource:
+    """What a form is opened with. SDC's own code for the patient is left out: no expression needs it, and a validator
+    without the SDC package calls its code system unknown, which is an error for addresses of HL7.
+    """
     about = "The requests of the step under way, one for each product; all of one step."
-    return [
-        _launch_context({"system": LAUNCH, "code": "patient", "display": "Patient"}, "Patient"),
-        _launch_context(own_coding("launch-context", "taperStep"), "MedicationRequest", about, several=True),
+    parts = [
+        {"url": "name", "valueCoding": own_coding("launch-context", "taperStep")},
+        {"url": "type", "valueCode": "MedicationRequest"},
+        {"url": "description", "valueString": about},
+        {"url": "multiplesAllowed", "valueBoolean": True},
     ]
-
-
-def _launch_context(name: Resource, kind: str, about: str | None = None, *, several: bool = False) -> Resource:
-    parts: list[Resource] = [{"url": "name", "valueCoding": name}, {"url": "type", "valueCode": kind}]
-    if about:
-        parts.append({"url": "description", "valueString": about})
-    if several:
-        parts.append({"url": "multiplesAllowed", "valueBoolean": True})
     return {"url": f"{SDC}-launchContext", "extension": parts}
 
 
