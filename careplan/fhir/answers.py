@@ -223,6 +223,12 @@ class _Reader:
             self._blame(FormCode.TOTAL_DIFFERS, said, answer.where, "value")
 
 
+def fits(item: FormItem, name: str, value: Any) -> bool:
+    """Whether value[x] *name* with *value* may answer *item*: of a type it takes, offered, and in its range."""
+    known = name in item.answered_by and _is_json_of(name, value)
+    return known and is_offered(item, name, value) and _is_in_range(item, name, value)
+
+
 def _is_json_of(name: str, value: Any) -> bool:
     """Whether *value* is the JSON that value[x] of that name has."""
     if name == "valueBoolean":
