@@ -168,7 +168,7 @@ class _Reader:
     ) -> Mapping[str, Any] | None:
         """SDC isSubject: the answer to a marked item is whom its siblings are about. An empty one stands for nobody."""
         marked = {item.link for item in self.form.children(link) if _is_marked(item.source)}
-        named = [item for _, item in given if item.get("linkId") in marked or _is_marked(item)]
+        named = [item for _, item in given if text_in(item.get("linkId")) in marked or _is_marked(item)]
         references = [answer.get("valueReference") for item in named for answer in objects_in(item.get("answer"))]
         if len(references) == 1 and isinstance(references[0], dict):
             return references[0]
@@ -256,14 +256,14 @@ def _values(link: Any, scopes: Sequence[_Scope]) -> Sequence[Any]:
 
 
 def _is_met(condition: Mapping[str, Any], values: Sequence[Any]) -> bool:
-    operator = condition.get("operator")
+    operator = str(condition.get("operator"))
     wanted = next((condition[name] for name in condition if name.startswith("answer")), None)
     if operator == "exists":
         return bool(values) is (wanted is not False)
     if operator == "!=":
         return not any(_compared(value, wanted) == 0 for value in values)
     compared = [_compared(value, wanted) for value in values]
-    tests: Mapping[Any, Callable[[int], bool]] = {
+    tests: Mapping[str, Callable[[int], bool]] = {
         "=": lambda sign: sign == 0,
         ">": lambda sign: sign == 1,
         "<": lambda sign: sign == -1,
@@ -331,7 +331,7 @@ def _points(answer: Answer) -> Decimal | None:
         if isinstance(coding, dict) and _key(coding) == _key(answer.value):
             points = extension_value(coding, _ORDINAL, "valueDecimal")
             points = extension_value(option, _ORDINAL, "valueDecimal") if points is None else points
-            return None if points is None else Decimal(str(points))
+            return Decimal(str(points)) if _is_json_of("valueDecimal", points) else None
     return None
 
 
@@ -344,9 +344,9 @@ def _is_in_range(item: FormItem, name: str, value: Any) -> bool:
     least = extension_value(item.source, f"{CORE}/minValue", "valueInteger", "valueDecimal")
     most = extension_value(item.source, f"{CORE}/maxValue", "valueInteger", "valueDecimal")
     number = Decimal(str(value))
-    if isinstance(least, int | Decimal | float) and number < Decimal(str(least)):
+    if _is_json_of("valueDecimal", least) and number < Decimal(str(least)):
         return False
-    return not (isinstance(most, int | Decimal | float) and number > Decimal(str(most)))
+    return not (_is_json_of("valueDecimal", most) and number > Decimal(str(most)))
 
 
 def _is_marked(element: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from datetime import date
+from functools import lru_cache
 from typing import Any
 
 from antlr4 import CommonTokenStream, InputStream
@@ -88,7 +89,9 @@ class _Strict(ErrorListener):  # type: ignore[misc]
         raise NotEvaluated("The expression is not FHIRPath.")
 
 
+@lru_cache(maxsize=256)
 def _parse(expression: str) -> None:
+    """Raise NotEvaluated unless the whole of *expression* is FHIRPath."""
     lexer = FHIRPathLexer(InputStream(expression))
     parser = FHIRPathParser(CommonTokenStream(lexer))
     for recogniser in (lexer, parser):

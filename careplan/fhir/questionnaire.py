@@ -232,7 +232,7 @@ def _check_response(response: Mapping[str, Any]) -> None:
     """Refuse what is no finished QuestionnaireResponse, or says something that is not understood."""
     if response.get("resourceType") != "QuestionnaireResponse":
         raise FormRefused([_error(FormCode.RESPONSE_INVALID, "This is no QuestionnaireResponse.", None, "structure")])
-    status = response.get("status")
+    status = str(response.get("status"))
     if status == "entered-in-error":
         raise FormRefused([_error(FormCode.ENTERED_IN_ERROR, "The response was entered in error.", "status")])
     if status not in _STATUS:

@@ -11,7 +11,7 @@ from flask import Flask
 from careplan.catalog import Catalog, load_catalog
 from careplan.fhir.server import FhirServer
 from careplan.settings import Settings, load_settings
-from careplan.web import errors, health, logs, metadata, operations, services, ui
+from careplan.web import errors, health, logs, metadata, operations, questionnaires, services, ui
 from careplan.web.services import Example, Services, local_today
 
 __all__ = ["Example", "create_app"]
@@ -36,6 +36,7 @@ def create_app(
     logs.init_app(app, settings.log_level)
     errors.init_app(app)
     app.register_blueprint(operations.blueprint, url_prefix="/fhir")
+    app.register_blueprint(questionnaires.blueprint, url_prefix="/fhir")
     app.register_blueprint(metadata.blueprint_for(catalog), url_prefix="/fhir")
     app.register_blueprint(health.blueprint, url_prefix="/health")
     app.register_blueprint(ui.blueprint)

@@ -18,7 +18,7 @@ from careplan.web.services import services
 Resource = dict[str, Any]
 
 # Changed by hand when the service starts or stops serving something.
-LAST_CHANGED = "2026-11-24"
+LAST_CHANGED = "2026-11-25"
 _SEARCHED_BY = ("url", "_format")
 
 
@@ -91,7 +91,9 @@ def _rest(rules: Iterable[Rule]) -> Resource:
             continue
         kind = parts[0] if len(parts) > 1 or not parts[0].startswith("$") else ""
         if parts[-1].startswith("$"):
-            operations[kind].append(_operation(parts[-1].removeprefix("$")))
+            operation = _operation(parts[-1].removeprefix("$"))
+            if operation not in operations[kind]:  # one entry stands for the type and for its instances
+                operations[kind].append(operation)
         else:
             interactions[kind].append("read" if len(parts) == 2 else "search-type")
     return {

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from copy import deepcopy
+from datetime import date
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
-from careplan.errors import FormRefused
+from careplan.errors import CareplanError, FormRefused
 from careplan.fhir.conformance import check, r4b_problems
+from careplan.fhir.population import populate
 from careplan.fhir.questionnaire import extract
 from tests.fhir.form_cases import (
     BASE,
@@ -521,3 +526,95 @@ def test_an_unmarked_form_gives_nothing_unless_asked():
     questions, made = form(coded("a", "boolean"), extension=[]), response(item("a", answer("Boolean", True)))
     assert [issue.code.value for issue in taken(made, questions).issues] == ["nothing-extracted"]
     assert codes_of(made, questions, all_coded=True) == ["a"]
+
+
+# --- whatever comes ---
+
+ODD: list[Any] = [None, -5, True, "x", [], {}, ["a"], [{}], Decimal("1e40")]
+
+
+def wrong(resource):
+    return [problem for problem in check(resource) if problem.severity == "error"]
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Every container in *value* with every key or index in it."""
+    for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        yield value, key
+        if isinstance(inner, dict | list):
+            yield from places(inner)
+
+
+def rich():
+    """A form with everything that is read of one, and a response with everything that is read of it."""
+    made, questions = scored(0, 2, total=2)
+    calculated = {
+        "url": f"{SDC}-initialExpression",
+        "valueExpression": {"language": "text/fhirpath", "expression": "1"},
+    }
+    launch = {
+        "url": f"{SDC}-launchContext",
+        "extension": [{"url": "name", "valueCoding": {"code": "patient"}}, {"url": "type", "valueCode": "Patient"}],
+    }
+    condition = {"question": "count", "operator": ">", "answerInteger": 0}
+    limit = {"url": f"{CORE}/maxValue", "valueInteger": 5}
+    questions["extension"].append(launch)
+    questions["derivedFrom"] = ["https://x.example"]
+    questions["item"] += [
+        coded("count", "integer", limit, unit("/d"), category("exam"), calculated, required=True),
+        coded(
+            "then", "string", enableWhen=[condition], enableBehavior="all", maxLength=5, initial=[{"valueString": "a"}]
+        ),
+        {"linkId": "who", "type": "group", "item": [{"linkId": "whom", "type": "reference", "extension": [SUBJECT]}]},
+    ]
+    made["item"] += [
+        item("count", answer("Integer", 1), extension=[category("exam")]),
+        item("then", answer("String", "why")),
+        item("who", item=[item("whom", answer("Reference", {"reference": "Patient/p2"}))]),
+    ]
+    more = {
+        "encounter": {"reference": "Encounter/e1"},
+        "basedOn": [{"reference": "CarePlan/c1"}],
+        "partOf": [{"reference": "Procedure/x1"}],
+        "identifier": {"system": OWN, "value": "1"},
+    }
+    return {**made, **more}, questions
+
+
+def test_whatever_stands_anywhere_ends_in_observations_or_in_a_refusal():
+    """Each part of a form and of a response is replaced by odd JSON: nothing crashes, and no Bundle is no R4."""
+    made, questions = rich()
+    assert len(taken(made, questions).bundle["entry"]) == 5, "the example itself is not extracted"
+    endings = {"extracted": 0, "refused": 0}
+    for number in (0, 1):
+        for index in range(len(list(places((made, questions)[number])))):
+            for odd in ODD:
+                pair = deepcopy((made, questions))
+                container, key = list(places(pair[number]))[index]
+                container[key] = odd
+                try:
+                    assert wrong(extract(*pair, canonical_base=BASE).bundle) == []
+                    endings["extracted"] += 1
+                except CareplanError:
+                    endings["refused"] += 1
+    assert min(endings.values()) > 100, f"the sweep shows little: {endings}"
+
+
+def test_whatever_stands_in_a_form_ends_in_a_response_or_in_a_refusal():
+    """Filling in crashes no more than extracting."""
+    _, questions = rich()
+    endings = {"filled in": 0, "refused": 0}
+    for index in range(len(list(places(questions)))):
+        for odd in ODD[::2]:
+            copied = deepcopy(questions)
+            container, key = list(places(copied))[index]
+            container[key] = odd
+            try:
+                done = populate(
+                    copied, {"patient": [{"resourceType": "Patient"}]}, subject=None, today=date(2026, 1, 5)
+                )
+                assert wrong(done.response) == []
+                endings["filled in"] += 1
+            except CareplanError:
+                endings["refused"] += 1
+    assert min(endings.values()) > 5, f"the sweep shows little: {endings}"
