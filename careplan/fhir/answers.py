@@ -14,7 +14,17 @@ from decimal import Decimal
 from typing import Any
 
 from careplan.fhir.bundle import objects_in, text_in
-from careplan.fhir.form import CORE, SDC, Form, FormCode, FormIssue, FormItem, categories_of, extension_value
+from careplan.fhir.form import (
+    CORE,
+    SDC,
+    Form,
+    FormCode,
+    FormIssue,
+    FormItem,
+    categories_of,
+    extension_value,
+    same_answer,
+)
 from careplan.fhir.invariants import order
 
 _ORDINAL = f"{CORE}/ordinalValue"
@@ -75,6 +85,10 @@ class _Reader:
         self.found: list[Answer] = []
         self.issues: list[FormIssue] = []
         self._counts: Counter[str] = Counter()
+        self._marked: dict[str | None, set[str]] = {}
+        for item in form.items.values():
+            if _is_marked(item.source):
+                self._marked.setdefault(item.parent, set()).add(item.link)
 
     def _blame(self, code: FormCode, text: str, where: str, kind: str = "business-rule") -> None:
         self.issues.append(FormIssue(code, text, where, kind=kind))
@@ -150,7 +164,7 @@ class _Reader:
         if not _is_json_of(name, value):
             self._blame(FormCode.ANSWER_TYPE, f"The answer to {asked.link} is no {name}.", f"{where}.{name}", "value")
             return
-        if not is_offered(asked, name, value):
+        if not _is_offered(asked, value):
             text = f"The answer to {asked.link} is none of those that the form offers."
             self._blame(FormCode.ANSWER_NOT_OFFERED, text, where, "code-invalid")
         if not _is_in_range(asked, name, value):
@@ -167,7 +181,7 @@ class _Reader:
         where: str,
     ) -> Mapping[str, Any] | None:
         """SDC isSubject: the answer to a marked item is whom its siblings are about. An empty one stands for nobody."""
-        marked = {item.link for item in self.form.children(link) if _is_marked(item.source)}
+        marked = self._marked.get(link, set())
         named = [item for _, item in given if text_in(item.get("linkId")) in marked or _is_marked(item)]
         references = [answer.get("valueReference") for item in named for answer in objects_in(item.get("answer"))]
         if len(references) == 1 and isinstance(references[0], dict):
@@ -226,7 +240,7 @@ class _Reader:
 def fits(item: FormItem, name: str, value: Any) -> bool:
     """Whether value[x] *name* with *value* may answer *item*: of a type it takes, offered, and in its range."""
     known = name in item.answered_by and _is_json_of(name, value)
-    return known and is_offered(item, name, value) and _is_in_range(item, name, value)
+    return known and _is_offered(item, value) and _is_in_range(item, name, value)
 
 
 def _is_json_of(name: str, value: Any) -> bool:
@@ -287,7 +301,7 @@ def _compared(value: Any, wanted: Any) -> int | None:
         if "value" in wanted:
             same_unit = value.get("code") == wanted.get("code") and value.get("system") == wanted.get("system")
             return _compared(value.get("value"), wanted["value"]) if same_unit else None
-        return 0 if _key(value) == _key(wanted) else 2
+        return 0 if same_answer(value) == same_answer(wanted) else 2
     return None
 
 
@@ -307,28 +321,16 @@ def _given(items: Sequence[tuple[int, Mapping[str, Any]]]) -> Iterator[tuple[str
         yield from _given(list(enumerate(objects_in(item.get("item")))))
 
 
-def is_offered(item: FormItem, name: str, value: Any) -> bool:
+def _is_offered(item: FormItem, value: Any) -> bool:
     """Whether a choice with answerOption offers *value*; a value set is not looked up here."""
-    options = objects_in(item.source.get("answerOption"))
-    if item.kind != "choice" or not options:
-        return True
-    return any(_key(option[name]) == _key(value) for option in options if name in option)
-
-
-def _key(value: Any) -> Any:
-    """What makes two answers the same: of a Coding its system and code, of a Reference where it points."""
-    if not isinstance(value, dict):
-        return value
-    if "reference" in value:
-        return value["reference"]
-    return (value.get("system"), value.get("code")) if "code" in value else value.get("display")
+    return item.offered is None or same_answer(value) in item.offered
 
 
 def _points(answer: Answer) -> Decimal | None:
     """The ordinalValue of the option that was chosen."""
     for option in objects_in(answer.item.source.get("answerOption")):
         coding = option.get("valueCoding")
-        if isinstance(coding, dict) and _key(coding) == _key(answer.value):
+        if isinstance(coding, dict) and same_answer(coding) == same_answer(answer.value):
             points = extension_value(coding, _ORDINAL, "valueDecimal")
             points = extension_value(option, _ORDINAL, "valueDecimal") if points is None else points
             return Decimal(str(points)) if _is_json_of("valueDecimal", points) else None

@@ -6,9 +6,10 @@ over; only what makes answers ambiguous (a linkId that is missing or stands twic
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Literal
 
 from careplan.errors import FormRefused
@@ -107,7 +108,7 @@ class FormItem:
     relation: str | None
     categories: tuple[Mapping[str, Any], ...]
 
-    @property
+    @cached_property
     def answered_by(self) -> tuple[str, ...]:
         """The value[x] that an answer may have; any, for a type that R4 does not know."""
         options = [name for option in objects_in(self.source.get("answerOption")) if (name := _value_name(option))]
@@ -115,6 +116,14 @@ class FormItem:
         if kinds is None:
             return ("valueCoding", "valueString", *options)
         return (*kinds, *options) if "choice" in self.kind else kinds
+
+    @cached_property
+    def offered(self) -> frozenset[str] | None:
+        """The options to choose from, as `same_answer` names them; None where anything may be given."""
+        options = objects_in(self.source.get("answerOption"))
+        if self.kind != "choice" or not options:
+            return None
+        return frozenset(same_answer(value) for each in options for name, value in each.items() if name[:5] == "value")
 
     @property
     def repeats(self) -> bool:
@@ -133,6 +142,7 @@ class Form:
     def __init__(self, questionnaire: Mapping[str, Any]) -> None:
         self.source = questionnaire
         self.items: dict[str, FormItem] = {}
+        self._within: dict[str | None, list[FormItem]] = {}
         extracted = extension_value(questionnaire, OBSERVATION_EXTRACT, "valueBoolean", "valueCode")
         self._add(questionnaire, None, extracted, categories_of(questionnaire), "Questionnaire")
 
@@ -153,12 +163,14 @@ class Form:
             kind = str(item.get("type"))
             codes = () if kind == "display" else tuple(_codes(item, marked))
             relation = marked if isinstance(marked, str) and marked != "independent" else None
-            self.items[name] = FormItem(name, kind, item, link, codes, relation if codes else None, inherited)
+            made = FormItem(name, kind, item, link, codes, relation if codes else None, inherited)
+            self.items[name] = made
+            self._within.setdefault(link, []).append(made)
             self._add(item, name, marked, inherited, here)
 
-    def children(self, link: str | None) -> Iterator[FormItem]:
+    def children(self, link: str | None) -> Sequence[FormItem]:
         """The items directly within one, or those of the form itself for None."""
-        return (item for item in self.items.values() if item.parent == link)
+        return self._within.get(link, ())
 
 
 def extension_value(element: Mapping[str, Any], url: str, *names: str) -> Any:
@@ -167,6 +179,17 @@ def extension_value(element: Mapping[str, Any], url: str, *names: str) -> Any:
         if each.get("url") == url:
             return next((each[name] for name in names if name in each), None)
     return None
+
+
+def same_answer(value: Any) -> str:
+    """What two answers have in common when they are the same: of a Coding system and code, of a Reference where it
+    points.
+    """
+    if not isinstance(value, dict):
+        return repr(value)
+    if "reference" in value:
+        return repr(value["reference"])
+    return repr((value.get("system"), value.get("code")) if "code" in value else value.get("display"))
 
 
 def is_extracted(questionnaire: Mapping[str, Any]) -> bool:

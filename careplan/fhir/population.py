@@ -22,6 +22,7 @@ from careplan.fhir.form import SDC, Form, FormCode, FormIssue, FormItem, extensi
 Resource = dict[str, Any]
 
 STEP = "taperStep"
+MAX_EXPRESSIONS = 200
 _UNUSED = ("entered-in-error", "cancelled", "stopped")
 _NOT_DONE = {
     f"{SDC}-itemPopulationContext": "itemPopulationContext",
@@ -44,13 +45,14 @@ def populate(
     *,
     subject: Mapping[str, Any] | None,
     today: date,
+    based_on: Sequence[Mapping[str, Any]] = (),
 ) -> Population:
     """A response to *questionnaire* with every item, filled in as far as the form and *contexts* (by name) allow.
 
-    Of several requests for the context `taperStep` those of the step of *today* are taken. Raises FormRefused for what
-    is no usable form.
+    Of several requests for the context `taperStep` those of the step of *today* are taken. *based_on* are references
+    to what asks for the answers. Raises FormRefused for what is no usable form.
     """
-    return _Population(questionnaire, contexts, today).result(subject)
+    return _Population(questionnaire, contexts, today).result(subject, based_on)
 
 
 class _Population:
@@ -65,11 +67,12 @@ class _Population:
         self.questionnaire = questionnaire
         self.form = Form(questionnaire)
         self.today = today
-        self.issues: list[FormIssue] = []
+        self.issues: dict[FormIssue, None] = {}
+        self.evaluated = 0
         self.contexts = self._declared(contexts)
 
-    def result(self, subject: Mapping[str, Any] | None) -> Population:
-        response = self._response(subject, self._items(None))
+    def result(self, subject: Mapping[str, Any] | None, based_on: Sequence[Mapping[str, Any]]) -> Population:
+        response = self._response(subject, based_on, self._items(None))
         unasked = {
             issue.expression for issue in read_answers(response, self.form).issues if issue.code is FormCode.NOT_ENABLED
         }
@@ -82,11 +85,14 @@ class _Population:
             )
         return Population(response, tuple(self.issues))
 
-    def _response(self, subject: Mapping[str, Any] | None, items: list[Resource]) -> Resource:
+    def _response(
+        self, subject: Mapping[str, Any] | None, based_on: Sequence[Mapping[str, Any]], items: list[Resource]
+    ) -> Resource:
         url, version = text_in(self.questionnaire.get("url")), text_in(self.questionnaire.get("version"))
         named = f"{url}|{version}" if url and version else url
         return {
             "resourceType": "QuestionnaireResponse",
+            **({"basedOn": [dict(each) for each in based_on]} if based_on else {}),
             **({"questionnaire": named} if named else {}),
             "status": "in-progress",
             **({"subject": dict(subject)} if subject else {}),
@@ -152,6 +158,11 @@ class _Population:
             said = f"{item.link} is filled in by an expression that is not FHIRPath."
             self._say(FormCode.EXPRESSION_NOT_SUPPORTED, said, item.link)
             return
+        self.evaluated += 1
+        if self.evaluated > MAX_EXPRESSIONS:
+            said = f"Only {MAX_EXPRESSIONS} expressions of a form are evaluated."
+            self._say(FormCode.EXPRESSION_NOT_SUPPORTED, said, None)
+            return
         try:
             found = evaluate(text, self.contexts, today=self.today)
         except NotEvaluated as error:
@@ -168,9 +179,7 @@ class _Population:
     def _say(self, code: FormCode, text: str, link: str | None) -> None:
         """Once each: an expression that many items share says the same of all of them."""
         where = None if link is None else f"Questionnaire.descendants().where(linkId = '{link}')"
-        issue = FormIssue(code, text, where, "warning", "incomplete")
-        if issue not in self.issues:
-            self.issues.append(issue)
+        self.issues[FormIssue(code, text, where, "warning", "incomplete")] = None
 
 
 def step_of(requests: Iterable[Mapping[str, Any]], day: date) -> tuple[list[Resource], str | None]:
@@ -194,6 +203,25 @@ def step_of(requests: Iterable[Mapping[str, Any]], day: date) -> tuple[list[Reso
     if len(now) == 1:
         return next(iter(now.values())), None
     return [], "No step of the plan is for this day." if not now else "More than one step is for this day."
+
+
+def check_of(
+    requests: Iterable[Mapping[str, Any]], step: Iterable[Mapping[str, Any]], form: Mapping[str, Any]
+) -> list[Resource]:
+    """References to the ServiceRequests among *requests* that ask for *form* in the plan of *step*."""
+    plans = {f"{_plan(each)}.check" for each in step}
+    url = text_in(form.get("url"))
+    return [
+        {"reference": f"ServiceRequest/{each['id']}"}
+        for each in requests
+        if each.get("resourceType") == "ServiceRequest"
+        and plans & {str(identifier.get("value")) for identifier in objects_in(each.get("identifier"))}
+        and url in {str(canonical).partition("|")[0] for canonical in _list(each.get("instantiatesCanonical"))}
+    ]
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _step_number(request: Mapping[str, Any]) -> int | None:

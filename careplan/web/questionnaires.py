@@ -16,7 +16,7 @@ from careplan.errors import BadRequest, FormRefused, NotFound, NotSupported
 from careplan.fhir.bundle import objects_in, text_in
 from careplan.fhir.form import FormCode, FormIssue
 from careplan.fhir.outcome import codes_of, outcome
-from careplan.fhir.population import STEP, populate
+from careplan.fhir.population import STEP, check_of, populate, step_of
 from careplan.fhir.questionnaire import extract
 from careplan.fhir.record import checked_id
 from careplan.web.logs import note_issues
@@ -41,10 +41,12 @@ def populate_form(form_id: str | None = None) -> Response:
     given = _given("questionnaire", "Questionnaire", POPULATE)
     questionnaire = _form_by_id(form_id) if form_id else _form_of(given)
     subject = _subject(given)
-    contexts = dict(_contexts(given))
+    contexts, based_on, today = dict(_contexts(given)), [], services().today()
     if _flag(given, "local") and STEP not in contexts:
-        contexts[STEP] = _requests_of(subject)
-    done = populate(questionnaire, contexts, subject=subject, today=services().today())
+        contexts[STEP] = _requests_of(subject, "MedicationRequest")
+        step, _ = step_of(contexts[STEP], today)
+        based_on = check_of(_requests_of(subject, "ServiceRequest"), step, questionnaire) if step else []
+    done = populate(questionnaire, contexts, subject=subject, today=today, based_on=based_on)
     return _answer("response", done.response, done.issues)
 
 
@@ -191,12 +193,12 @@ def _apart(resource: Resource) -> Iterator[Resource]:
             yield entry["resource"]
 
 
-def _requests_of(subject: Mapping[str, Any] | None) -> list[Resource]:
-    """The medication requests of a patient on the FHIR server, among which the step under way is looked for."""
+def _requests_of(subject: Mapping[str, Any] | None, requested: str) -> list[Resource]:
+    """The requests of one type of a patient on the FHIR server, among which those of the plan are looked for."""
     kind, _, patient_id = str(subject["reference"]).partition("/") if subject else ("", "", "")
     if kind != "Patient":
         raise BadRequest("With local, the subject must be a Patient.", expression="subject")
-    return services().server().search("MedicationRequest", {"patient": checked_id(patient_id)})
+    return services().server().search(requested, {"patient": checked_id(patient_id)})
 
 
 # --- which form, which response ---

@@ -10,7 +10,7 @@ import pytest
 from careplan.catalog import load_catalog
 from careplan.errors import FormRefused
 from careplan.fhir.conformance import check, r4b_problems
-from careplan.fhir.population import populate, step_of
+from careplan.fhir.population import MAX_EXPRESSIONS, populate, step_of
 from careplan.planning import plan_taper
 from tests.fhir.form_cases import BASE, CORE, OPTIONS, OWN, SDC, URL, coded, form
 from tests.web.records import record
@@ -155,6 +155,14 @@ def test_a_value_beyond_the_limits_of_its_question_is_not_filled_in():
     limit = {"url": f"{CORE}/maxValue", "valueInteger": 3}
     assert populated(form(coded("a", "integer", filled_by("4"), limit)))[1] == ["value-not-fitting"]
     assert answered(form(coded("a", "integer", filled_by("3"), limit))) == {"a": 3}
+
+
+def test_a_form_full_of_expressions_is_not_evaluated_for_ever():
+    """After the first ones the rest stays empty, and that is said once."""
+    questions = form(*(coded(f"a{number}", "integer", filled_by("1")) for number in range(MAX_EXPRESSIONS + 3)))
+    made, issues = populated(questions)
+    assert len(dict(answers_in(made))) == MAX_EXPRESSIONS
+    assert issues == ["expression-not-supported"]
 
 
 def test_initial_values_and_selected_options_are_answers():

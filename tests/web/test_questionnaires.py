@@ -124,6 +124,7 @@ def test_the_step_is_found_on_the_server(upstream):
     assert answers_of(made) == STEP_ONE
     asked = call(client, "Questionnaire/sleep/$populate?subject=Patient/p1&local=true", method="GET")
     assert parts(asked)["response"] == made, "a GET says something else"
+    assert "basedOn" not in made, "the plan asks for another form"
     stored = [each for each in upstream.server.search("MedicationRequest", {"patient": "p1"})
               if each["extension"][0]["valuePositiveInt"] == 1]  # fmt: skip
     contents = [
@@ -131,6 +132,26 @@ def test_the_step_is_found_on_the_server(upstream):
     ]
     named = parameters(PATIENT, context("taperStep", *contents))
     assert parts(call(client, "Questionnaire/sleep/$populate", named))["response"] == made
+
+
+def test_the_check_of_a_plan_is_based_on_its_request(upstream):
+    """The response to the form that a plan asks for points at its ServiceRequest, and so do its Observations."""
+    planned = plan_taper(
+        [bundle(patient("p1"), diazepam("p1"))],
+        load_catalog(),
+        today=TODAY,
+        recorded=datetime(2026, 1, 5, tzinfo=UTC),
+    )
+    post_plan(upstream.server, planned.bundle)
+    (asked,) = upstream.server.search("ServiceRequest", {"patient": "p1"})
+    client = upstream.client()
+    local = parameters(PATIENT, {"name": "local", "valueBoolean": True})
+    made = parts(call(client, "Questionnaire/benzodiazepine-withdrawal/$populate", local))["response"]
+    assert made["basedOn"] == [{"reference": f"ServiceRequest/{asked['id']}"}]
+    made["item"][1]["item"][1]["answer"] = [{"valueBoolean": False}]
+    done = made | {"id": "r1", "status": "completed", "authored": "2026-01-05T08:00:00Z"}
+    (entry,) = parts(call(client, "QuestionnaireResponse/$extract", done))["return"]["entry"]
+    assert entry["resource"]["basedOn"] == made["basedOn"], "the Observation is based on something else"
 
 
 def test_a_form_of_the_server_is_found(upstream):
