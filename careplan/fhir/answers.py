@@ -85,6 +85,7 @@ class _Reader:
         self.found: list[Answer] = []
         self.issues: list[FormIssue] = []
         self._counts: Counter[str] = Counter()
+        self._has_conditions = any(objects_in(item.source.get("enableWhen")) for item in form.items.values())
         self._marked: dict[str | None, set[str]] = {}
         for item in form.items.values():
             if _is_marked(item.source):
@@ -105,7 +106,8 @@ class _Reader:
     ) -> None:
         """The items within one item, one answer, or the response itself."""
         given = self._objects(parent, "item", where)
-        scopes = (*scopes, _collected(given))
+        if self._has_conditions:
+            scopes = (*scopes, _collected(given))
         subject = self._subject(given, link, subject, where)
         seen: Counter[str] = Counter()
         for number, item in given:
