@@ -1,6 +1,7 @@
 # make demo    run it: the service, a small FHIR server and synthetic patients, on this machine only
 # make test    everything that proves it
-# The rest is for developers: make lint, make hapi, make corpus, make scoreboard, make bench, make sweep, make published.
+# The rest is for developers: make lint, make hapi, make corpus, make scoreboard, make extraction, make bench, make sweep,
+# make published.
 
 PYTHON ?= python3
 CORPUS ?= ../shared/corpus/inputs
@@ -9,7 +10,7 @@ UV = $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN = .venv/bin/
 READY = .venv/.ready
 
-.PHONY: demo test lint hapi corpus scoreboard bench sweep published
+.PHONY: demo test lint hapi corpus scoreboard extraction bench sweep published
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -33,6 +34,9 @@ corpus: $(READY)
 
 scoreboard: $(READY)
 	@$(RUN)python tools/scoreboard.py $(CORPUS)/..
+
+extraction: $(READY)
+	@$(RUN)python tools/extraction.py --write docs/extraction.md $(if $(filter %inputs,$(CORPUS)),$(CORPUS)/../sdc,$(CORPUS)) $(FORMS)
 
 bench: $(READY)
 	@$(RUN)python tools/bench.py

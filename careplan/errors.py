@@ -9,6 +9,7 @@ CareplanError                   status, R4 issue type
     NotFound                    404  not-found
     Conflict                    409  conflict
     Refused                     422  business-rule   no plan, and why
+    FormRefused                 422  business-rule   a form or its answers cannot be used, and why
     UpstreamError               502  transient       the FHIR server answered with something unusable
         UpstreamRejected        502  processing      it said no; its OperationOutcome is carried along
         UpstreamTimeout         504  timeout
@@ -23,6 +24,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from careplan.fhir.form import FormIssue
     from careplan.taper.issue import DetectedIssue
 
 
@@ -97,6 +99,17 @@ class Refused(CareplanError):
 
     def __init__(self, issues: Sequence[DetectedIssue]) -> None:
         super().__init__("; ".join(issue.text for issue in issues if issue.blocks) or "refused")
+        self.issues = tuple(issues)
+
+
+class FormRefused(CareplanError):
+    """A Questionnaire or its response cannot be used. *issues* say why, each with a code and the element."""
+
+    status = 422
+    issue_type = "business-rule"
+
+    def __init__(self, issues: Sequence[FormIssue]) -> None:
+        super().__init__("; ".join(issue.text for issue in issues) or "refused")
         self.issues = tuple(issues)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from careplan.catalog import load_catalog
 from careplan.fhir.conformance import check, r4b_problems
+from careplan.fhir.form import FormCode
 from careplan.planning import STRATEGIES
 from careplan.taper.issue import IssueCode
 from careplan.taper.schedule import StepKind
@@ -121,6 +122,25 @@ def test_every_issue_code_is_explained():
     found = concepts("taper-issue")
     assert set(found) == set(IssueCode), f"not the same: {set(found) ^ set(IssueCode)}"
     assert len({concept["definition"] for concept in found.values()}) == len(found), "two codes mean the same"
+
+
+def test_every_issue_of_a_form_is_explained():
+    """The CodeSystem form-issue has the codes that the service gives, each with a meaning of its own."""
+    found = concepts("form-issue")
+    assert set(found) == set(FormCode), f"not the same: {set(found) ^ set(FormCode)}"
+    assert len({concept["definition"] for concept in found.values()}) == len(found), "two codes mean the same"
+
+
+def test_a_question_of_ours_is_asked_somewhere():
+    """The CodeSystem taper-question holds what the questionnaires ask besides symptoms, no more and no less."""
+    system = f"{BASE}/CodeSystem/taper-question"
+    asked = {
+        coding["code"]
+        for path in (PROFILES / "questionnaires").glob("*.json")
+        for coding in codings_in(load(path))
+        if coding["system"] == system
+    }
+    assert asked == set(concepts("taper-question")), "some question is not asked, or not defined"
 
 
 def test_every_strategy_is_explained():

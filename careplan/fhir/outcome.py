@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from careplan.errors import CareplanError, Refused, UpstreamRejected
+from careplan.errors import CareplanError, FormRefused, Refused, UpstreamRejected
 from careplan.fhir.bundle import objects_in
 from careplan.fhir.conformance import Problem
+from careplan.fhir.form import FormIssue
 from careplan.taper.issue import DetectedIssue, IssueCode
 
 Resource = dict[str, Any]
@@ -35,12 +36,13 @@ _VALUE = frozenset({IssueCode.DOSE_INVALID, IssueCode.RESOURCE_INVALID, IssueCod
 _NESTED = ("severity", "code", "details", "diagnostics", "expression", "location")
 
 
-def outcome(source: CareplanError | Iterable[DetectedIssue], *, canonical_base: str) -> Resource:
+def outcome(source: CareplanError | Iterable[DetectedIssue | FormIssue], *, canonical_base: str) -> Resource:
     """Say *source* as an OperationOutcome; no issue at all is an informational "nothing to report".
 
-    Our codes are from `{canonical_base}/CodeSystem/taper-issue`. What an upstream server said follows our own issue.
+    Our codes are from `{canonical_base}/CodeSystem/taper-issue`, or `form-issue` for what a form has. What an upstream
+    server said follows our own issue.
     """
-    issues = list(_issues(source, f"{canonical_base}/CodeSystem/taper-issue"))
+    issues = list(_issues(source, f"{canonical_base}/CodeSystem"))
     return {"resourceType": "OperationOutcome", "issue": issues or [note("Nothing to report.")]}
 
 
@@ -73,11 +75,12 @@ def codes_of(operation_outcome: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _issues(source: CareplanError | Iterable[DetectedIssue], system: str) -> Iterator[Resource]:
-    if isinstance(source, Refused):
+def _issues(source: CareplanError | Iterable[DetectedIssue | FormIssue], systems: str) -> Iterator[Resource]:
+    if isinstance(source, Refused | FormRefused):
         source = source.issues
     if not isinstance(source, CareplanError):
-        yield from (_detected(issue, system) for issue in source)
+        for issue in source:
+            yield _of_form(issue, systems) if isinstance(issue, FormIssue) else _detected(issue, systems)
         return
     yield {
         "severity": "error",
@@ -89,11 +92,20 @@ def _issues(source: CareplanError | Iterable[DetectedIssue], system: str) -> Ite
         yield from _upstream(source.outcome or {})
 
 
-def _detected(issue: DetectedIssue, system: str) -> Resource:
+def _of_form(issue: FormIssue, systems: str) -> Resource:
+    return {
+        "severity": issue.severity,
+        "code": issue.kind,
+        "details": {"coding": [{"system": f"{systems}/form-issue", "code": issue.code.value}], "text": issue.text},
+        **({"expression": [issue.expression]} if issue.expression else {}),
+    }
+
+
+def _detected(issue: DetectedIssue, systems: str) -> Resource:
     return {
         "severity": issue.severity,
         "code": _issue_type(issue),
-        "details": {"coding": [{"system": system, "code": issue.code.value}], "text": issue.text},
+        "details": {"coding": [{"system": f"{systems}/taper-issue", "code": issue.code.value}], "text": issue.text},
         **_given("diagnostics", _diagnostics(issue)),
         **({"expression": [issue.expression]} if issue.expression else {}),
     }

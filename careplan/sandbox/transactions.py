@@ -152,8 +152,10 @@ def _one(store: Store, number: int, entry: Any) -> Entry:
     if request.get("method") not in _ORDER:
         raise NotSupported(f"A request has one of the methods {', '.join(_ORDER)} here.", expression=where)
     resource = entry.get("resource", {})
-    resource_type, _, identity = str(request.get("url", "")).partition("/")
-    method = request["method"]
+    method, url = request["method"], str(request.get("url", ""))
+    if method == "PUT" and "?" in url:
+        method, resource, url = _conditional(store, resource, url, where)
+    resource_type, _, identity = url.partition("/")
     if resource_type not in PARAMS:
         raise NotSupported("The request is not for a type this server keeps.", expression=f"{where}.request.url")
     if method != "POST" and (not identity or "/" in identity or "?" in identity):
@@ -172,6 +174,22 @@ def _one(store: Store, number: int, entry: Any) -> Entry:
         if_version=version_in(str(request["ifMatch"])) if "ifMatch" in request else None,
         existing=_existing(store, resource_type, request, where) if method == "POST" else None,
     )
+
+
+def _conditional(store: Store, resource: Any, url: str, where: str) -> tuple[str, Any, str]:
+    """A conditional update as what it comes to: a PUT of what its condition finds, else a POST."""
+    resource_type, _, query = url.partition("?")
+    if resource_type not in PARAMS or not isinstance(resource, dict):
+        return "POST", resource, resource_type
+    try:
+        found = matching(store, resource_type, query)
+    except BadRequest as error:
+        error.expression = f"{where}.request.url"
+        raise
+    if found is None:
+        return "POST", resource, resource_type
+    identity = found.resource["id"]
+    return "PUT", {"id": identity, **resource}, f"{resource_type}/{identity}"
 
 
 def _existing(store: Store, resource_type: str, request: Mapping[str, Any], where: str) -> Stored | None:
@@ -195,15 +213,23 @@ def _check_resource(resource: Any, resource_type: str, identity: str, where: str
 def _check_distinct(entries: list[Entry], given: list[Any]) -> None:
     """One resource in two entries: the specification calls for failure (and HAPI would write one of them)."""
     conditions = [
-        (entry.resource_type, given[entry.number]["request"]["ifNoneExist"])
+        (entry.resource_type, condition)
         for entry in entries
-        if entry.method == "POST" and "ifNoneExist" in given[entry.number]["request"]
+        for condition in [_condition_of(given[entry.number]["request"])]
+        if condition
     ]
     targets = [(entry.resource_type, entry.identity) for entry in entries]
     urls = [entry.full_url for entry in entries if entry.full_url]
-    for keys, what in ((targets, "resource"), (urls, "fullUrl"), (conditions, "ifNoneExist")):
+    for keys, what in ((targets, "resource"), (urls, "fullUrl"), (conditions, "condition")):
         if len(set(map(str, keys))) != len(keys):
             raise BadRequest(f"Two entries have the same {what}.", expression="Bundle.entry")
+
+
+def _condition_of(request: Mapping[str, Any]) -> str | None:
+    """The condition of a conditional create or update, by which two entries would mean one resource."""
+    if "ifNoneExist" in request and request["method"] == "POST":
+        return str(request["ifNoneExist"])
+    return str(request["url"]) if "?" in str(request["url"]) else None
 
 
 def _carry_out(store: Store, entry: Entry, moved: Mapping[str, str], base_url: str) -> Written:

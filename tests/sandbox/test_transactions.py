@@ -39,6 +39,26 @@ def test_references_follow_to_what_is_there_already(ask):
     assert len(ask.ids(f"/MedicationStatement?patient={there}")) == 1
 
 
+def test_a_conditional_update_replaces_what_its_condition_finds(ask):
+    """The first time it creates, the second time it changes the same resource; other entries follow it there."""
+    change = {"method": "PUT", "url": f"Patient?identifier={SYSTEM}%7Ca"}
+    first = {"fullUrl": ONE, "resource": identified("a"), "request": change}
+    assert statuses(ask("POST", "", transaction(first, post(statement(None, ONE))))) == ["201", "201"]
+    second = {"fullUrl": ONE, "resource": identified("a", gender="female"), "request": change}
+    assert statuses(ask("POST", "", transaction(second, post(statement(None, ONE))))) == ["200", "201"]
+    (there,) = ask.ids(f"/Patient?identifier={SYSTEM}%7Ca")
+    assert ask.store.read("Patient", there).resource["gender"] == "female", "it was not changed"
+    assert len(ask.ids(f"/MedicationStatement?patient={there}")) == 2, "a reference was lost"
+
+
+def test_two_conditional_updates_of_one_resource_are_refused(ask):
+    """Two entries with one condition would write one of them, and say nothing."""
+    change = {"method": "PUT", "url": f"Patient?identifier={SYSTEM}%7Ca"}
+    twice = [{"resource": identified("a"), "request": change}] * 2
+    assert ask("POST", "", transaction(*twice)).status_code == 400
+    assert ask.ids(f"/Patient?identifier={SYSTEM}%7Ca") == [], "one of them was written"
+
+
 def test_an_address_of_this_server_becomes_relative(ask):
     """So that it is checked and found like any other."""
     entries = (put(patient()), put(statement(subject="http://localhost/fhir/Patient/p1")))
@@ -60,7 +80,11 @@ def test_an_address_of_this_server_becomes_relative(ask):
             400,
             "Bundle.entry[1].resource.id",
         ),
-        ({"resource": patient("a"), "request": {"method": "PUT", "url": "Patient?identifier=a"}}, 400, None),
+        (
+            {"resource": patient("a"), "request": {"method": "PUT", "url": "Patient?birthdate=1980"}},
+            400,
+            "Bundle.entry[1].request.url",
+        ),
         ({"request": {"method": "GET", "url": "Patient/p1"}}, 400, "Bundle.entry[1]"),
         ({"request": {"method": "POST", "url": "Patient"}}, 400, "Bundle.entry[1].resource"),
         (post({"resourceType": "Basic"}), 400, "Bundle.entry[1].request.url"),
