@@ -201,7 +201,7 @@ class Descent:
 
     def _notes(self, before: Intakes, taken: Intakes, size: int, limit: int, rule: CutRule) -> Iterator[str]:
         daily = sum(before)
-        share = plain(_tenth(Fraction(100 * size, daily)))
+        share, pace = plain(_tenth(Fraction(100 * size, daily))), plain(self.pace.cut_percent)
         if rule == "smallest-deliverable-cut":
             yield f"{self.amounts.dose(size)} is the smallest cut that can be made up; {self._would_be(daily)}."
         elif rule == "above-ceiling":
@@ -212,8 +212,10 @@ class Descent:
         elif rule == "ceiling":
             yield f"The ceiling allows {self.amounts.dose(limit)} here; {self._would_be(daily)}."
         elif size * 100 > daily * self.pace.cut_percent:
-            pace = plain(self.pace.cut_percent)
             yield f"{share} % of the dose before is more than the {pace} % of the pace: {_REASONS[rule]}."
+        named = rule in _REASONS or rule == "above-ceiling" or self._wanted(daily)[1] == "percent-of-current"
+        if not named and size * 100 > daily * self.pace.cut_percent:
+            yield f"It is {share} % of the dose before, more than the {pace} % of the pace."
         if sum(taken) and taken.count(0) > before.count(0):
             yield "One intake of the day ends here: less than the smallest piece would be left for it."
 

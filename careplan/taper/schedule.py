@@ -393,7 +393,7 @@ def _issues(steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, small
             source=step.citation.key,
         )
     first = steps[0]
-    if first.rule == "smallest-deliverable-cut" and first.cut_percent > TOO_COARSE * pace.cut_percent:
+    if first.rule != "above-ceiling" and first.cut_percent > TOO_COARSE * pace.cut_percent:
         yield DetectedIssue(
             IssueCode.CUT_ABOVE_PACE,
             "warning",

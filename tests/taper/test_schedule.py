@@ -6,6 +6,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from careplan.errors import Refused
+from careplan.taper.cuts import Strategy
 from careplan.taper.issue import IssueCode
 from careplan.taper.profile import Ceiling, Pace
 from careplan.taper.schedule import make_schedule
@@ -104,6 +105,29 @@ def test_fewer_intakes_are_said():
     assert step.daily == mg(1)
     assert "One intake of the day ends here" in " ".join(step.notes)
     assert IssueCode.DOSES_PER_DAY_REDUCED in {issue.code for issue in schedule.issues}
+
+
+@pytest.mark.parametrize(
+    ("amount", "before", "note"),
+    [
+        ("2.5", 8, "It is 25 % of the dose before, more than the 10 % of the pace."),
+        ("1", 4, "25 % of the dose before is more than the 10 % of the pace"),
+    ],
+)
+def test_a_cut_past_the_pace_names_its_percentage_by_every_rule(amount, before, note):
+    """Where an amount was asked for, and the ceiling or the tablets decide, the note still says how much it is."""
+    strategy = Strategy("fixed-amount", mg(amount))
+    schedule = make_schedule(regimen(15, 15), profile(*TABLETS), pace=STANDARD, start=START, strategy=strategy)
+    step = next(step for step in schedule.steps if step.daily + step.cut == mg(before))
+    assert note in " ".join(step.notes), f"{step.notes} does not say it"
+
+
+def test_a_first_cut_far_above_the_pace_is_warned_of_by_every_strategy():
+    """1 mg of 4 mg is the smallest there is, also where it was asked for: a quarter, and the pace has 10 %."""
+    strategy = Strategy("fixed-amount", mg(1))
+    schedule = make_schedule(regimen(4), profile(*TABLETS), pace=STANDARD, start=START, strategy=strategy)
+    (issue,) = [each for each in schedule.issues if each.code is IssueCode.CUT_ABOVE_PACE]
+    assert "The first cut takes 25 % of the dose where the pace standard asks for 10 %" in issue.text
 
 
 # --- laws ---
