@@ -113,6 +113,13 @@ class Descent:
         )
         self._known: dict[Intakes, Cut] = {}
 
+    @property
+    def why_not_smaller(self) -> str:
+        """Why no cut is smaller than the smallest: the pieces, or the floor where smaller ones could be made up."""
+        if self.amounts.smallest < self.least:
+            return f"no cut is smaller than the floor of {self.profile.cut_floor}"
+        return "no smaller one can be made up"
+
     def after(self, taken: Intakes) -> Cut:
         """The next cut. Raises Refused (NOT_EXPRESSIBLE) when the products allow none that the rules allow."""
         if taken not in self._known:
@@ -201,12 +208,13 @@ class Descent:
 
     def _notes(self, before: Intakes, taken: Intakes, size: int, limit: int, rule: CutRule) -> Iterator[str]:
         daily = sum(before)
-        share, pace = plain(_tenth(Fraction(100 * size, daily))), plain(self.pace.cut_percent)
+        pace = plain(self.pace.cut_percent)
+        share = _unlike(pace, Fraction(100 * size, daily))
         if rule == "smallest-deliverable-cut":
             yield f"{self.amounts.dose(size)} is the smallest cut that can be made up; {self._would_be(daily)}."
         elif rule == "above-ceiling":
             yield (
-                f"This cut of {share} % is more than the ceiling, because no smaller one can be made up: "
+                f"This cut of {share} % is more than the ceiling, because {self.why_not_smaller}: "
                 "the dose before it is held for the longest interval. Weigh it before signing."
             )
         elif rule == "ceiling":
@@ -272,6 +280,16 @@ _descent = lru_cache(maxsize=1024)(Descent)
 def forget_all() -> None:
     """Drop every way down that is remembered, to measure what a first plan costs."""
     _descent.cache_clear()
+
+
+def _unlike(stated: str, percent: Fraction) -> str:
+    """*percent* to a tenth, or as much finer as it takes to tell it from *stated* where the two differ."""
+    text = plain(_tenth(percent))
+    places = 1
+    while text == stated and percent != Fraction(stated):
+        places += 1
+        text = plain(exact_decimal(percent).quantize(Decimal(1).scaleb(-places)))
+    return text
 
 
 def _tenth(percent: Fraction) -> Decimal:

@@ -144,7 +144,7 @@ def make_schedule(
     while not target and (short := profile.minimum_days - (steps[-1].end - start).days - 1) > 0:
         longer += -(-short // len(steps))
         steps = walk.steps(start, longer=longer)
-    issues = tuple(_issues(steps, profile, pace, walk.smallest))
+    issues = tuple(_issues(steps, profile, pace, walk.why_not_smaller, _finer(profile, choice)))
     return TaperSchedule(profile, regimen, pace, steps, issues, target, strategy)
 
 
@@ -176,8 +176,12 @@ class _Walk:
 
     @property
     def smallest(self) -> Dose:
-        """The smallest cut that can be made up, in mg."""
+        """The smallest cut that is made, in mg."""
         return self.amounts.dose(self._way(date.min).smallest)
+
+    @property
+    def why_not_smaller(self) -> str:
+        return self._way(date.min).why_not_smaller
 
     def steps(self, start: date, *, longer: int = 0) -> tuple[TaperStep, ...]:
         """All steps from *start*, each held *longer* days than the pace asks for."""
@@ -201,7 +205,8 @@ class _Walk:
             cut = self._way(day).after(taken)
             taken = cut.taken
             if not sum(taken):
-                steps[-1:] = [_before_nothing(step, cut) for step in steps[-1:]]
+                why = self._way(day).why_not_smaller
+                steps[-1:] = [_before_nothing(step, cut, why) for step in steps[-1:]]
                 return
             step = TaperStep(
                 self.first_number + len(steps),
@@ -352,11 +357,11 @@ class _Walk:
                 raise Refused([_bad_adjustment(change, "no step begins at that pace any more")])
 
 
-def _before_nothing(step: TaperStep, last: Cut) -> TaperStep:
-    """The last step, with what there is to say of the cut from it to nothing."""
+def _before_nothing(step: TaperStep, last: Cut, why: str) -> TaperStep:
+    """The last step, with what there is to say of the cut from it to nothing, and *why* it is no smaller."""
     if last.rule != "above-ceiling":
         return step
-    note = f"Then nothing: the last {step.daily} end at once, above the ceiling, because no smaller cut can be made up."
+    note = f"Then nothing: the last {step.daily} end at once, above the ceiling, because {why}."
     return replace(step, notes=(*step.notes, note))
 
 
@@ -379,17 +384,19 @@ def _weeks(weeks: int) -> str:
     return f"{weeks} week" if weeks == 1 else f"{weeks} weeks"
 
 
-def _issues(steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, smallest: Dose) -> Iterator[DetectedIssue]:
+def _issues(
+    steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, why: str, finer: str
+) -> Iterator[DetectedIssue]:
+    """What to weigh of a finished taper; *why* no cut is smaller, and what would allow *finer* ones."""
     above = [step for step in steps if step.rule == "above-ceiling"]
     for step in above[:1]:
         numbers = ", ".join(str(each.number) for each in above)
         yield DetectedIssue(
             IssueCode.CUT_ABOVE_CAP,
             "warning",
-            f"Step {numbers} of the {profile.drug} taper cuts more than the ceiling allows, because the smallest cut "
-            f"that can be made up is {smallest}.",
+            f"Step {numbers} of the {profile.drug} taper cuts more than the ceiling allows, because {why}.",
             seen=f"{step.cut} off {step.daily + step.cut} at step {step.number}",
-            settle=f"Weigh {_finer(profile)} for the last steps, or accept the cut after the longer hold.",
+            settle=f"Weigh {finer} for the last steps, or accept the cut after the longer hold.",
             source=step.citation.key,
         )
     first = steps[0]
@@ -398,9 +405,9 @@ def _issues(steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, small
             IssueCode.CUT_ABOVE_PACE,
             "warning",
             f"The first cut takes {plain(first.cut_percent)} % of the dose where the pace {pace.name} asks for "
-            f"{plain(pace.cut_percent)} %, because the smallest cut that can be made up is {smallest}.",
+            f"{plain(pace.cut_percent)} %, because {why}.",
             seen=f"{first.cut} off {first.daily + first.cut} at step {first.number}",
-            settle=f"Weigh {_finer(profile)}, which allows smaller cuts.",
+            settle=f"Weigh {finer}, which allows smaller cuts.",
             source=pace.citation.key,
         )
     before = max(len(step.portions) for step in steps)
@@ -415,9 +422,10 @@ def _issues(steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, small
         )
 
 
-def _finer(profile: TaperProfile) -> str:
-    """What allows smaller cuts than the tablets."""
-    ways = ["the oral liquid"] if any(product.is_liquid for product in profile.products) else []
+def _finer(profile: TaperProfile, choice: ProductChoice) -> str:
+    """What allows smaller cuts than the products chosen."""
+    has_liquid = any(product.is_liquid for product in profile.products)
+    ways = ["the oral liquid"] if has_liquid and not choice.liquid else []
     ways += [f"a switch to {profile.switch.to}"] if profile.switch else []
     return " or ".join(ways) or "another product"
 

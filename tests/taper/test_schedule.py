@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from careplan.errors import Refused
 from careplan.taper.cuts import Strategy
 from careplan.taper.issue import IssueCode
+from careplan.taper.products import ProductChoice
 from careplan.taper.profile import Ceiling, Pace
 from careplan.taper.schedule import make_schedule
-from tests.taper.builders import CITATION, START, TABLETS, mg, product, profile, regimen
+from tests.taper.builders import CITATION, START, TABLETS, liquid, mg, product, profile, regimen
 
 STANDARD = Pace("standard", Decimal(10), 14, CITATION)
 
@@ -128,6 +129,30 @@ def test_a_first_cut_far_above_the_pace_is_warned_of_by_every_strategy():
     schedule = make_schedule(regimen(4), profile(*TABLETS), pace=STANDARD, start=START, strategy=strategy)
     (issue,) = [each for each in schedule.issues if each.code is IssueCode.CUT_ABOVE_PACE]
     assert "The first cut takes 25 % of the dose where the pace standard asks for 10 %" in issue.text
+
+
+def test_a_share_that_would_round_to_the_pace_is_told_apart_from_it():
+    """0.5 mg of 9.95 mg is 5.03 %: "5 % is more than 5 %" would be nonsense."""
+    pace = Pace("slow", Decimal(5), 28, CITATION)
+    rules = profile(liquid(1, part="0.05"), product(5), floor="0.5", paces=(pace,))
+    in_liquid = ProductChoice(liquid=True)
+    schedule = make_schedule(regimen("9.95"), rules, pace=pace, start=START, choice=in_liquid)
+    assert schedule.steps[0].notes[0].startswith("5.03 % of the dose before is more than the 5 % of the pace")
+
+
+def test_a_floor_is_not_called_a_piece():
+    """In a liquid, 0.5 mg of 1.5 mg is above the ceiling only because of the floor, and no finer product is named."""
+    rules = profile(liquid(1, part="0.1"), product(5), floor="0.5")
+    in_liquid = ProductChoice(liquid=True)
+    schedule = make_schedule(regimen("2.5"), rules, pace=STANDARD, start=START, choice=in_liquid)
+    step = next(step for step in schedule.steps if step.rule == "above-ceiling")
+    assert "because no cut is smaller than the floor of 0.5 mg" in step.notes[0]
+    assert (
+        schedule.steps[-1].notes[-1].endswith("above the ceiling, because no cut is smaller than the floor of 0.5 mg.")
+    )
+    (issue,) = [each for each in schedule.issues if each.code is IssueCode.CUT_ABOVE_CAP]
+    assert "because no cut is smaller than the floor of 0.5 mg" in issue.text
+    assert issue.settle.startswith("Weigh another product"), "the liquid is named, which is in use already"
 
 
 # --- laws ---
