@@ -37,7 +37,7 @@ bench: $(READY)
 	@$(RUN)python tools/bench.py
 
 sweep: $(READY)
-	@$(RUN)python tools/sweep.py --write docs/sweep.md
+	@$(RUN)python -m tools.sweep --write docs/sweep.md
 
 # Needs the network once; afterwards nothing is fetched until the lock file changes.
 $(READY): uv.lock pyproject.toml
