@@ -322,8 +322,8 @@ def table(tallies: Sequence[Tally], most_doses: int) -> str:
         "- **Switched**: to diazepam by the lowest, a middle and the highest published equivalence, at every pace, two "
         "of the strategies and targets in turn.",
         "- **Adjusted**: each taper that is planned, once more, with one of 16 pauses, changes of pace, restarts or "
-        "what they make together, in turn, on the first, last, odd and any days. Days are those of the taper as it was, "
-        "so some no longer fit and are refused.",
+        "what they make together, in turn, on the first, last, odd and any days. Days are those of the taper "
+        "as it was, so some no longer fit and are refused.",
         "",
         "Each number counts plans that break what the check says in `tools/sweep_checks.py`; `tests/test_sweep.py` "
         "shows for each check a plan that it finds.",

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from careplan.taper.cuts import Portion
 from careplan.taper.issue import IssueCode
 from careplan.taper.products import EVERY_PRODUCT, ProductChoice
-from careplan.taper.profile import Pace, Product, TaperProfile
+from careplan.taper.profile import Pace, TaperProfile
 from careplan.taper.regimen import Regimen
 from careplan.taper.schedule import Adjustment, PaceChange, Pause, Restart, TaperSchedule, TaperStep
 from careplan.taper.supply import Supply, supplies
@@ -127,9 +127,6 @@ class View:
             if each.up_to is None or daily <= each.up_to.value
         )
 
-    def asked_for(self, kind: type[Pause] | type[PaceChange] | type[Restart]) -> list[Adjustment]:
-        return [each for each in self.asked.adjustments if isinstance(each, kind)]
-
     def positions(self, portions: Sequence[Portion]) -> Doses | None:
         """The dose of each intake of the day, nothing for those that ended; None when they cannot be told apart."""
         intakes = self.asked.regimen.administrations
@@ -153,15 +150,15 @@ def faults(schedule: TaperSchedule, asked: Asked, *, handed_out: HandedOut = sup
 def _not_made_up(view: View) -> bool:
     """Pieces add up to each intake, and intakes to the day, each drug for itself."""
     for step in view.steps:
-        totals: Counter[str] = Counter()
+        totals: dict[str, Decimal] = {}
         for portion in step.portions:
             if not portion.dose or _made_of(portion) != portion.dose.value:
                 return True
-            totals[portion.drug] += portion.dose.value  # type: ignore[assignment]
+            totals[portion.drug] = totals.get(portion.drug, NONE) + portion.dose.value
         wanted = {view.profile.drug: step.daily.value}
         if step.replacing is not None and view.asked.switch:
             wanted[view.asked.switch.old.drug] = step.replacing.value
-        if dict(totals) != {drug: dose for drug, dose in wanted.items() if dose}:
+        if totals != {drug: dose for drug, dose in wanted.items() if dose}:
             return True
     return False
 
@@ -411,7 +408,7 @@ def _restarts_not_kept(view: View) -> bool:
 def _changes_not_kept(view: View) -> bool:
     """The first step at each new pace names it and the day that was asked for; no other step does."""
     wanted = set()
-    for change in view.asked_for(PaceChange):
+    for change in (each for each in view.asked.adjustments if isinstance(each, PaceChange)):
         first = next((step for step in view.taper if step.kind != "hold" and step.start >= change.on), None)
         pace = view.pace(change.on)
         said = (
@@ -471,21 +468,28 @@ def _exchanged(view: View, step: TaperStep, count: int) -> bool:
 
 
 def _supplies_wrong(view: View) -> bool:
-    """What is handed out covers each day and not one supply more, in whole pieces, never for longer than allowed."""
-    longest = view.profile.supply_days
-    for step in view.steps:
-        a_day: dict[Product, Decimal] = {}
-        for portion in step.portions:
-            for pieces in portion.pieces:
-                a_day[pieces.product] = a_day.get(pieces.product, NONE) + pieces.count
-        given = view.handed_out(step, longest_days=longest)
-        if {each.product for each in given} != set(a_day) or len(given) != len(a_day):
+    """What is handed out covers each day and not one supply more, in whole pieces, never for longer than allowed.
+
+    The longest supply is the usual one and, for every other step, the short one after misuse.
+    """
+    lengths = (view.profile.supply_days, view.profile.short_supply_days)
+    return any(
+        _supply_wrong(step, view.handed_out(step, longest_days=lengths[index % 2]), longest=lengths[index % 2])
+        for index, step in enumerate(view.steps)
+    )
+
+
+def _supply_wrong(step: TaperStep, given: Sequence[Supply], *, longest: int) -> bool:
+    a_day: dict[str, Decimal] = {}
+    for pieces in (pieces for portion in step.portions for pieces in portion.pieces):
+        a_day[pieces.product.name] = a_day.get(pieces.product.name, NONE) + pieces.count
+    if sorted(each.product.name for each in given) != sorted(a_day):
+        return True
+    for each in given:
+        taken = a_day[each.product.name] * each.days
+        covers = (each.times - 1) * each.days < step.days <= each.times * each.days
+        if not covers or each.days > longest or each.quantity % 1 or not taken <= each.quantity < taken + 1:
             return True
-        for each in given:
-            taken = a_day[each.product] * each.days
-            covers = (each.times - 1) * each.days < step.days <= each.times * each.days
-            if not covers or each.days > longest or each.quantity % 1 or not taken <= each.quantity < taken + 1:
-                return True
     return False
 
 
