@@ -1,6 +1,6 @@
 """Plan every drug from many doses at every pace and strategy, and check each finished schedule by its own figures.
 
-usage: python -m tools.sweep [--doses N] [--drug NAME] [--write FILE]
+usage: python -m tools.sweep [--doses N] [--drug NAME] [--processes N] [--write FILE]
 
 Asked for are plain tapers, switches to another drug by the lowest, a middle and the highest published equivalence, and
 for each taper that is planned some of the adjustments of `adjusted`, in turn. The same tapers are asked for each time.
@@ -346,13 +346,14 @@ def table(tallies: Sequence[Tally], most_doses: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--doses", type=int, default=20, help="daily doses where not all products may be used")
+    parser.add_argument("--doses", type=int, default=12, help="daily doses where not all products may be used")
     parser.add_argument("--drug", action="append", help="only this one; may be repeated")
+    parser.add_argument("--processes", type=int, help="as many as there are processors, if not given")
     parser.add_argument("--write", type=Path, help="also write the table to this file")
     options = parser.parse_args()
     drugs = options.drug or sorted(load_catalog().profiles)
     tallies = {drug: Tally(drug) for drug in drugs}
-    with Pool() as pool:
+    with Pool(options.processes) as pool:
         for tally in pool.imap(sweep, chunks(drugs, options.doses), chunksize=1):
             tallies[tally.drug].add(tally)
     text = table(list(tallies.values()), options.doses)
