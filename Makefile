@@ -43,7 +43,7 @@ bench: $(READY)
 	@$(RUN)python tools/bench_apply.py
 
 sweep: $(READY)
-	@$(RUN)python tools/sweep.py --write docs/sweep.md
+	@$(RUN)python -m tools.sweep --write docs/sweep.md
 
 published: $(READY)
 	@$(RUN)python tools/published.py $(CLINICAL)/published_schedules.json --write docs/published.md

@@ -137,7 +137,7 @@ def plan_taper(
         raise Refused(issues)
     choice = _pace(drug.regimen, profile, issues, catalog, asked, today)
     issues += _switch_issues(asked, issues)
-    schedule = _schedule(drug.regimen, profile, choice, catalog, asked, start)
+    schedule = schedule_as_asked(drug.regimen, profile, choice, catalog, asked, start)
     issues += schedule.issues
     warnings = tuple(issue for issue in issues if issue.severity == "warning")
     context = PlanContext(
@@ -173,7 +173,7 @@ def compare(
     for name in strategies:
         other = replace(asked, strategy=Strategy(name, in_turn=asked.strategy.in_turn))
         try:
-            made = _schedule(schedule.regimen, profile, plan.pace, catalog, other, schedule.starts_on)
+            made = schedule_as_asked(schedule.regimen, profile, plan.pace, catalog, other, schedule.starts_on)
         except Refused as refusal:
             found[name] = refusal.issues[0].text
         else:
@@ -181,7 +181,7 @@ def compare(
     return found
 
 
-def _schedule(
+def schedule_as_asked(
     regimen: Regimen,
     profile: TaperProfile,
     choice: PaceChoice,
@@ -189,7 +189,10 @@ def _schedule(
     asked: PlanRequest,
     start: date,
 ) -> TaperSchedule:
-    """The taper itself, or the switch to another drug and then the taper of that one."""
+    """The taper itself, or the switch to another drug and then the taper of that one.
+
+    Raises Refused when the taper or the switch cannot be planned, BadRequest for a switch that the profile has not.
+    """
     if asked.switch_to is None:
         return _taper(regimen, profile, choice, asked, start)
     new = _switched_profile(regimen, profile, catalog, asked)

@@ -12,9 +12,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from werkzeug.serving import make_server
 
 from careplan.sandbox import Store, create_app
+
+# A busy machine is slow, not wrong. Where CI is set, Hypothesis takes its own profile for that.
+settings.register_profile("any machine", deadline=None)
+if "CI" not in os.environ:
+    settings.load_profile("any machine")
 
 HAPI = Path(__file__).parent.parent / "docker" / "hapi"
 RUN_HAPI, VALIDATE = HAPI / "run", HAPI / "validate"

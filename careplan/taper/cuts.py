@@ -114,8 +114,7 @@ class Descent:
     """The way down for one profile, pace, strategy and choice of products: `after` gives the next day's intakes.
 
     *shape* are the proportions of the intakes at the start, *times* when each is taken (event-timing code, clock time);
-    *target* is the daily dose in grains that is never gone below. `smallest` is the smallest cut in grains, and
-    `smallest_that` what makes it so: pieces, or the floor.
+    *target* is the daily dose in grains that is never gone below. `smallest` is the smallest cut in grains.
     """
 
     def __init__(
@@ -135,11 +134,17 @@ class Descent:
         self.floor = Fraction(profile.cut_floor.value) / amounts.grain
         self.least = max(1, ceil(self.floor))
         self.smallest = next(size for size in count(max(amounts.smallest, self.least)) if amounts.cost(size))
-        self.smallest_that = "can be made up" if amounts.smallest >= self.least else "is worth making"
         self.near_end = amounts.count_down(
             max(product.strength.value for product in profile.products if not product.is_liquid)
         )
         self._known: dict[Intakes, Cut] = {}
+
+    @property
+    def why_not_smaller(self) -> str:
+        """Why no cut is smaller than the smallest: the pieces, or the floor where smaller ones could be made up."""
+        if self.amounts.smallest < self.least:
+            return f"no cut is smaller than the floor of {self.profile.cut_floor}"
+        return "no smaller one can be made up"
 
     def after(self, taken: Intakes) -> Cut:
         """The next cut. Raises Refused (NOT_EXPRESSIBLE) when the products allow none that the rules allow."""
@@ -228,20 +233,23 @@ class Descent:
         return min(limits, key=lambda pair: pair[0])
 
     def _notes(self, before: Intakes, taken: Intakes, size: int, allowed: Dose, rule: CutRule) -> Iterator[str]:
-        daily = sum(before)
+        daily, pace = sum(before), plain(self.pace.cut_percent)
+        is_faster = size > daily * self.share
+        share = _unlike(pace, size, daily) if is_faster or rule == "above-ceiling" else ""
         if rule == "smallest-deliverable-cut":
             yield f"{self.amounts.dose(size)} is the smallest cut that can be made up; {self._would_be(daily)}."
         elif rule == "above-ceiling":
             yield (
-                f"This cut of {plain(_percent(size, daily))} % is more than the ceiling, because no smaller one "
-                f"{self.smallest_that}: the dose before it needs the longest hold, "
-                f"{self.profile.slowest.interval_days} days. Weigh it before signing."
+                f"This cut of {share} % is more than the ceiling, because {self.why_not_smaller}: the dose before it "
+                f"needs the longest hold, {self.profile.slowest.interval_days} days. Weigh it before signing."
             )
         elif rule == "ceiling":
             yield f"The ceiling allows {allowed} here; {self._would_be(daily)}."
-        elif size > daily * self.share:
-            share, pace = plain(_percent(size, daily)), plain(self.pace.cut_percent)
+        elif is_faster:
             yield f"{share} % of the dose before is more than the {pace} % of the pace: {_REASONS[rule]}."
+        named = rule in _REASONS or rule == "above-ceiling" or self._wanted(daily)[1] == "percent-of-current"
+        if is_faster and not named:
+            yield f"It is {share} % of the dose before, more than the {pace} % of the pace."
         if sum(taken) and taken.count(0) > before.count(0):
             yield f"One intake of the day ends here: {self._why_fewer()}."
 
@@ -307,4 +315,16 @@ def forget_all() -> None:
 
 def _percent(size: int, daily: int) -> Decimal:
     """*size* in percent of *daily*, to a tenth."""
-    return Decimal(round(Fraction(1000 * size, daily))) / 10
+    return _rounded(Fraction(100 * size, daily), 1)
+
+
+def _rounded(value: Fraction, places: int) -> Decimal:
+    return Decimal(round(value * 10**places)) / Decimal(10) ** places
+
+
+def _unlike(stated: str, size: int, daily: int) -> str:
+    """*size* in percent of *daily*, to a tenth, or as much finer as it takes to tell it from what is *stated*."""
+    percent, places = Fraction(100 * size, daily), 1
+    while (text := plain(_rounded(percent, places))) == stated and percent != Fraction(stated):
+        places += 1
+    return text

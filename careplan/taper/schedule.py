@@ -145,8 +145,7 @@ def make_schedule(
     while not target and (short := profile.minimum_days - (steps[-1].end - start).days - 1) > 0:
         longer += -(-short // len(steps))
         steps = walk.steps(start, longer=longer)
-    finer = _finer(profile, choice)
-    found = _issues(steps, profile, pace, walk.smallest, that=walk.smallest_that, finer=finer, in_turn=strategy.in_turn)
+    found = _issues(steps, profile, pace, walk.why_not_smaller, _finer(profile, choice), in_turn=strategy.in_turn)
     return TaperSchedule(profile, regimen, pace, steps, tuple(found), target, strategy)
 
 
@@ -178,13 +177,12 @@ class _Walk:
 
     @property
     def smallest(self) -> Dose:
-        """The smallest cut that can be made up, in mg."""
+        """The smallest cut that is made, in mg."""
         return self.amounts.dose(self._way(date.min).smallest)
 
     @property
-    def smallest_that(self) -> str:
-        """What makes it the smallest, after "the smallest cut that"."""
-        return self._way(date.min).smallest_that
+    def why_not_smaller(self) -> str:
+        return self._way(date.min).why_not_smaller
 
     def steps(self, start: date, *, longer: int = 0) -> tuple[TaperStep, ...]:
         """All steps from *start*, each held *longer* days than the pace asks for."""
@@ -208,7 +206,8 @@ class _Walk:
             cut = self._way(day).after(taken)
             taken = cut.taken
             if not sum(taken):
-                steps[-1:] = [_before_nothing(step, cut, that=self.smallest_that) for step in steps[-1:]]
+                why = self._way(day).why_not_smaller
+                steps[-1:] = [_before_nothing(step, cut, why) for step in steps[-1:]]
                 return
             step = TaperStep(
                 self.first_number + len(steps),
@@ -361,11 +360,11 @@ class _Walk:
                 raise Refused([_bad_adjustment(change, "no step begins at that pace any more")])
 
 
-def _before_nothing(step: TaperStep, last: Cut, *, that: str) -> TaperStep:
-    """The last step, with what there is to say of the cut from it to nothing."""
+def _before_nothing(step: TaperStep, last: Cut, why: str) -> TaperStep:
+    """The last step, with what there is to say of the cut from it to nothing, and *why* it is no smaller."""
     if last.rule != "above-ceiling":
         return step
-    note = f"Then nothing: the last {step.daily} end at once, above the ceiling, because no smaller cut {that}."
+    note = f"Then nothing: the last {step.daily} end at once, above the ceiling, because {why}."
     return replace(step, notes=(*step.notes, note))
 
 
@@ -389,23 +388,16 @@ def _weeks(weeks: int) -> str:
 
 
 def _issues(
-    steps: Sequence[TaperStep],
-    profile: TaperProfile,
-    pace: Pace,
-    smallest: Dose,
-    *,
-    that: str,
-    finer: str,
-    in_turn: bool,
+    steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, why: str, finer: str, *, in_turn: bool
 ) -> Iterator[DetectedIssue]:
+    """What to weigh of a finished taper; *why* no cut is smaller, and what would allow *finer* ones."""
     above = [step for step in steps if step.rule == "above-ceiling"]
     for step in above[:1]:
         numbers = ", ".join(str(each.number) for each in above)
         yield DetectedIssue(
             IssueCode.CUT_ABOVE_CAP,
             "warning",
-            f"Step {numbers} of the {profile.drug} taper cuts more than the ceiling allows, because the smallest cut "
-            f"that {that} is {smallest}.",
+            f"Step {numbers} of the {profile.drug} taper cuts more than the ceiling allows, because {why}.",
             seen=f"{step.cut} off {step.daily + step.cut} at step {step.number}",
             settle=f"Weigh {finer} for the last steps, or accept the cut after the longer hold.",
             source=step.citation.key,
@@ -416,7 +408,7 @@ def _issues(
             IssueCode.CUT_ABOVE_PACE,
             "warning",
             f"The first cut takes {plain(first.cut_percent)} % of the dose where the pace {pace.name} asks for "
-            f"{plain(pace.cut_percent)} %, because the smallest cut that {that} is {smallest}.",
+            f"{plain(pace.cut_percent)} %, because {why}.",
             seen=f"{first.cut} off {first.daily + first.cut} at step {first.number}",
             settle=f"Weigh {finer}, which allows smaller cuts.",
             source=pace.citation.key,

@@ -84,17 +84,10 @@ def test_the_ceiling_is_named_only_where_it_is_what_caps():
     )
     capped = next(step for step in fixed.steps if step.daily == mg(5))
     assert (capped.rule, capped.ceiling) == ("ceiling", mg("1.5"))
-    assert capped.notes == ("The ceiling allows 1.5 mg here; 2 mg would be asked for.",)
-
-
-def test_a_floor_is_not_said_to_be_a_lack_of_pieces():
-    """In a liquid of 0.1 mg steps it is the floor of 0.5 mg that sets the last cuts, and the plan says that."""
-    schedule = schedule_of(2, products=(product(10), liquid(1, part="0.1")), liquid_only=True, floor="0.5")
-    said = " ".join([*(note for step in schedule.steps for note in step.notes), *(i.text for i in schedule.issues)])
-    assert "because no smaller one is worth making" in said
-    assert "Then nothing: the last 0.5 mg end at once, above the ceiling, because no smaller cut is worth mak" in said
-    assert "because the smallest cut that is worth making is 0.5 mg" in said
-    assert "can be made up" not in said
+    assert capped.notes == (
+        "The ceiling allows 1.5 mg here; 2 mg would be asked for.",
+        "It is 16.7 % of the dose before, more than the 10 % of the pace.",
+    )
 
 
 @pytest.mark.parametrize(
@@ -121,8 +114,8 @@ def test_a_first_cut_far_above_the_pace_is_a_warning_whoever_asked_for_it(strate
     made = make_schedule(regimen(7), profile(*TABLETS), pace=slow, start=START, strategy=strategy)
     issue = next(issue for issue in made.issues if issue.code is IssueCode.CUT_ABOVE_PACE)
     assert issue.text == (
-        "The first cut takes 14.3 % of the dose where the pace slow asks for 5 %, because the smallest cut that can be "
-        "made up is 1 mg."
+        "The first cut takes 14.3 % of the dose where the pace slow asks for 5 %, because no smaller one can be made "
+        "up."
     )
 
 
@@ -235,6 +228,53 @@ def test_a_restart_goes_back_or_stays(day, daily):
     schedule = restarted(Restart(START + timedelta(days=day), mg(daily)))
     step = next(step for step in schedule.steps if step.kind == "restart")
     assert (step.start - START, step.daily) == (timedelta(days=day), mg(daily)), "takes it again on that day"
+
+
+@pytest.mark.parametrize(
+    ("amount", "before", "note"),
+    [
+        ("2.5", 8, "It is 25 % of the dose before, more than the 10 % of the pace."),
+        ("1", 4, "25 % of the dose before is more than the 10 % of the pace"),
+    ],
+)
+def test_a_cut_past_the_pace_names_its_percentage_by_every_rule(amount, before, note):
+    """Where an amount was asked for, and the ceiling or the tablets decide, the note still says how much it is."""
+    strategy = Strategy("fixed-amount", mg(amount))
+    schedule = make_schedule(regimen(15, 15), profile(*TABLETS), pace=STANDARD, start=START, strategy=strategy)
+    step = next(step for step in schedule.steps if step.daily + step.cut == mg(before))
+    assert note in " ".join(step.notes), f"{step.notes} does not say it"
+
+
+def test_a_first_cut_far_above_the_pace_is_warned_of_by_every_strategy():
+    """1 mg of 4 mg is the smallest there is, also where it was asked for: a quarter, and the pace has 10 %."""
+    strategy = Strategy("fixed-amount", mg(1))
+    schedule = make_schedule(regimen(4), profile(*TABLETS), pace=STANDARD, start=START, strategy=strategy)
+    (issue,) = [each for each in schedule.issues if each.code is IssueCode.CUT_ABOVE_PACE]
+    assert "The first cut takes 25 % of the dose where the pace standard asks for 10 %" in issue.text
+
+
+def test_a_share_that_would_round_to_the_pace_is_told_apart_from_it():
+    """0.5 mg of 9.95 mg is 5.03 %: "5 % is more than 5 %" would be nonsense."""
+    pace = Pace("slow", Decimal(5), 28, CITATION)
+    rules = profile(liquid(1, part="0.05"), product(5), floor="0.5", paces=(pace,))
+    in_liquid = ProductChoice(liquid=True)
+    schedule = make_schedule(regimen("9.95"), rules, pace=pace, start=START, choice=in_liquid)
+    assert schedule.steps[0].notes[0].startswith("5.03 % of the dose before is more than the 5 % of the pace")
+
+
+def test_a_floor_is_not_called_a_piece():
+    """In a liquid, 0.5 mg of 1.5 mg is above the ceiling only because of the floor, and no finer product is named."""
+    rules = profile(liquid(1, part="0.1"), product(5), floor="0.5")
+    in_liquid = ProductChoice(liquid=True)
+    schedule = make_schedule(regimen("2.5"), rules, pace=STANDARD, start=START, choice=in_liquid)
+    step = next(step for step in schedule.steps if step.rule == "above-ceiling")
+    assert "because no cut is smaller than the floor of 0.5 mg" in step.notes[0]
+    assert (
+        schedule.steps[-1].notes[-1].endswith("above the ceiling, because no cut is smaller than the floor of 0.5 mg.")
+    )
+    (issue,) = [each for each in schedule.issues if each.code is IssueCode.CUT_ABOVE_CAP]
+    assert "because no cut is smaller than the floor of 0.5 mg" in issue.text
+    assert (issue.settle or "").startswith("Weigh another product"), "the liquid is named, which is in use already"
 
 
 # --- laws ---
