@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from careplan.errors import FormRefused
 from careplan.fhir.conformance import check, r4b_problems
+from careplan.fhir.questionnaire import extract
 
 PROFILES = Path(__file__).parent.parent / "profiles"
 BASE = "https://careplan.example/fhir"
@@ -348,6 +350,31 @@ def test_a_published_scale_has_its_published_codes_and_answers(name):
     assert first == "Not at all", "'Not at all sure' is a known misprint of GAD-7"
     assert bound(items[total], "maxValue") == 3 * len(codes), "the most that the answers can add up to"
     assert "No permission is required" in questionnaire["copyright"], "it may be reproduced, and says so"
+
+
+@pytest.mark.parametrize("name", SCALES)
+def test_a_total_that_is_not_the_sum_is_never_extracted(name):
+    """All answered with the most points: the total is the largest, and one less is refused."""
+    panel, total, codes = SCALES[name]
+    worst = {"system": "http://loinc.org", "code": HOW_OFTEN[-1], "display": "Nearly every day"}
+    answers = [{"linkId": code, "answer": [{"valueCoding": worst}]} for code in codes]
+
+    def response(points):
+        return {
+            "resourceType": "QuestionnaireResponse",
+            "id": panel,
+            "questionnaire": f"{BASE}/Questionnaire/{name}",
+            "status": "completed",
+            "subject": {"reference": "Patient/p1"},
+            "authored": "2026-01-05T08:00:00Z",
+            "item": [{"linkId": name, "item": [*answers, {"linkId": total, "answer": [{"valueInteger": points}]}]}],
+        }
+
+    found = extract(response(3 * len(codes)), load(name), canonical_base=BASE).bundle["entry"]
+    assert found[-1]["resource"]["valueQuantity"]["value"] == 3 * len(codes)
+    assert [entry["resource"]["code"]["coding"][0]["code"] for entry in found] == [*codes, total]
+    with pytest.raises(FormRefused, match="not the sum"):
+        extract(response(3 * len(codes) - 1), load(name), canonical_base=BASE)
 
 
 def test_a_thought_of_death_in_phq_9_is_an_emergency_at_once():

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from copy import deepcopy
 from datetime import date
 from functools import lru_cache
 from typing import Any
@@ -51,7 +50,7 @@ def evaluate(expression: str, variables: Mapping[str, Iterable[Resource]], *, to
     """
     _check(expression, frozenset(variables))
     _parse(expression)
-    given = {name: deepcopy(list(resources)) for name, resources in variables.items()}
+    given = {name: list(resources) for name, resources in variables.items()}
     options = {"userInvocationTable": {"today": {"fn": lambda _: [today.isoformat()], "arity": {0: []}}}}
     try:
         return list(evaluate_fhirpath({}, expression, given, models["r4"], options))

@@ -18,7 +18,7 @@ SEVERE = {"system": f"{BASE}/CodeSystem/symptom-severity", "code": "severe", "di
 
 @pytest.fixture
 def server(fhir_base):
-    return FhirServer(fhir_base)
+    return FhirServer(fhir_base, timeout=120)  # HAPI's first validation loads its definitions
 
 
 def answered(server, name, **answers):

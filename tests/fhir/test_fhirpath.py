@@ -100,7 +100,7 @@ def test_what_could_leak_run_long_or_cannot_be_done_is_not_evaluated(expression,
 
 
 def test_what_was_given_stays_as_it_was():
-    """An engine that marks types in what it reads works on a copy."""
+    """fhirpathpy says that it may mark types in what it reads; not in variables."""
     before = repr(REQUEST)
     values("%step.dosageInstruction.doseAndRate.dose.value")
     assert repr(REQUEST) == before

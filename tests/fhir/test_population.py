@@ -222,6 +222,7 @@ ONE, TWO = request(1, "2026-01-01", "2026-01-05"), request(2, "2026-01-06", "202
         ([ONE, {**ONE, "groupIdentifier": {"value": "b"}}], []),
         ([request(1, "2025-01-01", "2025-01-02"), TWO], []),
         ([{"resourceType": "MedicationRequest", "status": "draft"}], []),
+        ([{**ONE, "extension": [{"url": "https://x.example/refills", "valuePositiveInt": 1}]}], []),
         ([], []),
     ],
 )

@@ -213,6 +213,13 @@ def test_the_nearest_category_wins_and_survey_is_the_default():
     assert found == ["exam", "vital-signs", "survey"]
 
 
+def test_a_category_in_the_response_goes_before_the_form():
+    """Where the response itself says the category of an item, it is taken, as other engines do."""
+    made = response(item("a", answer("Boolean", True), extension=[category("exam")]))
+    (observation,) = observations(made, form(coded("a", "boolean", category("survey"))))
+    assert observation["category"] == [category("exam")["valueCodeableConcept"]]
+
+
 def test_repeated_answers_and_groups_give_an_observation_each():
     """Every answer counts, each under an identifier of its own."""
     group = {"linkId": "g", "type": "group", "repeats": True, "item": [coded("inner", "integer")]}
@@ -250,6 +257,22 @@ def test_a_group_can_be_about_somebody_else():
     assert [each["subject"]["reference"] for each in found] == ["Patient/p1", "Patient/c1", "Patient/c2"]
     silent = item("g", item=[item("weight", answer("Decimal", 1))])
     assert refusal(response(silent), questions)[0][0] == "subject-missing", "it was put to the wrong person"
+
+
+def test_whom_a_group_is_about_holds_for_all_within_it():
+    """Also for a group in the group, and for a question that an answer opens."""
+    outer = {**coded("outer", "boolean"), "item": [coded("inner", "string")]}
+    deeper = {"linkId": "deeper", "type": "group", "item": [coded("deep", "boolean")]}
+    who = {"linkId": "who", "type": "reference", "extension": [SUBJECT]}
+    questions = form({"linkId": "g", "type": "group", "item": [who, outer, deeper]})
+    given = [
+        item("who", answer("Reference", {"reference": "Patient/c1"})),
+        item("outer", answer("Boolean", True, item("inner", answer("String", "a")))),
+        item("deeper", item=[item("deep", answer("Boolean", True))]),
+    ]
+    found = observations(response(item("g", item=given)), questions)
+    assert [each["code"]["coding"][0]["code"] for each in found] == ["outer", "inner", "deep"]
+    assert {each["subject"]["reference"] for each in found} == {"Patient/c1"}, "some of it is put to the patient"
 
 
 # --- once, and again ---
@@ -310,6 +333,16 @@ def test_a_response_that_is_nowhere_yet_goes_into_the_bundle():
     assert itself["resource"]["identifier"]["value"] in itself["request"]["ifNoneExist"]
     again = taken(itself["resource"], questions).bundle["entry"]
     assert again[0]["resource"]["identifier"] == observation["resource"]["identifier"], "read back, it is another one"
+
+
+def test_what_a_server_adds_does_not_make_another_response():
+    """Without an id the content counts, and meta is no content."""
+    questions, given = form(coded("a", "boolean")), item("a", answer("Boolean", True))
+    plain, later = (
+        extract(response(given, id=None, **each), questions, canonical_base=BASE).bundle["entry"][0]["resource"]
+        for each in ({}, {"meta": {"versionId": "2"}})
+    )
+    assert plain["identifier"] == later["identifier"]
 
 
 def test_an_amendment_without_a_name_is_refused():
@@ -511,6 +544,17 @@ def test_a_condition_is_judged_within_its_own_repetition():
     assert codes_of(response(yes, yes), questions) == ["which", "which"]
     found = refusal(response(yes, no), questions)
     assert found == [("not-enabled", "QuestionnaireResponse.item[1].item[1].answer[0]")]
+
+
+def test_nothing_within_a_group_that_is_not_asked_counts():
+    """A question whose group is closed is not asked, though it has no condition of its own."""
+    condition = {"question": "has", "operator": "=", "answerBoolean": True}
+    group = {"linkId": "g", "type": "group", "enableWhen": [condition], "item": [coded("which", "string")]}
+    questions = form({"linkId": "has", "type": "boolean"}, group)
+    inner = item("g", item=[item("which", answer("String", "a"))])
+    assert codes_of(response(item("has", answer("Boolean", True)), inner), questions) == ["which"]
+    found = refusal(response(item("has", answer("Boolean", False)), inner), questions)
+    assert found == [("not-enabled", "QuestionnaireResponse.item[1].item[0].answer[0]")]
 
 
 def test_a_form_derived_from_the_one_answered_may_extract_for_it():
