@@ -17,7 +17,7 @@ from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from careplan.clinical_data import (
     DMD,
@@ -38,7 +38,6 @@ from careplan.clinical_data import (
     read_supports,
 )
 from careplan.errors import ClinicalDataError
-from careplan.fhir.profiles import Definitions
 from careplan.tables import read_json, read_rows, read_toml
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import IssueCode
@@ -56,6 +55,9 @@ from careplan.taper.profile import (
     Vocabulary,
 )
 from careplan.taper.screening import Limits
+
+if TYPE_CHECKING:  # it loads R4's definitions, which reading alone does not need
+    from careplan.fhir.profiles import Definitions
 
 __all__ = ["Catalog", "Source", "Support", "check_profiles", "delivery_notes", "load_catalog", "review_notes"]
 
@@ -100,6 +102,8 @@ class Catalog:
     @cached_property
     def definitions(self) -> Definitions:
         """The profiles and extensions among *conformance*, to check resources against."""
+        from careplan.fhir.profiles import Definitions
+
         return Definitions(self.conformance.values())
 
     @property
