@@ -4,7 +4,6 @@ from decimal import Decimal
 import pytest
 
 from careplan.taper.issue import IssueCode
-from careplan.taper.pace import choose_pace
 from careplan.taper.profile import CodePattern, Coding, Precaution
 from careplan.taper.regimen import Finding, PatientFacts
 from careplan.taper.screening import Limit, Limits, screen
@@ -132,42 +131,3 @@ def test_a_code_of_another_system_is_another_code():
 def test_kidney_function_matters_for_what_the_kidney_clears(egfr, expected):
     """Below 30 no plan; 30 to 59 with care; older than a year is missing."""
     assert codes(egfr=egfr, drug_class="baclofen", diazepam=None) == expected
-
-
-def pace(since_days, diazepam, *found):
-    rules = profile(*TABLETS)
-    taken = regimen(5, 5)
-    if since_days is not None:
-        object.__setattr__(taken, "since", date.fromordinal(TODAY.toordinal() - since_days))
-    return choose_pace(
-        taken,
-        rules,
-        issues(*found),
-        slowing=frozenset({IssueCode.HEPATIC_IMPAIRMENT}),
-        diazepam_mg=Decimal(diazepam),
-        today=TODAY,
-    ).pace.name
-
-
-@pytest.mark.parametrize(
-    ("days", "diazepam", "expected"),
-    [
-        (60, 10, "brief"),
-        (89, 10, "brief"),
-        (90, 10, "standard"),
-        (60, 11, "standard"),
-        (None, 10, "standard"),
-        (364, 15, "standard"),
-        (365, 10, "slow"),
-        (100, 16, "slow"),
-        (None, 16, "slow"),
-    ],
-)
-def test_the_pace_fits_dose_and_length_of_use(days, diazepam, expected):
-    """Short use of little may go faster; a year, or a high dose, goes slowest; unknown use is never short."""
-    assert pace(days, diazepam) == expected
-
-
-def test_the_slowest_tier_wins():
-    """A finding that asks for care overrides a short, low dose."""
-    assert pace(30, 5, condition(text="cirrhosis")) == "slow"
