@@ -31,7 +31,7 @@ def test_two_ways_are_set_side_by_side():
     """
     products = (*TABLETS, liquid(1, part="0.1"))
     tablets, measured_out = (
-        measured(5, 5, products=products, target=mg(5), choice=ProductChoice(liquid=liquid)) for liquid in (False, True)
+        measured(5, 5, products=products, target=mg(5), choice=ProductChoice(liquid=asked)) for asked in (False, True)
     )
     assert tablets == Measures(5, 70, Decimal("16.7"), 0, Decimal(490))
     assert measured_out == Measures(7, 98, Decimal("10"), 0, Decimal("663.6"))
