@@ -137,29 +137,28 @@ class Descent:
     def _cut(self, before: Intakes) -> Cut:
         daily = sum(before)
         most, ceiling = self._limit(daily)
-        limit = int(most)
-        taken, rule, citation = self._next(before, daily, limit, ceiling)
-        size = daily - sum(taken)
+        taken, rule, citation = self._next(before, daily, most, ceiling)
+        size, allowed = daily - sum(taken), Dose(exact_decimal(most * self.amounts.grain))
         return Cut(
             taken,
             self.portions(taken),
             self.amounts.dose(sum(taken)),
             self.amounts.dose(size),
             _tenth(Fraction(100 * size, daily)),
-            Dose(exact_decimal(most * self.amounts.grain)),
+            allowed,
             rule,
             citation,
-            tuple(self._notes(before, taken, size, limit, rule)),
+            tuple(self._notes(before, taken, size, allowed, rule)),
         )
 
-    def _next(self, before: Intakes, daily: int, limit: int, ceiling: Ceiling) -> tuple[Intakes, CutRule, Citation]:
-        """What is taken after the cut, and the rule that sets its size."""
-        left = daily - self.target
+    def _next(self, before: Intakes, daily: int, most: Fraction, ceiling: Ceiling) -> tuple[Intakes, CutRule, Citation]:
+        """What is taken after a cut of at most *most*, which *ceiling* allows, and the rule that sets its size."""
+        left, limit = daily - self.target, int(most)
         wanted, rule, citation = self._wanted(daily)
         if left <= wanted and left <= limit and self.target:
             wanted, rule = Fraction(left), "to-target"
-        if limit < wanted:
-            wanted, rule, citation = Fraction(limit), "ceiling", ceiling.citation
+        if most < wanted:
+            wanted, rule, citation = most, "ceiling", ceiling.citation
         least = min(self.least, left)
         for size in range(min(int(wanted), left), least - 1, -1):
             if taken := self.spread(before, daily - size):
@@ -199,7 +198,7 @@ class Descent:
         most = Fraction(ceiling.dose.value) if ceiling.dose else mg * Fraction(ceiling.percent or 0) / 100
         return most / self.amounts.grain
 
-    def _notes(self, before: Intakes, taken: Intakes, size: int, limit: int, rule: CutRule) -> Iterator[str]:
+    def _notes(self, before: Intakes, taken: Intakes, size: int, allowed: Dose, rule: CutRule) -> Iterator[str]:
         daily = sum(before)
         share = plain(_tenth(Fraction(100 * size, daily)))
         if rule == "smallest-deliverable-cut":
@@ -210,7 +209,7 @@ class Descent:
                 "the dose before it is held for the longest interval. Weigh it before signing."
             )
         elif rule == "ceiling":
-            yield f"The ceiling allows {self.amounts.dose(limit)} here; {self._would_be(daily)}."
+            yield f"The ceiling allows {allowed} here; {self._would_be(daily)}."
         elif size * 100 > daily * self.pace.cut_percent:
             pace = plain(self.pace.cut_percent)
             yield f"{share} % of the dose before is more than the {pace} % of the pace: {_REASONS[rule]}."
