@@ -109,7 +109,7 @@ class Descent:
         self.least = max(1, ceil(self.floor))
         self.smallest = next(size for size in count(max(amounts.smallest, self.least)) if amounts.cost(size))
         self.near_end = amounts.count_down(
-            max(product.strength.value for product in profile.products if not product.is_liquid)
+            max((each.strength.value for each in profile.products if not each.is_liquid), default=Decimal(0))
         )
         self._known: dict[Intakes, Cut] = {}
 

@@ -404,6 +404,14 @@ def test_a_liquid_is_cut_as_asked():
         assert (made.cut, made.rule) == (mg("0.7"), "percent-of-current")
 
 
+def test_where_there_is_only_a_liquid_nothing_is_cut_above_the_ceiling():
+    """Without a largest piece there is no end that is near: the last tenths of a millilitre are refused."""
+    drops = (liquid(1, part="0.1"),)
+    assert cut("0.4", products=drops, choice=ProductChoice(liquid=True)).daily == mg("0.3")
+    with pytest.raises(Refused, match=r"From 0\.3 mg of testazepam a day no next step"):
+        cut("0.3", products=drops, choice=ProductChoice(liquid=True))
+
+
 def test_percentages_are_given_to_a_tenth():
     """1 of 16 mg is 6.25 %, said as 6.2 (half to even); 2 of 32 likewise; 3 of 16 is 18.75 and becomes 18.8."""
     assert cut(16).percent == Decimal("6.2")
