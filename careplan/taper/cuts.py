@@ -119,6 +119,12 @@ class Descent:
             self._known[taken] = self._cut(taken)
         return self._known[taken]
 
+    def least_cut(self, taken: Intakes) -> Dose:
+        """The smallest cut from *taken* that is worth making and leaves what can be made up."""
+        daily = sum(taken)
+        least = min(self.least, daily - self.target)
+        return self.amounts.dose(next(size for size in count(least) if self.spread(taken, daily - size)))
+
     def portions(self, taken: Intakes) -> tuple[Portion, ...]:
         """The intakes above zero, made up of pieces; those without a time get one where their doses differ."""
         times: Sequence[str | None] = [when for when, _ in self.times]

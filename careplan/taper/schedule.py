@@ -135,7 +135,7 @@ def make_schedule(
     short = profile.minimum_days - (steps[-1].end - start).days - 1
     if short > 0 and not target:
         steps = walk.steps(start, longer=-(-short // len(steps)))
-    issues = tuple(_issues(steps, profile, pace, walk.smallest))
+    issues = tuple(_issues(steps, profile, pace))
     return TaperSchedule(profile, regimen, pace, steps, issues, target, strategy)
 
 
@@ -162,11 +162,6 @@ class _Walk:
         self.goal = self.amounts.count(target.value)
         self._check_target()
         self._check_strategy()
-
-    @property
-    def smallest(self) -> Dose:
-        """The smallest cut that can be made up, in mg."""
-        return self.amounts.dose(self._way(date.min).smallest)
 
     def steps(self, start: date, *, longer: int = 0) -> tuple[TaperStep, ...]:
         """All steps from *start*, each held *longer* days than the pace asks for."""
@@ -288,8 +283,9 @@ class _Walk:
             raise Refused([_no_bands(self.profile, name)])
         if name == PERCENT_OF_CURRENT.name:
             return
-        first = self._way(date.min).after(self.begin)
-        if first.percent > self.pace.cut_percent and first.cut > self.smallest:
+        way = self._way(date.min)
+        first = way.after(self.begin)
+        if first.percent > self.pace.cut_percent and first.cut > way.least_cut(self.begin):
             raise Refused([_opening_too_large(self.regimen, self.pace, first)])
 
     def _check_within(self, adjustment: Adjustment, steps: Sequence[TaperStep], start: date) -> None:
@@ -325,15 +321,15 @@ def _weeks(weeks: int) -> str:
     return f"{weeks} week" if weeks == 1 else f"{weeks} weeks"
 
 
-def _issues(steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, smallest: Dose) -> Iterator[DetectedIssue]:
+def _issues(steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace) -> Iterator[DetectedIssue]:
     above = [step for step in steps if step.rule == "above-ceiling"]
     for step in above[:1]:
         numbers = ", ".join(str(each.number) for each in above)
         yield DetectedIssue(
             IssueCode.CUT_ABOVE_CAP,
             "warning",
-            f"Step {numbers} of the {profile.drug} taper cuts more than the ceiling allows, because the smallest cut "
-            f"that can be made up is {smallest}.",
+            f"Step {numbers} of the {profile.drug} taper cuts more than the ceiling allows, because no smaller cut can "
+            "be made up there.",
             seen=f"{step.cut} off {step.daily + step.cut} at step {step.number}",
             settle=f"Weigh {_finer(profile)} for the last steps, or accept the cut after the longer hold.",
             source=step.citation.key,
@@ -344,7 +340,7 @@ def _issues(steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, small
             IssueCode.CUT_ABOVE_PACE,
             "warning",
             f"The first cut takes {plain(first.cut_percent)} % of the dose where the pace {pace.name} asks for "
-            f"{plain(pace.cut_percent)} %, because the smallest cut that can be made up is {smallest}.",
+            f"{plain(pace.cut_percent)} %, because the smallest cut that can be made up is {first.cut}.",
             seen=f"{first.cut} off {first.daily + first.cut} at step {first.number}",
             settle=f"Weigh {_finer(profile)}, which allows smaller cuts.",
             source=pace.citation.key,

@@ -1,12 +1,11 @@
-from datetime import timedelta
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from hypothesis import assume, given
-from hypothesis import strategies as st
 
 from careplan.errors import Refused
-from careplan.taper.issue import IssueCode
+from careplan.taper.cuts import Strategy
+from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Ceiling, Pace
 from careplan.taper.schedule import make_schedule
 from tests.taper.builders import CITATION, START, TABLETS, mg, product, profile, regimen
@@ -14,8 +13,14 @@ from tests.taper.builders import CITATION, START, TABLETS, mg, product, profile,
 STANDARD = Pace("standard", Decimal(10), 14, CITATION)
 
 
-def schedule_of(*doses, products=TABLETS, pace=STANDARD, when=None, **rules):
-    return make_schedule(regimen(*doses, when=when), profile(*products, **rules), pace=pace, start=START)
+ASKED = ("strategy", "choice", "target", "adjustments")
+
+
+def schedule_of(*doses, products=TABLETS, pace=STANDARD, when=None, switch=None, **rules):
+    """The taper of *doses* mg a day from START; *rules* are those of the profile, or what is asked for."""
+    asked = {name: rules.pop(name) for name in ASKED if name in rules}
+    described = replace(profile(*products, **rules), switch=switch)
+    return make_schedule(regimen(*doses, when=when), described, pace=pace, start=START, **asked)
 
 
 def doses(schedule):
@@ -106,83 +111,57 @@ def test_fewer_intakes_are_said():
     assert IssueCode.DOSES_PER_DAY_REDUCED in {issue.code for issue in schedule.issues}
 
 
-# --- laws ---
-
-PACES = st.builds(
-    Pace,
-    st.just("any"),
-    st.sampled_from([Decimal(5), Decimal(10), Decimal(20), Decimal(25)]),
-    st.sampled_from([7, 14, 28]),
-    st.just(CITATION),
-)
-PRODUCTS = st.lists(
-    st.builds(product, st.sampled_from(["0.25", "0.5", "1", "2", "5", "10"]), halves=st.booleans()),
-    min_size=1,
-    max_size=4,
-    unique_by=lambda each: each.strength.value,
-)
+CAPSULES = (product(10), product(15), product(30))
 
 
-@st.composite
-def schedules(draw):
-    products = draw(PRODUCTS)
-    unit = min(each.strength.value * each.smallest_part for each in products)
-    intakes = draw(st.lists(st.integers(1, 12), min_size=1, max_size=3))
-    try:
-        return schedule_of(*(unit * count for count in intakes), products=products, pace=draw(PACES))
-    except Refused:
-        assume(False)
+def refusal(*given, **rules):
+    """The only issue that the plan is refused for."""
+    with pytest.raises(Refused) as caught:
+        schedule_of(*given, **rules)
+    (issue,) = caught.value.issues
+    return issue
 
 
-@given(schedules())
-def test_the_dose_falls_at_every_step_and_ends_at_zero(schedule):
-    """Never a rise, no step without a cut; the last cut leaves nothing."""
-    before = schedule.regimen.daily
-    for step in schedule.steps:
-        assert step.daily < before
-        assert step.cut == before - step.daily
-        before = step.daily
-    assert schedule.stops_on > schedule.steps[-1].end
+def test_an_opening_cut_is_held_to_the_pace_where_a_smaller_one_can_be_made_up():
+    """In capsules of 10, 15 and 30 mg, 40 mg can become 35 mg: so 10 mg at once is refused, although no piece is less.
+
+    5 mg are an eighth, more than the tenth of the pace, and still the least there is.
+    """
+    assert refusal(40, products=CAPSULES, strategy=Strategy("fixed-amount", mg(10))) == DetectedIssue(
+        IssueCode.PACE_NOT_ALLOWED,
+        "error",
+        "The first cut asked for is 10 mg of 40 mg, 25 %; the pace standard allows 10 %.",
+        expression="strategy",
+        seen="10 mg",
+        settle="Ask for at most 10 % of the dose, or for percent-of-current.",
+        source="TEST",
+    )
+    least = schedule_of(40, products=CAPSULES, strategy=Strategy("fixed-amount", mg(5))).steps[0]
+    assert (least.daily, least.rule) == (mg(35), "fixed-amount")
 
 
-@given(schedules())
-def test_dates_have_no_gap_and_no_overlap(schedule):
-    """Each step starts on the day after the one before, the first on the start date."""
-    assert schedule.steps[0].start == START
-    for step, following in zip(schedule.steps, schedule.steps[1:], strict=False):
-        assert following.start == step.end + timedelta(days=1)
-        assert step.days >= 1
-
-
-@given(schedules())
-def test_every_dose_is_made_of_pieces_that_exist(schedule):
-    """Pieces add up to each intake and intakes to the day; nothing is divided that must not be."""
-    for step in schedule.steps:
-        assert sum((portion.dose.value for portion in step.portions), Decimal(0)) == step.daily.value
-        for portion in step.portions:
-            assert sum((pieces.dose.value for pieces in portion.pieces), Decimal(0)) == portion.dose.value
-            assert all(pieces.count % pieces.product.smallest_part == 0 for pieces in portion.pieces)
-
-
-@given(schedules())
-def test_no_cut_passes_the_ceiling_unsaid(schedule):
-    """A cut above 25 % is the smallest piece, is marked, and follows the longest hold."""
-    smallest = min(each.strength.value * each.smallest_part for each in schedule.profile.products)
-    before_step = None
-    for step in schedule.steps:
-        if step.cut.value * 4 > step.daily.value + step.cut.value:
-            assert step.rule == "above-ceiling"
-            assert step.cut.value <= smallest
-            assert before_step is None or before_step.days >= 28
-        before_step = step
-
-
-@given(schedules())
-def test_no_intake_ever_rises(schedule):
-    """Counted by size: the intakes of a step are each at most those of the step before."""
-    before = sorted((each.dose for each in schedule.regimen.administrations), reverse=True)
-    for step in schedule.steps:
-        now = sorted((portion.dose for portion in step.portions), reverse=True)
-        assert len(now) <= len(before)
-        assert all(later <= earlier for later, earlier in zip(now, before, strict=False))
-        before = now
+def test_warnings_name_the_cut_that_is_made():
+    """From 30 mg by 5 mg to 10 mg, in capsules of 10 mg and more: the smallest cut is 5 mg, and no capsule is that."""
+    schedule = schedule_of(30, products=CAPSULES)
+    assert doses(schedule) == [25, 20, 15, 10]
+    assert schedule.issues == (
+        DetectedIssue(
+            IssueCode.CUT_ABOVE_CAP,
+            "warning",
+            "Step 4 of the testazepam taper cuts more than the ceiling allows, because no smaller cut can be made up "
+            "there.",
+            seen="5 mg off 15 mg at step 4",
+            settle="Weigh another product for the last steps, or accept the cut after the longer hold.",
+            source="TEST",
+        ),
+    )
+    first = schedule_of(30, products=CAPSULES, pace=Pace("slow", Decimal(5), 28, replace(CITATION, key="SLOW")))
+    assert first.issues[1] == DetectedIssue(
+        IssueCode.CUT_ABOVE_PACE,
+        "warning",
+        "The first cut takes 16.7 % of the dose where the pace slow asks for 5 %, because the smallest cut that can be "
+        "made up is 5 mg.",
+        seen="5 mg off 30 mg at step 1",
+        settle="Weigh another product, which allows smaller cuts.",
+        source="SLOW",
+    )
