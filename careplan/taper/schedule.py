@@ -48,7 +48,8 @@ class PaceChange:
 class Restart:
     """On the day *on* the patient takes *daily* again, and the taper goes on from there.
 
-    It is never more than the dose that the taper began with.
+    It is never more than the dose that the taper began with, and never less than what is taken the day before: that
+    would be a cut, and unsaid.
     """
 
     on: date
@@ -211,10 +212,14 @@ class _Walk:
         self, steps: list[TaperStep], restart: Restart, *, until: date, longer: int
     ) -> tuple[date, Intakes]:
         """Add the dose to go back to; the day after it, and its intakes."""
+        if restart.on == until:
+            raise Refused([_bad_adjustment(restart, "there is another one on that day")])
         way, total = self._way(restart.on), self.amounts.count(restart.daily.value)
-        taken = way.spread(self.begin, total) if self.goal < total <= sum(self.begin) else None
+        before = self.amounts.count(steps[-1].daily.value) if steps else sum(self.begin)
+        taken = way.spread(self.begin, total) if max(before, self.goal + 1) <= total <= sum(self.begin) else None
         if taken is None:
-            raise Refused([_bad_adjustment(restart, "its dose is above the first, at the target, or in no pieces")])
+            why = "its dose is above the first, below the one before it, at the target, or in no pieces"
+            raise Refused([_bad_adjustment(restart, why)])
         last = restart.on + timedelta(days=self._interval(taken, restart.on) + longer - 1)
         steps.append(
             TaperStep(
@@ -426,5 +431,5 @@ def _bad_adjustment(adjustment: Adjustment, why: str) -> DetectedIssue:
         f"The {name} on {adjustment.on} does not fit the taper: {why}.",
         expression="adjustment",
         seen=str(adjustment.on),
-        settle="Choose a day of the taper, and a dose between the first one and the target.",
+        settle="Choose a day of the taper, and for a restart a dose from the one before it to the first one.",
     )

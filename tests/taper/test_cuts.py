@@ -34,7 +34,8 @@ def way(*doses, products=TABLETS, pace=PACE, strategy=PERCENT_OF_CURRENT, choice
 def cut(*doses, **rules) -> Cut:
     """The first cut on the way down from *doses*."""
     down = way(*doses, **rules)
-    return down.after(tuple(down.amounts.count(mg(each).value) for each in doses))
+    made: Cut = down.after(tuple(down.amounts.count(mg(each).value) for each in doses))
+    return made
 
 
 def percent_pace(percent):

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 
 import pytest
@@ -7,7 +8,7 @@ from careplan.errors import Refused
 from careplan.taper.cuts import Strategy
 from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Ceiling, Pace
-from careplan.taper.schedule import make_schedule
+from careplan.taper.schedule import Restart, make_schedule
 from tests.taper.builders import CITATION, START, TABLETS, mg, product, profile, regimen
 
 STANDARD = Pace("standard", Decimal(10), 14, CITATION)
@@ -165,3 +166,53 @@ def test_warnings_name_the_cut_that_is_made():
         settle="Weigh another product, which allows smaller cuts.",
         source="SLOW",
     )
+
+
+def bad(name, on, why):
+    return DetectedIssue(
+        IssueCode.ADJUSTMENT_INVALID,
+        "error",
+        f"The {name} on {on} does not fit the taper: {why}.",
+        expression="adjustment",
+        seen=on,
+        settle="Choose a day of the taper, and for a restart a dose from the one before it to the first one.",
+    )
+
+
+def day(text) -> date:
+    return date.fromisoformat(text)
+
+
+BAD_DOSE = "its dose is above the first, below the one before it, at the target, or in no pieces"
+
+
+@pytest.mark.parametrize("daily", [21, 2, 17, "17.5", 0])
+def test_a_restart_goes_back_up_and_no_further_than_the_first_dose(daily):
+    """On the sixth day 18 mg are taken: 21 mg is more than ever, 17 mg and less would be a cut unsaid."""
+    asked = Restart(day("2026-01-10"), mg(daily))
+    assert refusal(10, 10, adjustments=[asked]) == bad("restart", "2026-01-10", BAD_DOSE)
+
+
+@pytest.mark.parametrize("daily", [18, 19, 20])
+def test_a_restart_from_the_dose_of_the_day_before_to_the_first_one(daily):
+    """The same dose, a little more, or all of it: taken from that very day, for the interval of the pace."""
+    schedule = schedule_of(10, 10, adjustments=[Restart(day("2026-01-10"), mg(daily))])
+    first, again, after = schedule.steps[:3]
+    assert (first.start, first.end, first.daily) == (START, day("2026-01-09"), mg(18))
+    assert (again.number, again.start, again.end, again.daily) == (2, day("2026-01-10"), day("2026-01-23"), mg(daily))
+    assert (again.kind, again.rule, again.cut, again.cut_percent, again.ceiling) == (
+        "restart",
+        "restart",
+        mg(0),
+        0,
+        mg(0),
+    )
+    assert again.notes == (f"Starts again from {daily} mg a day, as asked for 2026-01-10.",)
+    assert (after.number, after.start, after.daily) == (3, day("2026-01-24"), mg(daily - (2 if daily == 20 else 1)))
+
+
+def test_one_restart_a_day():
+    """Two doses on the same day are a contradiction, not a step of no days."""
+    asked = [Restart(day("2026-02-10"), mg(18)), Restart(day("2026-02-10"), mg(19))]
+    why = "there is another one on that day"
+    assert refusal(10, 10, adjustments=asked) == bad("restart", "2026-02-10", why)
