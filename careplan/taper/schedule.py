@@ -30,10 +30,14 @@ TOO_COARSE = 2  # times the percentage of the pace; beyond it a clinician is tol
 
 @dataclass(frozen=True)
 class Pause:
-    """The dose taken on the day *on* is held *weeks* longer."""
+    """The dose taken on the day *on* is held *weeks* longer. Raises ValueError for less than one."""
 
     on: date
     weeks: int
+
+    def __post_init__(self) -> None:
+        if self.weeks < 1:
+            raise ValueError(f"a pause cannot last {_weeks(self.weeks)}")
 
 
 @dataclass(frozen=True)
@@ -201,12 +205,17 @@ class _Walk:
                 cut.notes,
             )
             steps.append(step)
-            day = last + ONE_DAY
-            for pause in self.pauses:
-                if step.start <= pause.on <= step.end and day < until:
-                    last = day + timedelta(weeks=pause.weeks) - ONE_DAY
-                    steps.append(_paused(step, pause, len(steps) + 1, day, min(last, until - ONE_DAY)))
-                    day = last + ONE_DAY
+            day = self._pause(steps, last + ONE_DAY, until=until)
+
+    def _pause(self, steps: list[TaperStep], day: date, *, until: date) -> date:
+        """Hold the last dose longer where a pause begins before *day*, also one within another; the day after."""
+        step = steps[-1]
+        for pause in self.pauses:
+            if step.start <= pause.on < day < until:
+                last = day + timedelta(weeks=pause.weeks) - ONE_DAY
+                steps.append(_paused(step, pause, len(steps) + 1, day, min(last, until - ONE_DAY)))
+                day = last + ONE_DAY
+        return day
 
     def _start_again(
         self, steps: list[TaperStep], restart: Restart, *, until: date, longer: int
@@ -237,7 +246,7 @@ class _Walk:
                 "restart",
             )
         )
-        return last + ONE_DAY, taken
+        return self._pause(steps, last + ONE_DAY, until=until), taken
 
     def _interval(self, taken: Intakes, day: date) -> int:
         """How many days a dose that begins on *day* is held: the longest interval before a cut above the ceiling."""

@@ -8,7 +8,7 @@ from careplan.errors import Refused
 from careplan.taper.cuts import Strategy
 from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Ceiling, Pace
-from careplan.taper.schedule import Restart, make_schedule
+from careplan.taper.schedule import Pause, Restart, make_schedule
 from tests.taper.builders import CITATION, START, TABLETS, mg, product, profile, regimen
 
 STANDARD = Pace("standard", Decimal(10), 14, CITATION)
@@ -216,3 +216,67 @@ def test_one_restart_a_day():
     asked = [Restart(day("2026-02-10"), mg(18)), Restart(day("2026-02-10"), mg(19))]
     why = "there is another one on that day"
     assert refusal(10, 10, adjustments=asked) == bad("restart", "2026-02-10", why)
+
+
+def spans(schedule, count):
+    """Daily mg, kind and days of the first *count* steps."""
+    return [(step.daily.value, step.kind, step.days) for step in schedule.steps[:count]]
+
+
+@pytest.mark.parametrize("on", ["2026-01-05", "2026-01-10", "2026-01-18"])
+def test_a_pause_holds_the_dose_of_its_day(on):
+    """The first and the last day of a step count. The same pieces are taken, nothing is cut, and the rest follows."""
+    schedule = schedule_of(10, 10, adjustments=[Pause(day(on), 2)])
+    assert spans(schedule, 3) == [(18, "reduce", 14), (18, "hold", 14), (17, "reduce", 14)]
+    step, held, after = schedule.steps[:3]
+    assert held == replace(
+        step,
+        number=2,
+        start=day("2026-01-19"),
+        end=day("2026-02-01"),
+        cut=mg(0),
+        cut_percent=Decimal(0),
+        rule="pause",
+        notes=(f"Held 2 weeks longer, as asked for {on}.",),
+        kind="hold",
+    )
+    assert (after.number, after.start) == (3, day("2026-02-02"))
+    assert schedule.days == schedule_of(10, 10).days + 14
+
+
+def test_a_pause_of_one_week_is_said_as_one():
+    """1 week, and not 1 weeks."""
+    held = schedule_of(10, 10, adjustments=[Pause(day("2026-01-05"), 1)]).steps[1]
+    assert (held.days, held.notes) == (7, ("Held 1 week longer, as asked for 2026-01-05.",))
+
+
+@pytest.mark.parametrize(
+    ("pauses", "expected"),
+    [
+        ([("2026-01-06", 1), ("2026-01-07", 2)], [(18, "reduce", 14), (18, "hold", 7), (18, "hold", 14)]),
+        ([("2026-01-07", 2), ("2026-01-06", 1)], [(18, "reduce", 14), (18, "hold", 7), (18, "hold", 14)]),
+        ([("2026-01-10", 2), ("2026-01-25", 1)], [(18, "reduce", 14), (18, "hold", 14), (18, "hold", 7)]),
+        ([("2026-01-10", 2), ("2026-02-01", 1)], [(18, "reduce", 14), (18, "hold", 14), (18, "hold", 7)]),
+        ([("2026-01-10", 2), ("2026-02-02", 1)], [(18, "reduce", 14), (18, "hold", 14), (17, "reduce", 14)]),
+    ],
+)
+def test_several_pauses_are_all_kept(pauses, expected):
+    """On the same dose they add up, also where the second one begins within the first."""
+    schedule = schedule_of(10, 10, adjustments=[Pause(day(on), weeks) for on, weeks in pauses])
+    assert spans(schedule, 3) == expected
+    assert schedule.days == schedule_of(10, 10).days + 7 * sum(weeks for _, weeks in pauses)
+
+
+def test_a_dose_that_was_gone_back_to_can_be_held():
+    """Restart on the sixth day, and a week longer as asked for the second day of it."""
+    asked = [Restart(day("2026-01-10"), mg(20)), Pause(day("2026-01-11"), 1)]
+    schedule = schedule_of(10, 10, adjustments=asked)
+    assert spans(schedule, 4) == [(18, "reduce", 5), (20, "restart", 14), (20, "hold", 7), (18, "reduce", 14)]
+    assert schedule.steps[2].notes == ("Held 1 week longer, as asked for 2026-01-11.",)
+
+
+@pytest.mark.parametrize("weeks", [0, -1])
+def test_a_pause_lasts_a_week_at_least(weeks):
+    """Nothing, or less, is no pause."""
+    with pytest.raises(ValueError, match=f"^a pause cannot last {weeks} weeks$"):
+        Pause(START, weeks)
