@@ -134,12 +134,13 @@ def make_schedule(
     allows; ADJUSTMENT_INVALID when an adjustment does not fit the taper.
     """
     walk = _Walk(regimen, profile, pace, strategy, choice, target, adjustments)
-    steps = walk.steps(start)
+    steps, longer = walk.steps(start), 0
     if not steps:
         raise Refused([_no_step_before_zero(regimen, profile)])
-    short = profile.minimum_days - (steps[-1].end - start).days - 1
-    if short > 0 and not target:
-        steps = walk.steps(start, longer=-(-short // len(steps)))
+    least = start + timedelta(days=0 if target else profile.minimum_days)
+    while (short := (least - steps[-1].end - ONE_DAY).days) > 0:
+        longer += -(-short // len(steps))
+        steps = walk.steps(start, longer=longer)
     issues = tuple(_issues(steps, profile, pace))
     return TaperSchedule(profile, regimen, pace, steps, issues, target, strategy)
 

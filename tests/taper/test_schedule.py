@@ -103,6 +103,47 @@ def test_a_taper_is_never_shorter_than_the_minimum():
     assert schedule.days == 14
 
 
+WEEKLY = Pace("standard", Decimal(10), 7, CITATION)
+
+
+def in_fives(*given, minimum_days, **asked):
+    """A taper in tablets of 5 mg, a cut a week."""
+    ceilings = (Ceiling(7, CITATION, dose=mg(5)),)
+    rules = {"products": (product(5),), "pace": WEEKLY, "ceilings": ceilings}
+    return schedule_of(*given, minimum_days=minimum_days, **rules, **asked)
+
+
+@pytest.mark.parametrize(
+    ("given", "minimum", "days"),
+    [
+        ((5, 5), 0, [7]),
+        ((5, 5), 7, [7]),
+        ((5, 5), 8, [8]),
+        ((5, 5, 5), 14, [7, 7]),
+        ((5, 5, 5), 15, [8, 8]),
+        ((5, 5, 5), 16, [8, 8]),
+        ((5, 5, 5), 17, [9, 9]),
+        ((5, 5, 5, 5), 28, [10, 10, 10]),
+    ],
+)
+def test_what_is_short_of_the_minimum_is_shared_out(given, minimum, days):
+    """Each step is held as many whole days longer as are needed, and none where nothing is short."""
+    assert [step.days for step in in_fives(*given, minimum_days=minimum).steps] == days
+
+
+def test_the_minimum_is_one_for_stopping():
+    """A taper to a target may be shorter: it goes on afterwards."""
+    assert [step.days for step in in_fives(5, 5, 5, minimum_days=100, target=mg(5)).steps] == [7, 7]
+
+
+def test_the_minimum_is_reached_where_a_pause_or_a_restart_keeps_its_own_days():
+    """A week's hold stays a week, and a step that a restart ends too: the others last longer."""
+    held = in_fives(5, 5, 5, minimum_days=26, adjustments=[Pause(START, 1)])
+    assert spans(held, 3) == [(10, "reduce", 10), (10, "hold", 7), (5, "reduce", 10)]
+    again = in_fives(5, 5, 5, minimum_days=40, adjustments=[Restart(day("2026-01-07"), mg(15))])
+    assert spans(again, 4) == [(10, "reduce", 2), (15, "restart", 13), (10, "reduce", 13), (5, "reduce", 13)]
+
+
 def test_fewer_intakes_are_said():
     """When fewer pieces than intakes are left, the step and the plan say so."""
     schedule = schedule_of(2, 2)
