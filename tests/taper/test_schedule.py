@@ -7,9 +7,10 @@ import pytest
 from careplan.errors import Refused
 from careplan.taper.cuts import Strategy
 from careplan.taper.issue import DetectedIssue, IssueCode
-from careplan.taper.profile import Ceiling, Pace
-from careplan.taper.schedule import Pause, Restart, make_schedule
-from tests.taper.builders import CITATION, START, TABLETS, mg, product, profile, regimen
+from careplan.taper.products import ProductChoice
+from careplan.taper.profile import Band, Ceiling, Pace, Switch
+from careplan.taper.schedule import PaceChange, Pause, Restart, TaperStep, make_schedule
+from tests.taper.builders import CITATION, START, TABLETS, liquid, mg, product, profile, regimen
 
 STANDARD = Pace("standard", Decimal(10), 14, CITATION)
 
@@ -321,3 +322,328 @@ def test_a_pause_lasts_a_week_at_least(weeks):
     """Nothing, or less, is no pause."""
     with pytest.raises(ValueError, match=f"^a pause cannot last {weeks} weeks$"):
         Pause(START, weeks)
+
+
+NAMES = "test 2 MG Oral Tablet, test 5 MG Oral Tablet, test 10 MG Oral Tablet"
+
+
+def not_expressible(text, settle, seen=NAMES):
+    return DetectedIssue(IssueCode.NOT_EXPRESSIBLE, "error", text, seen=seen, settle=settle)
+
+
+def test_a_schedule_knows_what_was_asked_and_when_it_ends():
+    """From 20 to 16 mg by 2 mg every 14 days; it stops on the day after the last dose."""
+    rules, taken, two = profile(*TABLETS), regimen(10, 10), Strategy("fixed-amount", mg(2))
+    schedule = make_schedule(taken, rules, pace=STANDARD, start=START, strategy=two, target=mg(16))
+    assert (schedule.profile, schedule.regimen, schedule.pace) == (rules, taken, STANDARD)
+    assert (schedule.strategy, schedule.target, schedule.issues) == (two, mg(16), ())
+    assert (schedule.starts_on, schedule.stops_on, schedule.days) == (START, day("2026-02-02"), 28)
+    cut = schedule.steps[1]
+    assert cut == TaperStep(
+        2,
+        day("2026-01-19"),
+        day("2026-02-01"),
+        cut.portions,
+        mg(16),
+        mg(2),
+        Decimal("11.1"),
+        mg("4.5"),
+        "to-target",
+        CITATION,
+        ("11.1 % of the dose before is more than the 10 % of the pace: it is what is left to the target.",),
+    )
+    assert (cut.kind, cut.replacing, cut.days) == ("reduce", None, 14)
+    assert [portion.dose for portion in cut.portions] == [mg(8), mg(8)]
+
+
+def test_nothing_asked_is_a_percentage_to_zero():
+    """The default strategy and no target."""
+    schedule = schedule_of(10)
+    assert (schedule.strategy, schedule.target) == (Strategy(), mg(0))
+    assert doses(schedule) == [9, 8, 7, 6, 5, 4, 3, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({"choice": ProductChoice(liquid=True)}, "no product of testazepam is left to make a dose of"),
+        ({"target": mg("0.000001")}, "a dose of testazepam is too fine, or too large, for its products"),
+        (
+            {"adjustments": [Restart(START, mg("9.000001"))]},
+            "a dose of testazepam is too fine, or too large, for its products",
+        ),
+    ],
+)
+def test_what_no_product_makes_up_is_refused(asked, error):
+    """No liquid where there is none, and no dose of a millionth, be it the target or a restart."""
+    settle = "Confirm a dose in whole pieces; leave out fewer strengths, or ask for no liquid where there is none."
+    assert refusal(5, 5, **asked) == not_expressible(f"This cannot be made up: {error}.", settle)
+
+
+def test_the_smallest_dose_cannot_be_tapered():
+    """There is nothing between it and nothing."""
+    text = (
+        "1 mg of testazepam a day is the smallest dose the products allow: there is no step between it and nothing, "
+        "and stopping outright is not a taper."
+    )
+    assert refusal(1) == not_expressible(text, "Plan the end by hand, for example with a liquid.")
+
+
+@pytest.mark.parametrize(
+    ("target", "products"), [(10, TABLETS), (11, TABLETS), (3, (product(2), product(5))), (1, (product(2), product(5)))]
+)
+def test_a_target_is_less_and_in_pieces_that_exist(target, products):
+    """Not the dose itself, not more, and nothing that whole tablets of 2 and 5 mg do not make up."""
+    text = f"{target} mg a day is no target for 10 mg of testazepam: less is needed, in pieces that exist."
+    seen = ", ".join(each.name for each in products)
+    found = refusal(10, products=products, target=mg(target))
+    assert found == not_expressible(text, "Choose another target, or none.", seen)
+
+
+def test_a_target_is_reached_and_held_for_the_interval():
+    """Down to 7 mg: the last dose is taken as long as any other, also where the next cut would be a large one."""
+    assert spans(schedule_of(10, target=mg(7)), 9) == [(9, "reduce", 14), (8, "reduce", 14), (7, "reduce", 14)]
+    assert spans(schedule_of(5, target=mg(3)), 9) == [(4, "reduce", 14), (3, "reduce", 14)]
+    assert spans(schedule_of(5, target=mg(2)), 9) == [(4, "reduce", 14), (3, "reduce", 28), (2, "reduce", 14)]
+
+
+@pytest.mark.parametrize("name", ["cks-slow", "cks-fast"])
+def test_bands_are_needed_where_they_are_asked_for(name):
+    """The strategies of CKS are refused for a drug without bands."""
+    assert refusal(10, strategy=Strategy(name)) == DetectedIssue(
+        IssueCode.STRATEGY_NOT_AVAILABLE,
+        "error",
+        f"The profile of testazepam has no bands, which {name} needs.",
+        expression="strategy",
+        seen=name,
+        settle="Choose another strategy, or ask for a switch to a drug that has them.",
+    )
+    bands = (Band(Decimal(0), mg(1), mg(1), CITATION),)
+    assert schedule_of(10, strategy=Strategy(name), bands=bands).steps[0].rule == name
+
+
+@pytest.mark.parametrize(("amount", "allowed"), [(1, True), (2, True), ("2.5", False), (3, False)])
+def test_an_opening_cut_is_within_the_pace(amount, allowed):
+    """Of 20 mg a tenth is 2 mg; later cuts may grow in percent, and say so."""
+    strategy = Strategy("fixed-amount", mg(amount))
+    drops = (product(10), liquid(1, part="0.5"))
+    given = {"strategy": strategy, "products": drops, "choice": ProductChoice(liquid=True)}
+    if allowed:
+        assert schedule_of(20, **given).steps[0].cut == mg(amount)
+    else:
+        assert refusal(20, **given).code is IssueCode.PACE_NOT_ALLOWED
+
+
+def test_the_percentage_of_the_pace_is_not_checked_against_itself():
+    """Where 10 % of 4 mg cannot be cut, a quarter is: the step says so, and nothing is refused."""
+    assert schedule_of(4).steps[0].cut_percent == 25
+
+
+def changed_on(on, pace="slow"):
+    return PaceChange(day(on), pace)
+
+
+@pytest.mark.parametrize(
+    ("on", "days"),
+    [
+        ("2026-01-05", [28, 28, 28, 28]),
+        ("2026-01-06", [14, 28, 28, 28]),
+        ("2026-01-19", [14, 28, 28, 28]),
+        ("2026-01-20", [14, 14, 28, 28]),
+    ],
+)
+def test_a_pace_holds_from_the_first_cut_on_or_after_its_day(on, days):
+    """The dose of that day is taken as long as planned."""
+    schedule = schedule_of(10, 10, adjustments=[changed_on(on)])
+    assert [step.days for step in schedule.steps[:4]] == days
+
+
+def test_a_pace_sets_the_size_of_its_cuts_too():
+    """From 40 mg by a tenth: 36 mg; then by a twentieth: 35 mg, 34 mg; then by a fifth: 28 mg."""
+    asked = [changed_on("2026-03-01", "brief"), changed_on("2026-01-06")]
+    schedule = schedule_of(20, 20, adjustments=asked)
+    assert spans(schedule, 4) == [(36, "reduce", 14), (35, "reduce", 28), (34, "reduce", 28), (28, "reduce", 14)]
+    assert [step.citation for step in schedule.steps] == [CITATION] * len(schedule.steps)
+
+
+def test_the_pace_of_the_day_holds_for_a_restart():
+    """Its dose is held for the interval of the slow pace, and the next cut is a twentieth."""
+    asked = [changed_on("2026-01-06"), Restart(day("2026-01-10"), mg(40))]
+    assert spans(schedule_of(20, 20, adjustments=asked), 3) == [
+        (36, "reduce", 5),
+        (40, "restart", 28),
+        (38, "reduce", 28),
+    ]
+
+
+def test_the_dose_before_a_cut_above_the_ceiling_is_held_for_the_longest_interval():
+    """3 mg and 2 mg for 28 days, and 1 mg too, because nothing smaller can follow; 4 mg for 14."""
+    schedule = schedule_of(5)
+    assert spans(schedule, 9) == [(4, "reduce", 14), (3, "reduce", 28), (2, "reduce", 28), (1, "reduce", 28)]
+    assert schedule.steps[-1].notes[-1] == (
+        "Then nothing: the last 1 mg end at once, above the ceiling, because no smaller cut can be made up."
+    )
+    assert all("Then nothing" not in note for step in schedule.steps[:-1] for note in step.notes)
+
+
+def test_a_restart_before_a_cut_above_the_ceiling_is_held_for_the_longest_interval():
+    """Back to 3 mg from 2 mg: 28 days again."""
+    schedule = schedule_of(5, adjustments=[Restart(day("2026-02-20"), mg(3))])
+    assert spans(schedule, 5) == [
+        (4, "reduce", 14),
+        (3, "reduce", 28),
+        (2, "reduce", 4),
+        (3, "restart", 28),
+        (2, "reduce", 28),
+    ]
+
+
+def test_a_last_cut_within_the_ceiling_needs_no_words():
+    """5 mg a week are allowed: the last 5 mg end without a note, and nothing is held longer."""
+    schedule = in_fives(5, 5, minimum_days=0)
+    assert [(step.days, step.notes) for step in schedule.steps] == [
+        (7, ("5 mg is the smallest cut that can be made up; 10 % would be 1 mg.", schedule.steps[0].notes[1]))
+    ]
+
+
+@pytest.mark.parametrize(
+    ("adjustment", "name", "last"),
+    [
+        (Pause(day("2026-01-04"), 1), "pause", "2026-02-01"),
+        (Pause(day("2026-02-02"), 1), "pause", "2026-02-01"),
+        (changed_on("2026-01-04"), "change of pace", "2026-03-01"),
+        (changed_on("2026-02-02"), "change of pace", "2026-02-01"),
+        (Restart(day("2026-01-04"), mg(10)), "restart", "2026-01-05"),
+        (Restart(day("2026-02-03"), mg(10)), "restart", "2026-02-01"),
+    ],
+)
+def test_an_adjustment_is_on_a_day_of_the_taper(adjustment, name, last):
+    """Not before its first day, not after its last; a restart may follow on the day after."""
+    why = f"the taper runs from 2026-01-05 to {last}"
+    found = refusal(10, target=mg(8), adjustments=[adjustment])
+    assert found == bad(name, str(adjustment.on), why)
+
+
+def test_the_first_and_the_last_day_are_days_of_the_taper():
+    """A pause there is kept, and so is a restart on the day after the last dose."""
+    last = schedule_of(
+        10, target=mg(8), adjustments=[Pause(day("2026-02-01"), 1), changed_on("2026-01-05", "standard")]
+    )
+    assert spans(last, 9) == [(9, "reduce", 14), (8, "reduce", 14), (8, "hold", 7)]
+    again = schedule_of(10, target=mg(8), adjustments=[Restart(day("2026-02-02"), mg(9))])
+    assert spans(again, 9) == [(9, "reduce", 14), (8, "reduce", 14), (9, "restart", 14), (8, "reduce", 14)]
+    stopped = schedule_of(2, adjustments=[Restart(day("2026-02-02"), mg(2))])
+    assert spans(stopped, 9) == [(1, "reduce", 28), (2, "restart", 28), (1, "reduce", 28)]
+
+
+def test_a_restart_on_the_first_day_puts_the_first_cut_off():
+    """The dose of today for one interval, then down; any other dose would be a cut."""
+    schedule = schedule_of(10, adjustments=[Restart(START, mg(10))])
+    assert spans(schedule, 2) == [(10, "restart", 14), (9, "reduce", 14)]
+    assert (schedule.steps[0].number, schedule.starts_on) == (1, START)
+    assert refusal(10, adjustments=[Restart(START, mg(9))]) == bad("restart", "2026-01-05", BAD_DOSE)
+
+
+def test_a_restart_is_above_the_target():
+    """At the target nothing is left to start again; a dose in no pieces is none either."""
+    found = refusal(10, target=mg(8), adjustments=[Restart(day("2026-02-02"), mg(8))])
+    assert found == bad("restart", "2026-02-02", BAD_DOSE)
+    fives = refusal(
+        20, products=(product(2), product(5)), target=mg(18), adjustments=[Restart(day("2026-01-12"), mg("19.5"))]
+    )
+    assert fives == bad("restart", "2026-01-12", BAD_DOSE)
+
+
+def test_several_restarts_follow_one_another():
+    """Each ends the step of the day before; pauses and changes between them stay."""
+    asked = [Restart(day("2026-03-01"), mg(20)), Restart(day("2026-01-10"), mg(19)), Pause(day("2026-01-26"), 1)]
+    schedule = schedule_of(10, 10, adjustments=asked)
+    assert spans(schedule, 7) == [
+        (18, "reduce", 5),
+        (19, "restart", 14),
+        (18, "reduce", 14),
+        (18, "hold", 7),
+        (17, "reduce", 14),
+        (16, "reduce", 1),
+        (20, "restart", 14),
+    ]
+
+
+def test_a_restart_ends_a_hold():
+    """Two weeks were asked for; after one of them the dose goes up."""
+    asked = [Pause(START, 2), Restart(day("2026-01-26"), mg(19)), Pause(day("2026-01-20"), 3)]
+    assert spans(schedule_of(10, 10, adjustments=asked), 3) == [
+        (18, "reduce", 14),
+        (18, "hold", 7),
+        (19, "restart", 14),
+    ]
+    at_once = [Pause(START, 2), Restart(day("2026-01-19"), mg(19))]
+    assert spans(schedule_of(10, 10, adjustments=at_once), 2) == [(18, "reduce", 14), (19, "restart", 14)]
+
+
+def test_a_restart_is_divided_as_on_the_first_day():
+    """9 mg in the proportions of 4 and 8 mg, in pieces, at the times that were stated."""
+    asked = [Restart(day("2026-01-10"), mg(12))]
+    schedule = schedule_of(4, 8, when=("NOON", "EVE"), adjustments=asked)
+    again = schedule.steps[1]
+    assert [(portion.dose, portion.when) for portion in again.portions] == [(mg(4), "NOON"), (mg(8), "EVE")]
+    assert [(pieces.product.strength, pieces.count) for pieces in again.portions[0].pieces] == [(mg(2), 2)]
+    assert again.citation == STANDARD.citation
+
+
+@pytest.mark.parametrize(
+    ("products", "switch", "finer"),
+    [
+        (CAPSULES, None, "another product"),
+        ((*CAPSULES, liquid(2, part="0.5")), None, "the oral liquid"),
+        (CAPSULES, Switch("diazepam", 14, CITATION, None), "a switch to diazepam"),
+        (
+            (*CAPSULES, liquid(2, part="0.5")),
+            Switch("diazepam", 14, CITATION, None),
+            "the oral liquid or a switch to diazepam",
+        ),
+    ],
+)
+def test_a_warning_names_what_allows_smaller_cuts(products, switch, finer):
+    """What this profile has: a liquid, another drug, both, or neither."""
+    schedule = schedule_of(30, products=products, switch=switch, pace=Pace("slow", Decimal(5), 28, CITATION))
+    assert [issue.settle for issue in schedule.issues] == [
+        f"Weigh {finer} for the last steps, or accept the cut after the longer hold.",
+        f"Weigh {finer}, which allows smaller cuts.",
+    ]
+
+
+@pytest.mark.parametrize(("percent", "said"), [("8.3", True), ("8.4", False)])
+def test_an_opening_cut_of_twice_the_pace_is_not_yet_too_coarse(percent, said):
+    """A sixth is 16.7 %: more than twice 8.3 %, and not more than twice 8.4 %."""
+    schedule = schedule_of(30, products=CAPSULES, pace=Pace("own", Decimal(percent), 28, CITATION))
+    assert (IssueCode.CUT_ABOVE_PACE in {issue.code for issue in schedule.issues}) is said
+
+
+def test_all_cuts_above_the_ceiling_are_numbered():
+    """5 mg by 1 mg: the third and the fourth step, in one warning that shows the first of them."""
+    (warning,) = schedule_of(5).issues
+    assert warning.text == (
+        "Step 3, 4 of the testazepam taper cuts more than the ceiling allows, because no smaller cut can be made up "
+        "there."
+    )
+    assert (warning.severity, warning.seen) == ("warning", "1 mg off 3 mg at step 3")
+
+
+def test_fewer_intakes_are_said_once_for_the_whole_plan():
+    """Two intakes of 2 mg become one at 1 mg, which is the third step."""
+    issue = schedule_of(2, 2).issues[-1]
+    assert issue == DetectedIssue(
+        IssueCode.DOSES_PER_DAY_REDUCED,
+        "information",
+        "From step 3 the testazepam taper has fewer intakes a day: the dose left is fewer pieces than intakes.",
+        seen="1 mg a day at step 3",
+    )
+    assert IssueCode.DOSES_PER_DAY_REDUCED not in {each.code for each in schedule_of(4).issues}
+
+
+def test_the_least_cut_counts_from_the_target_too():
+    """A floor of 4 mg does not keep a plan from its target of 19 mg."""
+    strategy = Strategy("fixed-amount", mg(1))
+    schedule = schedule_of(20, strategy=strategy, floor=4, target=mg(19), pace=Pace("x", Decimal(4), 14, CITATION))
+    assert spans(schedule, 9) == [(19, "reduce", 14)]
