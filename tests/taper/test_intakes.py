@@ -111,6 +111,13 @@ def test_a_way_far_from_the_proportions_is_found_too():
     assert shared((7, 30), 27, products=products, shape=(1, 1)) == (7, 20)
 
 
+def test_an_intake_ends_where_nothing_as_small_can_be_made_up():
+    """No tablet is as small as 2 mg: 20 and 2 mg become 18 mg and nothing, far from twice 9 mg."""
+    products = [product(3), product(4), product(5)]
+    assert shared((20, 2), 18, products=products, shape=(1, 1)) == (18, 0)
+    assert shared((2, 20), 18, products=products, shape=(1, 1)) == (0, 18)
+
+
 def test_volumes_are_shared_out_in_tenths():
     """7.3 mL in two are 3.6 and 3.7 mL."""
     drops = [liquid(1, part="0.1")]
