@@ -124,6 +124,28 @@ def test_volumes_are_shared_out_in_tenths():
     assert shared((50, 50), 73, products=drops, grain=Fraction(1, 10)) == (36, 37)
 
 
+def test_the_last_intake_is_the_larger_where_nothing_is_said():
+    """Without a word of the profile, the night keeps more."""
+    assert spread((10, 10), 17, Formulary(TABLETS, Fraction(1)), shape=(1, 1)) == (8, 9)
+
+
+class Counting(Formulary):
+    """A formulary that counts how often it is asked."""
+
+    asked = 0
+
+    def cost(self, amount):
+        self.asked += 1
+        return super().cost(amount)
+
+
+def test_only_amounts_near_the_proportions_are_looked_at():
+    """80 mL of 90 in tenths could be shared out in thousands of ways; fewer than 500 questions find the best one."""
+    amounts = Counting([liquid(1, part="0.1")], Fraction(1, 10))
+    assert spread((300, 300, 300), 800, amounts, shape=(1, 1, 1)) == (266, 267, 267)
+    assert amounts.asked < 500
+
+
 @given(
     st.lists(st.sampled_from([1, 2, 3, 5, 7, 10]), min_size=1, max_size=3, unique=True),
     st.lists(st.integers(0, 14), min_size=1, max_size=3).map(tuple).filter(any),
