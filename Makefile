@@ -1,7 +1,7 @@
 # make demo    run it: the service, a small FHIR server and synthetic patients, on this machine only
 # make test    everything that proves it
-# The rest is for developers: make lint, make hapi, make corpus, make scoreboard, make extraction, make bench, make sweep,
-# make published.
+# The rest is for developers: make lint, make coverage, make mutants, make hapi, make corpus, make scoreboard,
+# make extraction, make bench, make sweep, make published.
 
 PYTHON ?= python3
 CORPUS ?= ../shared/corpus/inputs
@@ -10,7 +10,7 @@ UV = $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN = .venv/bin/
 READY = .venv/.ready
 
-.PHONY: demo test lint hapi corpus scoreboard extraction bench sweep published
+.PHONY: demo test lint coverage mutants hapi corpus scoreboard extraction bench sweep published
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -25,6 +25,18 @@ lint: $(READY)
 	$(RUN)ruff format --check .
 	$(RUN)mypy
 	$(RUN)lint-imports
+
+# Every branch of the taper, by tests that call it directly; not by chance, so without the laws and the published tapers.
+BY_CHANCE = --ignore=tests/taper/test_laws.py --ignore=tests/taper/test_published.py
+coverage: $(READY)
+	@$(RUN)python -m pytest tests/taper -q $(BY_CHANCE) --cov=careplan.taper --cov-branch \
+	  --cov-report=term-missing:skip-covered --cov-fail-under=100
+
+# Hours on one core: each line of the taper changed in turn, to see a test fail. CHILDREN=4 where there are cores.
+CHILDREN ?= 2
+mutants: $(READY)
+	@$(RUN)mutmut run --max-children $(CHILDREN)
+	@$(RUN)mutmut results
 
 hapi:
 	@docker/hapi/run

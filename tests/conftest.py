@@ -26,6 +26,12 @@ HAPI = Path(__file__).parent.parent / "docker" / "hapi"
 RUN_HAPI, VALIDATE = HAPI / "run", HAPI / "validate"
 SECONDS_TO_BUILD_AND_START = 400
 
+# A busy machine is no fault of the code. Where CI is set, Hypothesis takes the same examples in every run.
+settings.register_profile("unhurried", settings(), deadline=None)
+# A changed line is to be noticed in seconds, by the same examples each time.
+settings.register_profile("mutants", deadline=None, max_examples=10, derandomize=True, database=None)
+settings.load_profile("unhurried")
+
 
 @pytest.fixture(scope="session")
 def sandbox_base():

@@ -135,7 +135,7 @@ class Descent:
         self.least = max(1, ceil(self.floor))
         self.smallest = next(size for size in count(max(amounts.smallest, self.least)) if amounts.cost(size))
         self.near_end = amounts.count_down(
-            max(product.strength.value for product in profile.products if not product.is_liquid)
+            max((each.strength.value for each in profile.products if not each.is_liquid), default=Decimal(0))
         )
         self._known: dict[Intakes, Cut] = {}
 
@@ -151,6 +151,12 @@ class Descent:
         if taken not in self._known:
             self._known[taken] = self._cut(taken)
         return self._known[taken]
+
+    def least_cut(self, taken: Intakes) -> Dose:
+        """The smallest cut from *taken* that is worth making and leaves what can be made up."""
+        daily = sum(taken)
+        least = min(self.least, daily - self.target)
+        return self.amounts.dose(next(size for size in count(least) if self.spread(taken, daily - size)))
 
     def portions(self, taken: Intakes) -> tuple[Portion, ...]:
         """The intakes above zero, made up of pieces; those without a time get one where their doses differ."""
@@ -189,7 +195,7 @@ class Descent:
         )
 
     def _next(self, before: Intakes, daily: int, most: Fraction, ceiling: Ceiling) -> tuple[Intakes, CutRule, Citation]:
-        """What is taken after the cut, and the rule that sets its size."""
+        """What is taken after a cut of at most *most*, which *ceiling* allows, and the rule that sets its size."""
         left, limit = daily - self.target, int(most)
         wanted, rule, citation = self._wanted(daily)
         if left <= wanted and left <= limit and self.target:

@@ -88,7 +88,7 @@ def _ways(before: Intakes, cut: int, formulary: Formulary) -> Iterator[Intakes]:
     """All ways to take exactly *cut* off *before* so that what is left of each intake can be made up."""
     first, rest = before[0], before[1:]
     if not rest:
-        if cut <= first and formulary.cost(first - cut) is not None:
+        if 0 <= cut <= first and formulary.cost(first - cut) is not None:
             yield (first - cut,)
         return
     room = sum(rest)

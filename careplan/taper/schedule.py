@@ -176,11 +176,6 @@ class _Walk:
         self._check_strategy()
 
     @property
-    def smallest(self) -> Dose:
-        """The smallest cut that is made, in mg."""
-        return self.amounts.dose(self._way(date.min).smallest)
-
-    @property
     def why_not_smaller(self) -> str:
         return self._way(date.min).why_not_smaller
 
@@ -328,8 +323,10 @@ class _Walk:
             raise Refused([_no_bands(self.profile, name)])
         if name == PERCENT_OF_CURRENT.name:
             return
-        first = self._way(date.min).after(self.begin)
-        if first.percent > self.pace.cut_percent and first.cut > self.smallest:
+        way = self._way(date.min)
+        first = way.after(self.begin)
+        asked, allowed = first.cut.value * 100, self.regimen.daily.value * self.pace.cut_percent
+        if asked > allowed and first.cut > way.least_cut(self.begin):
             raise Refused([_opening_too_large(self.regimen, self.pace, first)])
 
     def _check_within(self, adjustment: Adjustment, steps: Sequence[TaperStep], start: date) -> None:
@@ -387,17 +384,22 @@ def _weeks(weeks: int) -> str:
     return f"{weeks} week" if weeks == 1 else f"{weeks} weeks"
 
 
+def _steps(steps: Sequence[TaperStep]) -> str:
+    """The numbers of *steps* as the subject of a sentence, and the verb "cut" after them."""
+    *others, last = [str(step.number) for step in steps]
+    return f"Steps {', '.join(others)} and {last} cut" if others else f"Step {last} cuts"
+
+
 def _issues(
     steps: Sequence[TaperStep], profile: TaperProfile, pace: Pace, why: str, finer: str, *, in_turn: bool
 ) -> Iterator[DetectedIssue]:
     """What to weigh of a finished taper; *why* no cut is smaller, and what would allow *finer* ones."""
     above = [step for step in steps if step.rule == "above-ceiling"]
     for step in above[:1]:
-        numbers = ", ".join(str(each.number) for each in above)
         yield DetectedIssue(
             IssueCode.CUT_ABOVE_CAP,
             "warning",
-            f"Step {numbers} of the {profile.drug} taper cuts more than the ceiling allows, because {why}.",
+            f"{_steps(above)} more of {profile.drug} than the ceiling allows, because {why}.",
             seen=f"{step.cut} off {step.daily + step.cut} at step {step.number}",
             settle=f"Weigh {finer} for the last steps, or accept the cut after the longer hold.",
             source=step.citation.key,
