@@ -112,7 +112,7 @@ def test_a_first_cut_above_the_ceiling_follows_the_longest_hold_after_a_switch_t
     assert (switch.kind, switch.daily, switch.days) == ("switch", mg(3), 28), "the dose is not held long enough"
     assert (first.rule, first.number) == ("above-ceiling", 2), "the cut is not the one that was meant"
     issue = next(issue for issue in made.issues if issue.code == "cut-above-cap")
-    assert issue.text.startswith("Step 2, 3 of the diazepam taper"), "the warning counts other steps than the plan"
+    assert issue.text.startswith("Steps 2 and 3 cut more of diazepam"), "the warning counts other steps than the plan"
 
 
 def test_an_equivalence_that_no_tablet_makes_up_is_refused():

@@ -6,6 +6,7 @@ gives each fault its name. Amounts are exact: an inexact sum raises decimal.Inex
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -297,7 +298,8 @@ def _warnings_wrong(view: View) -> bool:
     """Cuts above the ceiling and a first one far above the pace are warned of, by the numbers of the plan."""
     above = [str(step.number) for step in view.steps if step.rule == "above-ceiling"]
     cap = view.issues.get(IssueCode.CUT_ABOVE_CAP)
-    if bool(above) != bool(cap) or (cap and f"Step {', '.join(above)} of" not in cap.text):
+    named = re.findall(r"\d+", cap.text.partition(" cut")[0]) if cap else []
+    if named != above:
         return True
     first = view.moves[0]
     far = first.cut > first.before * first.pace.cut_percent * HUNDREDTH * FAR_ABOVE_PACE

@@ -173,5 +173,5 @@ def test_steps_can_be_counted_from_another_number():
     schedule = plan(doses=(5,), first_number=3)
     assert [step.number for step in schedule.steps] == list(range(3, 3 + len(schedule.steps))), "not from 3"
     (issue,) = [each for each in schedule.issues if each.code is IssueCode.CUT_ABOVE_CAP]
-    above = ", ".join(str(step.number) for step in schedule.steps if step.rule == "above-ceiling")
-    assert issue.text.startswith(f"Step {above} of"), "the warning counts from one"
+    above = " and ".join(str(step.number) for step in schedule.steps if step.rule == "above-ceiling")
+    assert issue.text.startswith(f"Steps {above} cut"), "the warning counts from one"
