@@ -11,9 +11,9 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -68,6 +68,10 @@ _DMD_NAME = re.compile(
 )
 
 
+CANONICAL_BASE = "https://careplan.example/fhir"
+"""What the canonical URLs in `profiles/` begin with."""
+
+
 @dataclass(frozen=True)
 class Catalog:
     """All of `profiles/`. *slowing* are the issue codes that ask for the slowest pace.
@@ -88,6 +92,28 @@ class Catalog:
     supports: tuple[Support, ...]
     questionnaires: Mapping[str, dict[str, Any]]
     conformance: Mapping[str, dict[str, Any]]
+    canonical_base: str = CANONICAL_BASE
+
+    def at(self, base: str) -> Catalog:
+        """The same with canonical URLs that begin with *base*: a site that serves its own also names its own."""
+        if base == self.canonical_base:
+            return self
+        if base not in self._elsewhere:
+            moved = partial(_moved, old=self.canonical_base, new=base)
+            self._elsewhere[base] = replace(
+                self,
+                profiles={
+                    name: replace(each, questionnaire=moved(each.questionnaire)) for name, each in self.profiles.items()
+                },
+                questionnaires={moved(url): moved(each) for url, each in self.questionnaires.items()},
+                conformance={key: moved(each) for key, each in self.conformance.items()},
+                canonical_base=base,
+            )
+        return self._elsewhere[base]
+
+    @cached_property
+    def _elsewhere(self) -> dict[str, Catalog]:
+        return {}
 
     @property
     def short_supply(self) -> frozenset[IssueCode]:
@@ -138,6 +164,15 @@ class Catalog:
         if equivalent is None:
             raise ClinicalDataError(f"{_file(profile)}: no largest dose is known; give it max_daily or an equivalent.")
         return self.limits.max_diazepam_equivalent_mg.value / equivalent[1]
+
+
+def _moved(value: Any, old: str, new: str) -> Any:
+    """*value* with *new* in each canonical URL for *old*, also where expressions name one."""
+    if isinstance(value, dict):
+        return {name: _moved(each, old, new) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_moved(each, old, new) for each in value]
+    return value.replace(f"{old}/", f"{new}/") if isinstance(value, str) else value
 
 
 def load_catalog(root: Path | None = None) -> Catalog:

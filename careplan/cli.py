@@ -325,10 +325,10 @@ def check_resources(source: IO[bytes], names: tuple[str, ...], plan_profiles: bo
     from careplan.fhir import json
     from careplan.fhir.conformance import Problem
 
-    base = _settings().canonical_base
-    definitions = _catalog().definitions.at(base)
+    catalog = _catalog().at(_settings().canonical_base)
+    definitions = catalog.definitions
     try:
-        asked = asked_for(names, definitions, base=base, plan=plan_profiles)
+        asked = asked_for(names, definitions, base=catalog.canonical_base, plan=plan_profiles)
     except BadRequest as error:
         raise click.BadParameter(error.message, param_hint="--profile") from error
     documents = read_documents(source)
@@ -536,7 +536,7 @@ def _planner(options: dict[str, Any]) -> Callable[[Sequence[Resource]], TaperPla
     """`plan_taper` with everything but the resources."""
     from careplan.planning import plan_taper
 
-    today, catalog, canonical_base = options["today"], _catalog(), _settings().canonical_base
+    today, catalog = options["today"], _catalog().at(_settings().canonical_base)
     asked = _plan_request(options)
 
     def planned(resources: Sequence[Resource]) -> TaperPlan:
@@ -546,7 +546,6 @@ def _planner(options: dict[str, Any]) -> Callable[[Sequence[Resource]], TaperPla
             today=today or _today(),
             asked=asked,
             recorded=None if today else datetime.now(UTC),
-            canonical_base=canonical_base,
         )
 
     return planned

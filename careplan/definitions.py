@@ -13,9 +13,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from careplan.catalog import Catalog
+from careplan.catalog import CANONICAL_BASE, Catalog
 from careplan.fhir.dialects import R4
-from careplan.planning import DEFAULT_CANONICAL_BASE
 from careplan.settings import Settings
 from careplan.taper.dose import plain
 from careplan.taper.profile import (
@@ -35,7 +34,7 @@ from careplan.web.metadata import capability_statement
 
 Resource = dict[str, Any]
 
-BASE = DEFAULT_CANONICAL_BASE
+BASE = CANONICAL_BASE
 PUBLISHER = "careplan contributors"
 PATIENT = {"coding": [{"system": "http://hl7.org/fhir/resource-types", "code": "Patient"}]}
 GENERATED = ("PlanDefinition-taper-*.json", "ActivityDefinition-taper-step-*.json", "CapabilityStatement-careplan.json")

@@ -15,7 +15,6 @@ from careplan import __version__
 from careplan.catalog import Catalog
 from careplan.errors import BadRequest, CareplanError, Refused
 from careplan.fhir.conformance import check
-from careplan.fhir.profiles import CANONICAL_BASE
 from careplan.fhir.reading import Confirmation, DrugReading, Reading, issues_block, read_record
 from careplan.fhir.writing import PlanContext, profiles_at, transaction
 from careplan.taper.comparison import Measures, measures
@@ -33,7 +32,6 @@ from careplan.taper.switch import Equivalence, Switched, equivalence_not_confirm
 
 Resource = dict[str, Any]
 
-DEFAULT_CANONICAL_BASE = CANONICAL_BASE
 
 __all__ = ["STRATEGIES", "Confirmation", "PlanRequest", "TaperPlan", "compare", "plan_taper"]
 
@@ -114,12 +112,12 @@ def plan_taper(
     today: date,
     asked: PlanRequest = NOTHING_ASKED,
     recorded: datetime | None = None,
-    canonical_base: str = DEFAULT_CANONICAL_BASE,
 ) -> TaperPlan:
     """Plan the taper of one drug in one patient's *resources* (R4 resources or Bundles), as *asked*.
 
-    *recorded* is the instant of planning. Raises Refused with the issues when no plan may be made, BadRequest when the
-    request itself is wrong, CareplanError when the plan would not be valid R4 (a bug).
+    *recorded* is the instant of planning; canonical URLs are those of *catalog*. Raises Refused with the issues when no
+    plan may be made, BadRequest when the request itself is wrong, CareplanError when the plan would not be valid (a
+    bug).
     """
     start = asked.start or today
     if start < today:
@@ -142,7 +140,7 @@ def plan_taper(
     warnings = tuple(issue for issue in issues if issue.severity == "warning")
     context = PlanContext(
         subject=reading.subject or "",
-        canonical_base=canonical_base,
+        canonical_base=catalog.canonical_base,
         engine_version=__version__,
         created=today,
         recorded=recorded or datetime.combine(today, time(), UTC),
@@ -159,7 +157,7 @@ def plan_taper(
         equivalence=asked.equivalence if asked.switch_to else None,
     )
     bundle = transaction(schedule, context)
-    _check(bundle, catalog, canonical_base)
+    _check(bundle, catalog)
     return TaperPlan(schedule, choice, tuple(issues), bundle)
 
 
@@ -280,9 +278,9 @@ def _switch_not_advised(finding: DetectedIssue, severity: Severity, when: str) -
     )
 
 
-def _check(bundle: Resource, catalog: Catalog, base: str) -> None:
+def _check(bundle: Resource, catalog: Catalog) -> None:
     """Nothing leaves that an R4 server would refuse, or that is not what our profiles promise."""
-    found = check(bundle, catalog.definitions.at(base), profiles=profiles_at(base))
+    found = check(bundle, catalog.definitions, profiles=profiles_at(catalog.canonical_base))
     problems = [problem for problem in found if problem.severity == "error"]
     if problems:
         raise CareplanError(

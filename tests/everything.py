@@ -7,11 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from careplan.catalog import load_catalog
+from careplan.catalog import CANONICAL_BASE, load_catalog
 from careplan.demo import synthetic_patients
 from careplan.errors import Refused
 from careplan.fhir.outcome import outcome
-from careplan.fhir.profiles import CANONICAL_BASE
 from careplan.fhir.reading import Confirmation
 from careplan.fhir.writing import profiles_at
 from careplan.planning import PlanRequest, override_of, plan_taper

@@ -67,9 +67,10 @@ def test_a_plan_that_breaks_a_profile_does_not_leave():
 def test_a_plan_conforms_under_another_canonical_base():
     """Where urls begin otherwise, its profiles and extensions do too."""
     base = "https://clinic.example/fhir"
-    made = plan_taper([patient("lorazepam-words")], load_catalog(), today=TODAY, canonical_base=base)
-    definitions = load_catalog().definitions.at(base)
-    assert check(made.bundle, definitions, profiles=profiles_at(base)) == [], "it does not conform"
+    catalog = load_catalog().at(base)
+    made = plan_taper([patient("lorazepam-words")], catalog, today=TODAY)
+    assert check(made.bundle, catalog.definitions, profiles=profiles_at(base)) == [], "it does not conform"
+    assert "https://careplan.example" not in json.dumps(made.bundle), "something has stayed behind"
     assert made.careplan["extension"][0]["url"] == f"{base}/StructureDefinition/plan-strategy"
 
 

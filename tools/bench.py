@@ -26,14 +26,13 @@ from uuid import uuid4
 import requests
 from werkzeug.serving import make_server
 
-from careplan.catalog import load_catalog
+from careplan.catalog import CANONICAL_BASE, load_catalog
 from careplan.errors import Refused
 from careplan.fhir import json as fhir_json
 from careplan.fhir.bundle import ResourceIndex
 from careplan.fhir.conformance import check
 from careplan.fhir.evidence import Evidence, evidence_of
 from careplan.fhir.posting import post_plan
-from careplan.fhir.profiles import CANONICAL_BASE
 from careplan.fhir.server import FhirServer
 from careplan.fhir.writing import profiles_at
 from careplan.planning import PlanRequest, TaperPlan, plan_taper

@@ -18,9 +18,6 @@ from careplan.fhir.r4 import ANY_NUMBER, KNOWN_TYPES, RESOURCE_TYPES, TYPES, Ele
 
 Resource = dict[str, Any]
 
-CANONICAL_BASE = "https://careplan.example/fhir"
-"""What the canonical URLs in `profiles/` begin with."""
-
 _CORE = "http://hl7.org/fhir/StructureDefinition/"
 # What says nothing about whether a resource conforms, and what is compiled below.
 _PROSE = {"id", "path", "sliceName", "short", "definition", "comment", "requirements", "alias", "mapping", "example"}
@@ -56,7 +53,6 @@ class Definitions:
         self._resources = tuple(resources)
         self._by_url = {each["url"]: each for each in self._resources if isinstance(each.get("url"), str)}
         self._profiles: dict[str, Profile] = {}
-        self._elsewhere: dict[str, Definitions] = {}
         self.not_checked: list[str] = []
         self.contexts: dict[str, frozenset[str]] = {}
         """By the url of an extension the types and backbone elements it may stand in; none given: it may anywhere."""
@@ -65,14 +61,6 @@ class Definitions:
             if definition["type"] == "Extension":
                 self.contexts[url] = self._contexts(definition)
                 self.extensions[url] = self._compiled(url).shape
-
-    def at(self, base: str) -> Definitions:
-        """The same with canonical URLs that begin with *base* instead of `CANONICAL_BASE`."""
-        if base == CANONICAL_BASE:
-            return self
-        if base not in self._elsewhere:
-            self._elsewhere[base] = Definitions(_moved(each, base) for each in self._resources)
-        return self._elsewhere[base]
 
     def profile(self, canonical: str) -> Profile | None:
         """The profile of a resource with that url, and that version if `|version` follows; None if it is not here."""
@@ -333,17 +321,6 @@ def _bar(made: Shape, names: Iterable[str]) -> None:
 
 def _profiles_of(says: Resource) -> list[str]:
     return [url for each in says.get("type", ()) for url in each.get("profile", ())]
-
-
-def _moved(value: Any, base: str) -> Any:
-    """A definition under another canonical base."""
-    if isinstance(value, dict):
-        return {name: _moved(each, base) for name, each in value.items()}
-    if isinstance(value, list):
-        return [_moved(each, base) for each in value]
-    if isinstance(value, str) and value.startswith(f"{CANONICAL_BASE}/"):
-        return base + value.removeprefix(CANONICAL_BASE)
-    return value
 
 
 def _concepts(concepts: Iterable[Resource]) -> Iterator[str]:

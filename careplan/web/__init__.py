@@ -27,7 +27,7 @@ def create_app(
 ) -> Flask:
     """Put the service together. *server_for* makes the client of a FHIR base URL; *examples* are for the front page."""
     settings = settings or load_settings(os.environ)
-    catalog = catalog or load_catalog()
+    catalog = (catalog or load_catalog()).at(settings.canonical_base)
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     if settings.loopback_only:  # else a page from the internet could name this machine and read it (DNS rebinding)

@@ -84,8 +84,7 @@ def _codes(plan: TaperPlan) -> list[str]:
 
 
 def _applied(asked: ApplyRequest, definition: Resource) -> Applied:
-    base = services().settings.canonical_base
-    canonical = f"{base}/PlanDefinition/{definition['id']}|{definition['version']}"
+    canonical = f"{definition['url']}|{definition['version']}"
     return Applied(canonical, asked.encounter, asked.practitioner, asked.organization)
 
 
@@ -148,11 +147,10 @@ def _by_id(identity: str) -> Resource:
 
 
 def _by_canonical(canonical: str) -> Resource:
-    """By its own url or the one it has under the canonical base of this service; a version must be the one served."""
+    """By its url; a version must be the one served."""
     url, _, version = canonical.partition("|")
     for each in _served():
-        urls = (each["url"], f"{services().settings.canonical_base}/PlanDefinition/{each['id']}")
-        if url in urls and version in ("", each["version"]):
+        if url == each["url"] and version in ("", each["version"]):
             return each
     raise _unknown()
 

@@ -49,7 +49,6 @@ def make_plan(asked: TaperRequest, resources: list[Resource]) -> TaperPlan:
         today=services().today(),
         asked=asked.plan,
         recorded=now(),
-        canonical_base=services().settings.canonical_base,
     )
 
 

@@ -168,9 +168,9 @@ def test_where_an_extension_may_stand(contexts, count, listed):
 def test_definitions_move_with_the_canonical_base():
     """Where the service is set up with another base, its profiles and extensions have it too."""
     base = "https://clinic.example/fhir"
-    moved = DEFINITIONS.at(base)
-    assert DEFINITIONS.at(base) is moved, "it is compiled once"
-    assert DEFINITIONS.at(BASE) is DEFINITIONS, "nothing is to be moved"
+    moved = load_catalog().at(base).definitions
+    assert load_catalog().at(base).definitions is moved, "it is compiled once"
+    assert load_catalog().at(BASE).definitions is DEFINITIONS, "nothing is to be moved"
     assert moved.profile(f"{base}/StructureDefinition/taper-step"), "the profile did not move"
     assert moved.profile(f"{PROFILE}/taper-step") is None, "the profile is at the old base too"
     problems = check(EXAMPLES["plan"][1], moved, profiles=profiles_at(base))

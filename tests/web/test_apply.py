@@ -101,14 +101,16 @@ def test_a_plan_can_be_named_in_each_way(client, named):
     assert plan["instantiatesCanonical"] == [f"{URL}|{VERSION}"]
 
 
-def test_a_plan_has_a_name_under_the_base_of_the_service_too():
-    """Where the canonical base is set otherwise, both urls name it, and the plan carries the one of the service."""
+def test_definitions_are_served_and_applied_under_the_base_of_the_service():
+    """Where the canonical base is set otherwise, a PlanDefinition has that url, and no other."""
     base = "https://hospital.example/fhir"
     client = create_app(Settings(canonical_base=base), today=lambda: TODAY).test_client()
-    for url in (URL, f"{base}/PlanDefinition/taper-diazepam"):
-        named = {"name": "url", "valueUri": url}
-        plan = planned(call(client, SUBJECT, DATA, named, path="/fhir/PlanDefinition/$apply"))
-        assert plan["instantiatesCanonical"] == [f"{base}/PlanDefinition/taper-diazepam|{VERSION}"]
+    url = client.get("/fhir/PlanDefinition/taper-diazepam").get_json()["url"]
+    assert url == f"{base}/PlanDefinition/taper-diazepam"
+    plan = planned(call(client, SUBJECT, DATA, {"name": "url", "valueUri": url}, path="/fhir/PlanDefinition/$apply"))
+    assert plan["instantiatesCanonical"] == [f"{url}|{VERSION}"]
+    other = call(client, SUBJECT, DATA, {"name": "url", "valueUri": URL}, path="/fhir/PlanDefinition/$apply")
+    assert other.status_code == 404, "known under a url that it does not have here"
 
 
 @pytest.mark.parametrize(
