@@ -1,7 +1,7 @@
 # make demo    run it: the service, a small FHIR server and synthetic patients, on this machine only
 # make test    everything that proves it
-# The rest is for developers: make lint, make coverage, make mutants, make hapi, make corpus, make scoreboard,
-# make extraction, make bench, make sweep, make published.
+# The rest is for developers: make lint, make generate, make coverage, make mutants, make hapi, make corpus,
+# make scoreboard, make extraction, make bench, make sweep, make published.
 
 PYTHON ?= python3
 CORPUS ?= ../shared/corpus/inputs
@@ -10,7 +10,7 @@ UV = $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN = .venv/bin/
 READY = .venv/.ready
 
-.PHONY: demo test lint coverage mutants hapi corpus scoreboard extraction bench sweep published
+.PHONY: demo test lint generate coverage mutants hapi corpus scoreboard extraction bench sweep published
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -37,6 +37,10 @@ CHILDREN ?= 2
 mutants: $(READY)
 	@$(RUN)mutmut run --max-children $(CHILDREN)
 	@$(RUN)mutmut results
+
+generate: $(READY)
+	@$(RUN)python tools/questionnaires.py
+	@$(RUN)careplan profiles generate
 
 hapi:
 	@docker/hapi/run
