@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from types import TracebackType
@@ -16,13 +16,14 @@ from typing import Any
 from urllib.parse import unquote, urlencode, urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError as TransportError
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
 from careplan.errors import BadRequest, NotFound, UpstreamError, UpstreamRejected, UpstreamTimeout
 from careplan.fhir import json
+from careplan.fhir.reach import Reach, guarded_session
 
 Resource = dict[str, Any]
 
@@ -42,6 +43,7 @@ _PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # HAPI answers a repeated search from the last minute's result unless asked not to (hapi-fhir#647), also in a batch
 _UNCACHED = {"Cache-Control": "no-cache"}
+Observe = Callable[[str, str, float], None]
 _MAY_HAVE_BEEN_WRITTEN = " It may have been written all the same: look before sending it again."
 
 
@@ -50,7 +52,10 @@ class FhirServer:
 
     *timeout* (seconds) is for the connection, for each pause, and for an answer as a whole. A *session* that is given
     is used as it is (its authentication, its adapters) and not closed; without one, GETs are tried again after 429,
-    502, 503 and 504. Nothing else is ever sent twice. Raises BadRequest for an address that cannot be one.
+    502, 503 and 504, and nothing outside of *reach* is called. *auth* signs each request; after a 401, which is an
+    answer from before anything was done, it may do so once more. Nothing else is ever sent twice. *observe* is told of
+    every call: the method, how it ended (`2xx` to `5xx`, or `none` without an answer), and the seconds it took.
+    Raises BadRequest for an address that cannot be one.
     """
 
     def __init__(
@@ -60,12 +65,16 @@ class FhirServer:
         timeout: float = 30,
         headers: Mapping[str, str] | None = None,
         session: requests.Session | None = None,
+        auth: AuthBase | None = None,
+        reach: Reach | None = None,
+        observe: Observe | None = None,
     ) -> None:
         self.base_url = _checked_base(base_url)
         self._timeout = timeout
         self._headers = {"Accept": FHIR_JSON, **(headers or {})}
+        self._observe = observe
         self._own_session = session is None
-        self._session = session or _session()
+        self._session = session or _session((reach or Reach()).including(base_url), auth)
 
     def __enter__(self) -> FhirServer:
         return self
@@ -77,6 +86,10 @@ class FhirServer:
         """Let go of idle connections. The server can still be used, and makes new ones."""
         if self._own_session:
             self._session.close()
+
+    def trace(self, request_id: str) -> None:
+        """Send *request_id* along from now on, so that a call can be found in the logs of both sides."""
+        self._headers["X-Request-Id"] = request_id
 
     def read(self, reference: str) -> Resource:
         """The resource that *reference* names: `Patient/123`, a version of it, or the same with our base in front.
@@ -267,6 +280,16 @@ class FhirServer:
             raise
 
     def _send(self, method: str, url: str, **options: Any) -> requests.Response:
+        started, ended = time.monotonic(), "none"
+        try:
+            response = self._ask(method, url, **options)
+            ended = f"{response.status_code // 100}xx"
+            return response
+        finally:
+            if self._observe:
+                self._observe(method, ended, time.monotonic() - started)
+
+    def _ask(self, method: str, url: str, **options: Any) -> requests.Response:
         try:
             return self._session.request(
                 method, url, timeout=self._timeout, stream=True, allow_redirects=False, **options
@@ -334,7 +357,7 @@ class _BoundedRetry(Retry):
         return None if seconds is None else min(seconds, MAX_WAIT)
 
 
-def _session() -> requests.Session:
+def _session(reach: Reach, auth: AuthBase | None) -> requests.Session:
     retry = _BoundedRetry(
         total=MAX_RETRIES,
         connect=0,
@@ -348,10 +371,7 @@ def _session() -> requests.Session:
         backoff_max=MAX_WAIT,
         raise_on_status=False,
     )
-    session = requests.Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=16))
-    return session
+    return guarded_session(reach, retry=retry, auth=auth)
 
 
 def _checked_base(base_url: str) -> str:
