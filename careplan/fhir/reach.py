@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -23,12 +24,14 @@ from urllib3.exceptions import HTTPError as TransportError
 from urllib3.exceptions import NameResolutionError
 from urllib3.util import Retry
 
-from careplan.errors import UpstreamError
+from careplan.errors import BadRequest, UpstreamError
+from careplan.fhir import json
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Resolve = Callable[[str, int], Sequence[str]]
 
+PORTS = {"http": 80, "https": 443}
 # Networks of IPv6 that carry an IPv4 address in their last 32 bits: https://www.rfc-editor.org/rfc/rfc6052
 _TRANSLATED = ipaddress.ip_network("64:ff9b::/96")
 
@@ -128,6 +131,49 @@ def guarded_session(reach: Reach, *, retry: Retry | None = None, auth: AuthBase 
     return session
 
 
+def ask_json(
+    session: requests.Session,
+    url: str,
+    *,
+    form: dict[str, str] | None = None,
+    timeout: float = 10,
+    limit: int = 1 << 20,
+) -> tuple[int, dict[str, Any]]:
+    """GET *url*, or POST *form* to it: the status, and the JSON object that came, empty where none did.
+
+    For the documents and tokens of sign-in. Follows no redirect, reads no more than *limit* bytes, and takes no longer
+    than *timeout* seconds over it. Raises UpstreamError, which names the host and nothing else.
+    """
+    host = _host(url)
+    deadline = time.monotonic() + timeout
+    try:
+        with session.request(
+            "POST" if form else "GET",
+            url,
+            data=form,
+            headers={"Accept": "application/json"},
+            timeout=timeout,
+            stream=True,
+            allow_redirects=False,
+        ) as response:
+            body = b""
+            while chunk := response.raw.read1(1 << 16, decode_content=True):
+                body += chunk
+                if len(body) > limit or time.monotonic() > deadline:
+                    raise UpstreamError(f"{host} sent too much, or took too long over it.")
+            return response.status_code, _object(body)
+    except (requests.RequestException, TransportError, OSError) as error:
+        raise UpstreamError(f"{host} does not answer as it should ({type(error).__name__}).") from error
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(body)
+    except BadRequest:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 class _GuardedAdapter(HTTPAdapter):
     """Makes its connections with `_Guarded`."""
 
@@ -171,3 +217,19 @@ class _Guarded(HTTPConnection):
 
 def _host(url: str) -> str:
     return (urlsplit(url).hostname or "").lower()
+
+
+def is_below(url: str, base: str) -> bool:
+    """Whether *url* is *base*, or on its origin and below its path, by no trick of dots, slashes or user names."""
+    try:
+        there, here = urlsplit(url), urlsplit(base)
+        same = _origin(there) == _origin(here) and "@" not in there.netloc
+    except ValueError:
+        return False
+    path = unquote(there.path)
+    below = f"{path.rstrip('/')}/".startswith(f"{unquote(here.path).rstrip('/')}/")
+    return same and below and ".." not in path.split("/") and "\\" not in path
+
+
+def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
+    return parts.scheme, (parts.hostname or "").lower(), parts.port or PORTS.get(parts.scheme)

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
-from urllib.parse import unquote, urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
 from requests.auth import AuthBase
@@ -23,7 +23,7 @@ from urllib3.util import Retry
 
 from careplan.errors import BadRequest, NotFound, UpstreamError, UpstreamRejected, UpstreamTimeout
 from careplan.fhir import json
-from careplan.fhir.reach import Reach, guarded_session
+from careplan.fhir.reach import PORTS, Reach, guarded_session, is_below
 
 Resource = dict[str, Any]
 
@@ -39,7 +39,6 @@ _TYPE = r"[A-Z][A-Za-z]{1,63}"
 _ID = r"[A-Za-z0-9\-.]{1,64}"
 _RESOURCE_TYPE = re.compile(_TYPE)
 _REFERENCE = re.compile(f"{_TYPE}/{_ID}(/_history/{_ID})?")
-_PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # HAPI answers a repeated search from the last minute's result unless asked not to (hapi-fhir#647), also in a batch
 _UNCACHED = {"Cache-Control": "no-cache"}
@@ -228,23 +227,12 @@ class FhirServer:
         if len(links) > 1 or not isinstance(links[0], str):
             raise UpstreamError(f"The FHIR server {_place(page_url)} gave a link to the next page without one address.")
         url = _joined(page_url, links[0])
-        if not self._is_ours(url):
+        if not is_below(url, self.base_url):
             raise UpstreamError(
                 f"The link to the next page leads to {_place(url)}, outside {_place(self.base_url)}, and is not "
                 "followed. The base address that the FHIR server has of itself must be the one used here."
             )
         return url
-
-    def _is_ours(self, url: str) -> bool:
-        """Whether *url* is on the origin of the base and below its path."""
-        try:
-            there, here = urlsplit(url), urlsplit(self.base_url)
-            same = _origin(there) == _origin(here) and "@" not in there.netloc
-        except ValueError:
-            return False
-        path = unquote(there.path)
-        below = f"{path.rstrip('/')}/".startswith(f"{unquote(here.path)}/")
-        return same and below and ".." not in path.split("/") and "\\" not in path
 
     def _get(self, url: str) -> Resource:
         body, final_url = self._fetch(url, None, limit=MAX_BYTES)
@@ -259,7 +247,7 @@ class FhirServer:
                 if response.status_code not in _REDIRECTS:
                     return self._body(response, limit), response.url
                 url, query = _joined(response.url, response.headers.get("Location", "")), None
-            if not self._is_ours(url):
+            if not is_below(url, self.base_url):
                 raise UpstreamError(
                     f"{_place(self.base_url)} redirects to {_place(url)}, which is not followed. If that is where the "
                     "FHIR server is, use its address."
@@ -377,16 +365,12 @@ def _session(reach: Reach, auth: AuthBase | None) -> requests.Session:
 def _checked_base(base_url: str) -> str:
     try:
         parts = urlsplit(base_url)
-        good = parts.scheme in _PORTS and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+        good = parts.scheme in PORTS and parts.hostname and parts.port != 0 and "@" not in parts.netloc
     except ValueError:
         good = False
     if not good or parts.query or parts.fragment:
         raise BadRequest("The address of a FHIR server has the form https://ehr.example/fhir, with no ? # or @ in it.")
     return base_url.rstrip("/")
-
-
-def _origin(parts: Any) -> tuple[str, str, int | None]:
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme)
 
 
 def _joined(base: str, link: str) -> str:
