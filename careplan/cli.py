@@ -333,14 +333,31 @@ def sign(drug: str, reviewer: str, folder: str | None) -> None:
 
 @main.command(
     epilog="""\b
-Settings, from the environment:
+Settings, from the environment (docs/access.md tells more):
   CAREPLAN_HOST, CAREPLAN_PORT   where to listen (127.0.0.1, 8000)
   CAREPLAN_FHIR_BASE             the FHIR R4 server to read and write; without it only `statements` are planned
+  CAREPLAN_FHIR_ALSO             further FHIR servers that `careplan post --fhir` may use
   CAREPLAN_FHIR_DIALECT          what kind of server that is: r4, hapi, us-core, epic, oracle, athena (r4)
   CAREPLAN_CANONICAL_BASE        what canonical URLs begin with
+  CAREPLAN_DATABASE              the audit: sqlite:///FILE or postgresql://... (a file of this user)
   CAREPLAN_MAX_BODY              the largest request in bytes (8388608)
+  CAREPLAN_RATE_LIMIT            how often one caller may ask each worker (600 per minute; off)
   CAREPLAN_LOG_LEVEL             info, warning, error
-  CAREPLAN_UNPROTECTED=yes       listen on other than loopback although there is no sign-in"""
+
+Who may ask:
+  CAREPLAN_ISSUERS               whose tokens are accepted; needed to listen on other than loopback
+  CAREPLAN_AUDIENCE              the `aud` of tokens for this service
+  CAREPLAN_CLOCK_SKEW            seconds by which clocks may differ (30)
+  CAREPLAN_METRICS_TOKEN         lets Prometheus read /metrics from elsewhere
+  CAREPLAN_UNPROTECTED=yes       no tokens, for a container whose port is published on this machine only
+
+How it signs in to the FHIR server:
+  CAREPLAN_CLIENT_ID             the id of this service there (SMART Backend Services)
+  CAREPLAN_CLIENT_KEY            the file of its private key: PEM or JWK, RSA or EC P-384
+  CAREPLAN_CLIENT_SCOPE          the scopes to ask for (what the operations need)
+  CAREPLAN_TOKEN_URL             where to get tokens (as the FHIR server says)
+  CAREPLAN_PRIVATE_HOSTS         hosts and networks that may be called although they are private
+  CAREPLAN_AUDIT_TO_SERVER=yes   send each audit record to the FHIR server too, where it takes AuditEvents"""
 )
 def serve() -> None:
     """Run the service, from settings."""
@@ -349,13 +366,9 @@ def serve() -> None:
     from careplan.web import create_app
 
     settings = _settings()
-    if not settings.loopback_only and not settings.unprotected:
-        raise click.ClickException(
-            f"{settings.host} can be reached from other machines, and this service has no sign-in yet: anybody could "
-            "read patients through it. Use CAREPLAN_HOST=127.0.0.1, or, behind something that does the sign-in "
-            "(a container, a gateway), CAREPLAN_UNPROTECTED=yes."
-        )
-    if not settings.loopback_only:
+    if settings.why_not_serve:
+        raise click.ClickException(settings.why_not_serve)
+    if not settings.loopback_only and not settings.issuers:
         click.secho(
             f"WARNING: listening on {settings.host} without any sign-in. Whoever reaches port {settings.port} reads "
             "patients.",

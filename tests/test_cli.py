@@ -202,10 +202,10 @@ def test_profiles_check_passes():
 
 
 def test_serve_stays_on_this_machine():
-    """There is no sign-in yet."""
+    """Without issuers, whose tokens callers would need."""
     result = run("serve", CAREPLAN_HOST="0.0.0.0")
     assert result.exit_code == 1
-    assert "no sign-in yet" in result.stderr
+    assert "CAREPLAN_ISSUERS" in result.stderr
     assert "CAREPLAN_UNPROTECTED=yes" in result.stderr
 
 
