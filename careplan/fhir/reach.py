@@ -231,5 +231,13 @@ def is_below(url: str, base: str) -> bool:
     return same and below and ".." not in path.split("/") and "\\" not in path
 
 
+def is_safe_for_secrets(url: str) -> bool:
+    """Whether what is sent to *url* can be read by nobody on the way: https, or this machine."""
+    parts = urlsplit(url)
+    address = address_of(parts.hostname or "")
+    here = parts.hostname == "localhost" or (address is not None and address.is_loopback)
+    return parts.scheme == "https" or (parts.scheme == "http" and here)
+
+
 def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
     return parts.scheme, (parts.hostname or "").lower(), parts.port or PORTS.get(parts.scheme)

@@ -25,7 +25,7 @@ from requests.auth import AuthBase
 
 from careplan.errors import BadRequest, UpstreamError
 from careplan.fhir import json
-from careplan.fhir.reach import Reach, address_of, ask_json, guarded_session, is_below
+from careplan.fhir.reach import Reach, ask_json, guarded_session, is_below, is_safe_for_secrets
 from careplan.fhir.scopes import Needs, Scope, asked, read_scopes
 
 SigningKey = jwk.RSAKey | jwk.ECKey
@@ -222,14 +222,6 @@ class SignIn(AuthBase):
         }
         header = {"alg": client.algorithm, "kid": client.key_id, "typ": "JWT"}
         return jwt.encode(header, claims, client.key, algorithms=[client.algorithm])
-
-
-def is_safe_for_secrets(url: str) -> bool:
-    """Whether what is sent to *url* can be read by nobody on the way: https, or this machine."""
-    parts = urlsplit(url)
-    address = address_of(parts.hostname or "")
-    here = parts.hostname == "localhost" or (address is not None and address.is_loopback)
-    return parts.scheme == "https" or (parts.scheme == "http" and here)
 
 
 def _token_url(base: str, document: dict[str, Any]) -> str:

@@ -16,9 +16,10 @@ from flask import Flask, Response, jsonify, redirect, request
 from joserfc import jwk, jwt
 
 from careplan.errors import UpstreamError, UpstreamRejected
+from careplan.fhir.reach import is_safe_for_secrets
 from careplan.fhir.scopes import missing
 from careplan.fhir.server import FhirServer
-from careplan.fhir.smart import Client, SignIn, SigningKey, is_safe_for_secrets, read_key
+from careplan.fhir.smart import Client, SignIn, SigningKey, read_key
 from careplan.serving import address_of, listen, serving
 
 RSA = jwk.RSAKey.generate_key(2048, private=True)
