@@ -17,6 +17,18 @@ RUN_HAPI = Path(__file__).parent.parent / "docker" / "hapi" / "run"
 SECONDS_TO_BUILD_AND_START = 400
 
 
+@pytest.fixture(autouse=True, scope="session")
+def state(tmp_path_factory):
+    """What a test keeps is kept for this run, not in the home of whoever runs it."""
+    before = os.environ.get("XDG_STATE_HOME")
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+    yield
+    if before is None:
+        del os.environ["XDG_STATE_HOME"]
+    else:
+        os.environ["XDG_STATE_HOME"] = before
+
+
 @pytest.fixture(scope="session")
 def sandbox_base():
     """The address of a sandbox on a free loopback port."""

@@ -152,6 +152,13 @@ class FhirServer:
             )
         return answer
 
+    def create(self, resource: Resource) -> None:
+        """Create *resource*, which has no id yet. Never tried again; see `transaction` for what an error leaves."""
+        resource_type = str(resource.get("resourceType"))
+        if not _RESOURCE_TYPE.fullmatch(resource_type):
+            raise BadRequest("What is created has a resourceType.", expression="resourceType")
+        self._deliver(f"{self.base_url}/{resource_type}", resource, writes=True)
+
     def validate(self, resource: Resource) -> Resource:
         """What the server itself thinks of *resource*: an OperationOutcome, which may well hold errors."""
         resource_type = str(resource.get("resourceType"))
@@ -255,13 +262,16 @@ class FhirServer:
         raise UpstreamError(f"{_place(self.base_url)} redirects more than {MAX_REDIRECTS} times.")
 
     def _post(self, url: str, resource: Resource, *, writes: bool = False) -> Resource:
+        return _parsed(self._deliver(url, resource, writes=writes), url)
+
+    def _deliver(self, url: str, resource: Resource, *, writes: bool = False) -> bytes:
         headers = {**self._headers, "Content-Type": FHIR_JSON, **_UNCACHED}
         body = json.dumps(resource).encode()
         try:
             with self._send("POST", url, data=body, headers=headers) as response:
                 if response.status_code in _REDIRECTS:
                     raise UpstreamError(f"{_place(url)} redirects a POST, which is not followed. Use its new address.")
-                return _parsed(self._body(response, MAX_BYTES), url)
+                return self._body(response, MAX_BYTES)
         except UpstreamTimeout as error:
             if writes:
                 raise UpstreamTimeout(error.message + _MAY_HAVE_BEEN_WRITTEN) from error

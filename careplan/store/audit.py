@@ -116,6 +116,11 @@ class AuditLog:
             connection.execute(update(HEAD).values(count=made.count, hash=made.hash))
         return made
 
+    def end(self) -> Anchor:
+        """Where the chain ends now."""
+        with working(self._engine) as connection:
+            return _head(connection)
+
     def records(self, *, patient: str | None = None, since: str = "", after: int = 0) -> Iterator[Record]:
         """The records after number *after*, oldest first: of one *patient*, from the time *since* (ISO 8601) on."""
         while True:
@@ -173,6 +178,10 @@ def hash_of(row: Mapping[str, Any]) -> str:
 def _locked_head(connection: Connection) -> Anchor:
     """Where the chain ends. Nobody else appends until the transaction ends: the first thing it does is write here."""
     connection.execute(update(HEAD).values(count=HEAD.c.count))
+    return _head(connection)
+
+
+def _head(connection: Connection) -> Anchor:
     row = connection.execute(select(HEAD.c.count, HEAD.c.hash)).one()
     return Anchor(row[0], row[1])
 

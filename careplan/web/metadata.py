@@ -12,6 +12,7 @@ from werkzeug.routing import Rule
 from careplan import __version__
 from careplan.catalog import Catalog
 from careplan.errors import NotFound, NotSupported
+from careplan.web.access import METADATA_PATH
 from careplan.web.negotiation import fhir_response, is_lenient, require_acceptable
 from careplan.web.services import services
 
@@ -97,9 +98,19 @@ def _rest(rules: Iterable[Rule]) -> Resource:
     return {
         "mode": "server",
         "documentation": "Patients are read from, and plans written to, the FHIR server this service is set up with.",
-        "security": {"description": "No sign-in yet: it listens on this machine only, unless told otherwise."},
+        "security": _security(),
         "resource": [_resource(kind, interactions, operations) for kind in sorted({*interactions, *operations} - {""})],
         "operation": operations[""],
+    }
+
+
+def _security() -> Resource:
+    if not services().settings.issuers:
+        return {"description": "No token is needed: it listens on this machine only, unless told otherwise."}
+    system = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+    return {
+        "service": [{"coding": [{"system": system, "code": "OAuth"}]}],
+        "description": f"Bearer tokens with SMART scopes. {METADATA_PATH} names the issuers.",
     }
 
 
