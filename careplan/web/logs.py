@@ -34,7 +34,7 @@ _HEADERS = {
 def init_app(app: Flask, level: str) -> None:
     """Number, time and log every request."""
     app.extensions[_LOG] = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr),
+        _StandardError(),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
@@ -67,6 +67,15 @@ def log_crash(error: Exception) -> None:
     frames = traceback.extract_tb(error.__traceback__)[-5:]
     where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
     _log().error("crash", error=type(error).__name__, where=where)
+
+
+class _StandardError:
+    """Prints to what standard error is now, not to what it was when the app was made."""
+
+    def msg(self, message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
+
+    debug = info = warning = error = msg
 
 
 class _Wordless(logging.Handler):

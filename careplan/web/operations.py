@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from careplan.errors import BadRequest
-from careplan.fhir.bundle import objects_in, text_in
+from careplan.fhir.bundle import ResourceIndex, text_in
 from careplan.fhir.outcome import codes_of, note, outcome
 from careplan.fhir.posting import post_plan
 from careplan.fhir.record import checked_id, is_id, require_whole
@@ -76,9 +76,7 @@ def _planned(asked: TaperRequest, resources: list[Resource]) -> TaperPlan:
 
 def _named_patient(resources: list[Resource]) -> str | None:
     """The patient whose record was sent, if it is one and has an id."""
-    entries = [entry.get("resource") for resource in resources for entry in objects_in(resource.get("entry"))]
-    patients = [each for each in objects_in([*resources, *entries]) if each.get("resourceType") == "Patient"]
-    names = {text_in(each.get("id")) for each in patients}
+    names = {text_in(each.get("id")) for each in ResourceIndex(resources).of_type("Patient")}
     name = names.pop() if len(names) == 1 else None
     return f"Patient/{name}" if name and is_id(name) else None
 
