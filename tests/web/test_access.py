@@ -22,7 +22,7 @@ from careplan.web import create_app
 from careplan.web.access import is_open
 from careplan.web.tokens import Tokens
 from tests.web.conftest import TODAY
-from tests.web.issuers import AUDIENCE, NOW, RSA_OTHER, FakeIssuer, issuing
+from tests.web.issuers import AUDIENCE, NOW, P384, RSA_OTHER, FakeIssuer, issuing
 from tests.web.records import diazepam, loading, parameters, patient, record, statements
 
 READ = (
@@ -272,6 +272,19 @@ def test_the_capability_statement_says_that_tokens_are_needed(guarded, client):
     open_one = json.loads(client.get("/fhir/metadata").text)["rest"][0]["security"]
     assert "service" not in open_one
     assert client.get("/.well-known/oauth-protected-resource").status_code == 404
+
+
+def test_our_public_key_is_where_a_fhir_server_looks_for_it(client, tmp_path):
+    """For registration; public only. Nothing is there without a sign-in."""
+    assert client.get("/.well-known/jwks.json").status_code == 404
+    path = tmp_path / "key.pem"
+    path.write_bytes(P384.as_pem(private=True))
+    settings = Settings(fhir_base="http://127.0.0.1:9/fhir", client_id="us", client_key=path)
+    answer = create_app(settings).test_client().get("/.well-known/jwks.json")
+    (key,) = answer.json["keys"]
+    assert set(key) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
+    assert (key["alg"], key["kid"]) == ("ES384", P384.thumbprint())
+    assert answer.headers["Cache-Control"] == "public, max-age=300"
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.5", "::", "taper.example"])
