@@ -145,7 +145,11 @@ class SignIn(AuthBase):
 
     def granted(self) -> tuple[Scope, ...]:
         """The scopes of the token, which may be fewer than were asked for."""
-        return read_scopes(self._current().scope)
+        return read_scopes(self.granted_scope())
+
+    def granted_scope(self) -> str:
+        """The same as the server says it: what is no resource scope included."""
+        return self._current().scope
 
     def _once_more(self, used: _Token, response: requests.Response, **options: Any) -> requests.Response:
         """After a 401: a new token, and the same request again. Its answer goes to the caller, whatever it is."""

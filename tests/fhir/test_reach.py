@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import ipaddress
 import socket
+import ssl
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
-from flask import Flask, Response, request
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+from flask import Flask, Response, redirect, request
+from werkzeug.serving import make_server
 
 from careplan.errors import UpstreamError
-from careplan.fhir.reach import Reach, address_of, guarded_session, is_public, reach_of
+from careplan.fhir.reach import Reach, address_of, ask_json, guarded_session, is_public, reach_of
 from careplan.fhir.server import FhirServer
 from careplan.serving import address_of as url_of
 from careplan.serving import listen, serving
@@ -189,3 +201,109 @@ def test_no_password_is_taken_from_the_users_netrc(inside, tmp_path, monkeypatch
     session = guarded_session(Reach().including("http://127.0.0.1/"))
     answer = session.get(f"http://127.0.0.1:{port}/x", timeout=2)
     assert "Authorization" not in answer.request.headers
+
+
+@contextmanager
+def tls(tmp_path: Path, name: str) -> Iterator[tuple[int, Path]]:
+    """A server on loopback with a certificate of its own making for *name*: its port, and the certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    today = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(today - timedelta(days=1))
+        .not_valid_after(today + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, SHA256())
+    )
+    path, key_path = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    path.write_bytes(certificate.public_bytes(Encoding.PEM))
+    key_path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(path, key_path)
+    app = Flask("secure")
+    app.add_url_rule(
+        "/fhir/metadata",
+        view_func=lambda: Response('{"resourceType": "CapabilityStatement"}', content_type="application/fhir+json"),
+    )
+    server = make_server("127.0.0.1", 0, app, threaded=True, ssl_context=context)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    try:
+        yield server.server_port, path
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_a_certificate_is_verified_for_the_name_and_not_for_the_address(tmp_path, monkeypatch):
+    """Nobody vouches for it: refused. Somebody does: taken under its name, refused under another, address or not."""
+    with tls(tmp_path, "ehr.example") as (port, certificate):
+        loopback = (ipaddress.ip_network("127.0.0.0/8"),)
+        reach = Reach(networks=loopback, resolve=lambda host, port: ["127.0.0.1"])
+
+        def ask(name: str) -> str:
+            with FhirServer(f"https://{name}:{port}/fhir", reach=reach, timeout=5) as server:
+                return str(server.capabilities()["resourceType"])
+
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+        with pytest.raises(UpstreamError, match=r"certificate of ehr\.example:.* is not trusted"):
+            ask("ehr.example")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+        assert ask("ehr.example") == "CapabilityStatement"
+        for other in ("other.example", "127.0.0.1"):
+            with pytest.raises(UpstreamError, match="is not trusted"):
+                ask(other)
+
+
+def drip() -> Iterator[bytes]:
+    for _ in range(100):
+        time.sleep(0.05)
+        yield b" "
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        (lambda: (b" " * 100_000 for _ in range(100)), "sent too much, or took too long"),
+        (drip, "sent too much, or took too long"),
+    ],
+)
+def test_documents_of_a_sign_in_are_bounded_in_size_and_time(body, says):
+    """An issuer that is taken over, or only broken, does not hold up a worker."""
+    app = Flask("endless")
+    app.add_url_rule("/document", view_func=lambda: Response(body()))
+    taken = listen("127.0.0.1", 0)
+    with serving(app, taken):
+        url = url_of(taken)
+        with pytest.raises(UpstreamError, match=says):
+            ask_json(guarded_session(Reach().including(url)), f"{url}/document", timeout=0.5)
+
+
+def test_documents_of_a_sign_in_come_from_where_they_are_asked_for(inside):
+    """A redirect is an answer like any other, and no document."""
+    port, seen = inside
+    app = Flask("redirecting")
+    app.add_url_rule("/document", view_func=lambda: redirect(f"http://127.0.0.1:{port}/elsewhere"))
+    taken = listen("127.0.0.1", 0)
+    with serving(app, taken):
+        url = url_of(taken)
+        assert ask_json(guarded_session(Reach().including(url)), f"{url}/document") == (302, {})
+    assert seen == []
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"<html>", b'{"a": 1, "a": 2}', b"\xff"])
+def test_what_is_no_json_object_is_none(body):
+    """The status is still told."""
+    app = Flask("odd")
+    app.add_url_rule("/document", view_func=lambda: Response(body))
+    taken = listen("127.0.0.1", 0)
+    with serving(app, taken):
+        url = url_of(taken)
+        assert ask_json(guarded_session(Reach().including(url)), f"{url}/document") == (200, {})

@@ -141,7 +141,9 @@ def test_scopes_are_asked_in_the_servers_spelling_unless_set(capabilities, scope
 def test_what_was_granted_is_kept(given, lacking):
     """Fewer scopes than asked for are known as such; a server that says nothing granted what was asked."""
     with ehr_of(EC, answer={"scope": given}) as ehr:
-        assert missing(sign_in(ehr, EC).granted(), NEEDS) == lacking
+        auth = sign_in(ehr, EC)
+        assert missing(auth.granted(), NEEDS) == lacking
+        assert auth.granted_scope() == (ehr.forms[0]["scope"] if given is None else given)
 
 
 def test_a_token_is_used_until_shortly_before_its_end():

@@ -20,6 +20,7 @@ from careplan.serving import address_of, listen, serving
 from careplan.settings import Issuer, Settings
 from careplan.web import create_app
 from careplan.web.access import is_open
+from careplan.web.services import services
 from careplan.web.tokens import Tokens
 from tests.web.conftest import TODAY
 from tests.web.issuers import AUDIENCE, NOW, P384, RSA_OTHER, FakeIssuer, issuing
@@ -221,6 +222,43 @@ def test_a_patients_token_is_for_that_patient_only(guarded):
     assert guarded.plans() == 0
 
 
+def test_nothing_is_read_for_somebody_elses_token(guarded):
+    """Else a refusal would tell what stands in the way of another patient's plan."""
+    guarded.server.transaction(loading(patient("p3"), diazepam("p3", dosage=None)))
+    whole = guarded.issuer.token()
+    assert guarded.post("/fhir/Patient/p3/$taper-plan", whole).status_code == 422
+    limited = guarded.issuer.token(scope="patient/*.cruds", patient="p1")
+    for other in ("p3", "nobody"):
+        answer = guarded.post(f"/fhir/Patient/{other}/$taper-plan", limited)
+        assert answer.status_code == 403, answer.text
+        page = guarded.client().get(f"/plan/{other}", headers={"Authorization": f"Bearer {limited}"})
+        assert page.status_code == 403, page.text
+
+
+def test_nothing_is_read_for_a_plan_that_may_not_be_written(guarded):
+    """Whoever asks for too much gets a 403, and not first what stands in the way of the plan."""
+    guarded.server.transaction(loading(patient("p3"), diazepam("p3", dosage=None)))
+    answer = guarded.post("/fhir/Patient/p3/$taper-plan", guarded.issuer.token(scope=READ.format("system")), PERSIST)
+    assert answer.status_code == 403, answer.text
+
+
+def test_a_view_that_writes_cannot_forget_to_ask(guarded):
+    """Whatever it has checked itself: for scopes, and for the patient."""
+
+    def careless() -> str:
+        with services().writing("Patient/p1"):
+            return "written"
+
+    guarded.app.add_url_rule("/careless", "careless", careless)
+    for status, token in (
+        (403, guarded.issuer.token(scope=READ.format("system"))),
+        (403, guarded.issuer.token(scope="patient/*.cruds", patient="p2")),
+        (200, guarded.issuer.token(scope="patient/*.cruds", patient="p1")),
+    ):
+        answer = guarded.client().get("/careless", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == status, answer.text
+
+
 def test_a_record_of_another_patient_that_is_sent_along_is_refused_too(guarded):
     """The plan's subject counts, wherever it comes from."""
     token = guarded.issuer.token(scope="patient/*.cruds", patient="p1")
@@ -247,8 +285,6 @@ def test_a_scope_for_a_part_of_a_list_is_not_enough(guarded):
 
 def test_a_view_on_an_open_address_still_cannot_read_a_patient(guarded):
     """Even if somebody put it on the list by mistake: who reads a record asks who is there."""
-    from careplan.web.services import services
-
     guarded.app.add_url_rule("/health/oops", "health.oops", lambda: str(services().record("p1")))
     guarded.app.add_url_rule("/health/ask", "health.ask", lambda: str(is_open()))
     assert guarded.client().get("/health/ask").text == "True"
@@ -281,7 +317,7 @@ def test_our_public_key_is_where_a_fhir_server_looks_for_it(client, tmp_path):
     path.write_bytes(P384.as_pem(private=True))
     settings = Settings(fhir_base="http://127.0.0.1:9/fhir", client_id="us", client_key=path)
     answer = create_app(settings).test_client().get("/.well-known/jwks.json")
-    (key,) = answer.json["keys"]
+    (key,) = json.loads(answer.text)["keys"]
     assert set(key) == {"kty", "crv", "x", "y", "kid", "use", "alg"}
     assert (key["alg"], key["kid"]) == ("ES384", P384.thumbprint())
     assert answer.headers["Cache-Control"] == "public, max-age=300"

@@ -12,6 +12,7 @@ import pytest
 from joserfc import jwt
 
 from careplan.errors import IssuerUnavailable, NotSignedIn
+from careplan.fhir.reach import Reach
 from careplan.settings import Issuer
 from careplan.web.tokens import BETWEEN, KEPT, MAX_TOKEN, STALE, Tokens
 from tests.web.issuers import AUDIENCE, NOW, P256, P384, RSA, RSA_OTHER, FakeIssuer, issuing, public
@@ -326,6 +327,16 @@ def test_keys_are_where_the_issuer_says(issuer, path, document, found):
     else:
         with pytest.raises(IssuerUnavailable):
             tokens(issuer).caller(issuer.token())
+
+
+def test_keys_do_not_come_over_plain_http(issuer):
+    """Whoever is on the way could put in their own. The address itself would be allowed and does answer."""
+    port = issuer.url.rpartition(":")[2]
+    reach = Reach(hosts=frozenset({"keys.example"}), resolve=lambda host, port: ["127.0.0.1"])
+    issuer.document = {"jwks_uri": f"http://keys.example:{port}/keys"}
+    with pytest.raises(IssuerUnavailable):
+        Tokens([Issuer(issuer.url)], AUDIENCE, now=Clock(), reach=reach).caller(issuer.token())
+    assert issuer.asked == 0
 
 
 def test_the_address_of_the_keys_can_be_set(issuer):
