@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
+from uuid import uuid4
 
 import click
 
 from careplan import __version__
 
 if TYPE_CHECKING:
+    from careplan.auditing import Auditor
     from careplan.catalog import Catalog
+    from careplan.fhir.audit import Action
     from careplan.fhir.conformance import Problem
     from careplan.fhir.reading import Confirmation, DrugReading, Reading
+    from careplan.fhir.server import FhirServer
     from careplan.planning import PlanRequest, TaperPlan
     from careplan.settings import Settings
     from careplan.taper.cuts import StrategyName
@@ -267,27 +273,90 @@ def post(source: str, fhir_base: str | None, **options: Any) -> None:
 
     INPUT is as for `careplan plan`, or Patient/ID to read that patient from the same server.
     """
+    from careplan.connections import connections_to
+    from careplan.errors import CareplanError
     from careplan.fhir.dialects import DIALECTS
     from careplan.fhir.posting import post_plan
-    from careplan.fhir.record import fetch_record
-    from careplan.fhir.server import FhirServer
+    from careplan.fhir.record import checked_id, fetch_record
 
-    settings = _settings()
-    base = fhir_base or settings.fhir_base
-    if not base:
-        raise click.UsageError("Say which server: --fhir URL, or CAREPLAN_FHIR_BASE.")
-    server, planner = FhirServer(base), _planner(options)
+    settings, request_id = _settings(), str(uuid4())
+    try:
+        connections, base = connections_to(settings, fhir_base)
+        server = connections(base)
+    except CareplanError as error:
+        raise click.UsageError(error.message) from error
+    server.trace(request_id)
+    auditor, planner = _auditor(settings, lambda: connections(base)), _planner(options)
+
+    def fetched(patient_id: str) -> list[Resource]:
+        with _accounted(auditor, "R", "search-type", f"Patient/{checked_id(patient_id)}", request_id):
+            return fetch_record(
+                server, patient_id, medications=options["medications"], dialect=DIALECTS[settings.fhir_dialect]
+            )
 
     def posted(resources: Sequence[Resource]) -> Resource:
-        done = post_plan(server, planner(resources).bundle)
-        return {"careplan": f"{base.rstrip('/')}/{done.careplan_reference}", "existing": done.existing}
+        bundle = planner(resources).bundle
+        subject = bundle["entry"][0]["resource"]["subject"]["reference"]
+        with _accounted(auditor, "C", "transaction", subject, request_id, announce=True) as written:
+            done = post_plan(server, bundle)
+            written.append(done.careplan_reference)
+        return {"careplan": f"{base}/{done.careplan_reference}", "existing": done.existing}
 
     if source.startswith("Patient/"):
-        patient_id = source.removeprefix("Patient/")
-        asked, dialect = options["medications"], DIALECTS[settings.fhir_dialect]
-        sys.exit(_answer(lambda: posted(fetch_record(server, patient_id, medications=asked, dialect=dialect))))
-    with click.open_file(source, "rb") as stream:
-        sys.exit(_each(stream, posted))
+        status = _answer(lambda: posted(fetched(source.removeprefix("Patient/"))))
+    else:
+        with click.open_file(source, "rb") as stream:
+            status = _each(stream, posted)
+    try:
+        auditor.send()
+    except CareplanError as error:
+        click.echo(f"The audit was kept here, but could not be sent on: {error.message}", err=True)
+    sys.exit(status)
+
+
+@main.group()
+def audit() -> None:
+    """Who read and wrote whose data, and whether anybody changed that since."""
+
+
+@audit.command(
+    epilog="""\b
+Examples:
+  careplan audit verify
+  careplan audit verify --anchor 1042:5f0c...
+
+\b
+Exit status: 0 the chain is whole, and COUNT:HASH to note somewhere else; 1 it is broken, and where."""
+)
+@click.option("--anchor", "noted", metavar="COUNT:HASH", help="What was noted before: the chain must go through it.")
+def verify(noted: str | None) -> None:
+    """Follow the chain of records from the first to the last, and name the first one that does not fit."""
+    from careplan.store.audit import read_anchor
+
+    try:
+        anchor = read_anchor(noted) if noted else None
+    except ValueError as error:
+        raise click.BadParameter(f"{error}.", param_hint="--anchor") from error
+    verdict = _auditor(_settings()).log.verify(anchor)
+    if verdict.broken:
+        raise click.ClickException(f"{verdict.broken} Whole up to {verdict.anchor}.")
+    click.echo(str(verdict.anchor))
+
+
+@audit.command(
+    "list",
+    epilog="""\b
+Example:
+  careplan audit list --patient Patient/12 --since 2026-11-01""",
+)
+@click.option("--patient", metavar="REFERENCE", help="Only what concerns this patient: Patient/12.")
+@click.option("--since", type=_Day(), metavar="DATE", help="Only from this day on (UTC).")
+def list_records(patient: str | None, since: date | None) -> None:
+    """Print the records, oldest first: one JSON object a line, with number, hash and the AuditEvent."""
+    from careplan.fhir import json
+
+    for record in _auditor(_settings()).log.records(patient=patient, since=since.isoformat() if since else ""):
+        click.echo(json.dumps({"sequence": record.sequence, "hash": record.hash, "event": record.event}))
 
 
 @main.command(
@@ -419,29 +488,41 @@ def generate(only_check: bool, folder: str | None) -> None:
 
 @main.command(
     epilog="""\b
-Settings, from the environment:
+Settings, from the environment (docs/access.md tells more):
   CAREPLAN_HOST, CAREPLAN_PORT   where to listen (127.0.0.1, 8000)
   CAREPLAN_FHIR_BASE             the FHIR R4 server to read and write; without it only `statements` are planned
+  CAREPLAN_FHIR_ALSO             further FHIR servers that `careplan post --fhir` may use
   CAREPLAN_FHIR_DIALECT          what kind of server that is: r4, hapi, us-core, epic, oracle, athena (r4)
   CAREPLAN_CANONICAL_BASE        what canonical URLs begin with
+  CAREPLAN_DATABASE              the audit: sqlite:///FILE or postgresql://... (a file of this user)
   CAREPLAN_MAX_BODY              the largest request in bytes (8388608)
+  CAREPLAN_RATE_LIMIT            how often one caller may ask each worker (600 per minute; off)
   CAREPLAN_LOG_LEVEL             info, warning, error
-  CAREPLAN_UNPROTECTED=yes       listen on other than loopback although there is no sign-in"""
+
+Who may ask:
+  CAREPLAN_ISSUERS               whose tokens are accepted; needed to listen on other than loopback
+  CAREPLAN_AUDIENCE              the `aud` of tokens for this service
+  CAREPLAN_CLOCK_SKEW            seconds by which clocks may differ (30)
+  CAREPLAN_METRICS_TOKEN         lets Prometheus read /metrics from elsewhere
+  CAREPLAN_UNPROTECTED=yes       no tokens, for a container whose port is published on this machine only
+
+How it signs in to the FHIR server:
+  CAREPLAN_CLIENT_ID             the id of this service there (SMART Backend Services)
+  CAREPLAN_CLIENT_KEY            the file of its private key: PEM or JWK, RSA or EC P-384
+  CAREPLAN_CLIENT_SCOPE          the scopes to ask for (what the operations need)
+  CAREPLAN_TOKEN_URL             where to get tokens (as the FHIR server says)
+  CAREPLAN_PRIVATE_HOSTS         hosts and networks that may be called although they are private
+  CAREPLAN_AUDIT_TO_SERVER=yes   send each audit record to the FHIR server too, where it takes AuditEvents"""
 )
 def serve() -> None:
     """Run the service, from settings."""
     from careplan.errors import CareplanError
-    from careplan.serving import listen, run_gunicorn
-    from careplan.web import create_app
+    from careplan.serving import listen, run_gunicorn, shared_metrics
 
     settings = _settings()
-    if not settings.loopback_only and not settings.unprotected:
-        raise click.ClickException(
-            f"{settings.host} can be reached from other machines, and this service has no sign-in yet: anybody could "
-            "read patients through it. Use CAREPLAN_HOST=127.0.0.1, or, behind something that does the sign-in "
-            "(a container, a gateway), CAREPLAN_UNPROTECTED=yes."
-        )
-    if not settings.loopback_only:
+    if settings.why_not_serve:
+        raise click.ClickException(settings.why_not_serve)
+    if not settings.loopback_only and not settings.issuers:
         click.secho(
             f"WARNING: listening on {settings.host} without any sign-in. Whoever reaches port {settings.port} reads "
             "patients.",
@@ -450,8 +531,11 @@ def serve() -> None:
             err=True,
         )
     try:
-        run_gunicorn(create_app(settings), listen(settings.host, settings.port))
-    except (OSError, CareplanError) as error:
+        with shared_metrics():
+            from careplan.web import create_app  # looks at its start where the numbers of all workers are kept
+
+            run_gunicorn(create_app(settings), listen(settings.host, settings.port))
+    except (OSError, ValueError, CareplanError) as error:
         raise click.ClickException(str(error)) from error
 
 
@@ -690,6 +774,47 @@ def _settings() -> Settings:
         return load_settings(os.environ)
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+def _auditor(settings: Settings, server: Callable[[], FhirServer] | None = None) -> Auditor:
+    """The audit of this user, or of the service if the settings are the same."""
+    from careplan.auditing import Auditor
+    from careplan.errors import StoreError
+    from careplan.store.audit import AuditLog
+    from careplan.store.database import open_database
+
+    try:
+        log = AuditLog(open_database(settings.database))
+    except StoreError as error:
+        raise click.ClickException(error.message) from error
+
+    def report(code: str, sequence: int) -> None:
+        click.echo(f"{code}: audit record {sequence}", err=True)
+
+    return Auditor(log, server=server if settings.audit_to_server else None, report=report, in_background=False)
+
+
+def _accounted(
+    auditor: Auditor, action: Action, interaction: str, patient: str, request_id: str, *, announce: bool = False
+) -> AbstractContextManager[list[str]]:
+    """Record what the block does as done by whoever is at the terminal."""
+    from careplan.auditing import accounted
+    from careplan.fhir.audit import Access, Agent
+
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    agent = Agent("urn:careplan:user", _user())
+    begun = Access(action, interaction, "careplan post", agent, patient, now(), request_id)
+    return accounted(auditor, begun, now=now, announce=announce)
+
+
+def _user() -> str:
+    """The name of the user of this process, else its number: a container may have no name for it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return str(os.getuid())
 
 
 def _today() -> date:

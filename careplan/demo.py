@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 from html import unescape
 from importlib import resources
@@ -27,7 +27,7 @@ from careplan.fhir.server import FhirServer
 from careplan.fhir.wording import WORDS_FOR_WHEN
 from careplan.sandbox import Store, sandbox_blueprint
 from careplan.serving import address_of, listen, serving
-from careplan.settings import Settings, is_loopback
+from careplan.settings import NO_LIMIT, Settings, is_loopback
 from careplan.taper.dose import plain
 from careplan.web import Example, create_app
 
@@ -61,11 +61,11 @@ def run_demo(settings: Settings, *, port: int, fhir_base: str | None, load: bool
         raise OSError("The demo has no sign-in and listens on this machine only: CAREPLAN_HOST=127.0.0.1.")
     taken = listen(settings.host, port)
     base = address_of(taken)
-    settings = replace(settings, fhir_base=fhir_base or base + SANDBOX_PATH, log_level="warning")
+    settings = _for_demo(settings, fhir_base or base + SANDBOX_PATH)
     app = create_app(settings, examples=[Example(each.patient_id, each.about) for each in patients])
     store = Store(":memory:")
     app.register_blueprint(sandbox_blueprint(store), url_prefix=SANDBOX_PATH)
-    load_one = FhirServer(fhir_base).transaction if fhir_base else store.load
+    load_one = FhirServer(fhir_base, reach=settings.reach()).transaction if fhir_base else store.load
     with _until_signalled() as stop:
         for each in track(patients, "Loading synthetic patients ...", console=console):
             load_one(each.bundle)
@@ -75,6 +75,19 @@ def run_demo(settings: Settings, *, port: int, fhir_base: str | None, load: bool
             while not stop.wait(1):
                 pass
     console.print("\nStopped.")
+
+
+def _for_demo(settings: Settings, fhir_base: str) -> Settings:
+    """No tokens, no sign-in, nothing kept: everybody is synthetic. And no more lines than needed."""
+    return Settings(
+        host=settings.host,
+        fhir_base=fhir_base,
+        fhir_dialect=settings.fhir_dialect,
+        canonical_base=settings.canonical_base,
+        private_hosts=settings.private_hosts,
+        rate_limit=NO_LIMIT,
+        log_level="warning",
+    )
 
 
 def synthetic_patients(mark: str = "") -> list[SyntheticPatient]:

@@ -6,6 +6,8 @@ CareplanError                   status, R4 issue type
         TooLarge                413  too-long
         NotAcceptable           406  not-supported
         UnsupportedMediaType    415  not-supported
+    NotSignedIn                 401  login
+    Forbidden                   403  forbidden
     NotFound                    404  not-found
     Conflict                    409  conflict
     Refused                     422  business-rule   no plan, and why
@@ -13,6 +15,8 @@ CareplanError                   status, R4 issue type
     UpstreamError               502  transient       the FHIR server answered with something unusable
         UpstreamRejected        502  processing      it said no; its OperationOutcome is carried along
         UpstreamTimeout         504  timeout
+    IssuerUnavailable           503  transient       the keys that tokens are checked with cannot be had
+    StoreError                  503  no-store        our own database cannot be used
     ClinicalDataError           500  exception       a file under profiles/ is wrong
 
 Raise what ends the request; return a `DetectedIssue` for what a clinician should weigh. Views never format errors.
@@ -77,6 +81,24 @@ class UnsupportedMediaType(BadRequest):
     issue_type = "not-supported"
 
 
+class NotSignedIn(CareplanError):
+    """There is no token, or none that is good here."""
+
+    status = 401
+    issue_type = "login"
+
+
+class Forbidden(CareplanError):
+    """The token is good, and does not allow this. *scope* is what would, as far as that can be said."""
+
+    status = 403
+    issue_type = "forbidden"
+
+    def __init__(self, message: str, *, scope: str = "") -> None:
+        super().__init__(message)
+        self.scope = scope
+
+
 class NotFound(CareplanError):
     """No such resource, here or on the FHIR server."""
 
@@ -136,6 +158,20 @@ class UpstreamTimeout(UpstreamError):
 
     status = 504
     issue_type = "timeout"
+
+
+class IssuerUnavailable(CareplanError):
+    """Who signs the tokens cannot be asked for the keys."""
+
+    status = 503
+    issue_type = "transient"
+
+
+class StoreError(CareplanError):
+    """The database of the service cannot be opened or written."""
+
+    status = 503
+    issue_type = "no-store"
 
 
 class ClinicalDataError(CareplanError):

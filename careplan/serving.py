@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import errno
+import os
+import shutil
 import socket
+import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from flask import Flask
 
@@ -53,9 +58,36 @@ def serving(app: Flask, taken: socket.socket) -> Iterator[None]:
         taken.close()
 
 
+@contextmanager
+def shared_metrics() -> Iterator[None]:
+    """Let the workers of this process keep their numbers together; without it each would tell of itself alone.
+
+    prometheus_client reads the variable when it is first imported, so that must happen within the block.
+    """
+    owner, folder = os.getpid(), tempfile.mkdtemp(prefix="careplan-metrics-")
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    try:
+        yield
+    finally:
+        if os.getpid() == owner:  # a worker, which is a fork, leaves here too
+            del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def run_gunicorn(app: Flask, taken: socket.socket) -> None:
     """Serve *app* until a signal ends it."""
     from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
+    from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+
+    class Wordless(Logger):  # type: ignore[misc]
+        """What gunicorn says of a request quotes its address and headers. That something happened is enough."""
+
+        def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+            super().warning(msg if args else str(msg).partition(":")[0], *args, **kwargs)
+
+        def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+            error = sys.exc_info()[0]
+            super().error("%s (%s)", str(msg).partition("%")[0].strip(), error.__name__ if error else "no error")
 
     options = {
         "bind": [f"fd://{taken.fileno()}"],
@@ -63,6 +95,7 @@ def run_gunicorn(app: Flask, taken: socket.socket) -> None:
         "workers": 2,
         "threads": 8,
         "timeout": 120,
+        "logger_class": Wordless,
         "control_socket_disable": True,  # gunicorn 25 and later; nobody asked for a socket in the home folder
     }
 

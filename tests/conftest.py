@@ -33,6 +33,18 @@ settings.register_profile("mutants", deadline=None, max_examples=10, derandomize
 settings.load_profile("unhurried")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def state(tmp_path_factory):
+    """What a test keeps is kept for this run, not in the home of whoever runs it."""
+    before = os.environ.get("XDG_STATE_HOME")
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+    yield
+    if before is None:
+        del os.environ["XDG_STATE_HOME"]
+    else:
+        os.environ["XDG_STATE_HOME"] = before
+
+
 @pytest.fixture(scope="session")
 def sandbox_base():
     """The address of a sandbox on a free loopback port."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -19,6 +21,8 @@ from careplan.fhir.server import FhirServer
 from careplan.fhir.wording import review_text
 from careplan.sandbox import Store
 from careplan.serving import address_of, listen, serving
+from careplan.store.audit import AuditLog
+from careplan.store.database import open_database
 from tests.web.records import bundle, diazepam, loading, patient, record
 
 TODAY = ("--today", "2026-01-05")
@@ -202,10 +206,10 @@ def test_profiles_check_passes():
 
 
 def test_serve_stays_on_this_machine():
-    """There is no sign-in yet."""
+    """Without issuers, whose tokens callers would need."""
     result = run("serve", CAREPLAN_HOST="0.0.0.0")
     assert result.exit_code == 1
-    assert "no sign-in yet" in result.stderr
+    assert "CAREPLAN_ISSUERS" in result.stderr
     assert "CAREPLAN_UNPROTECTED=yes" in result.stderr
 
 
@@ -356,3 +360,63 @@ def test_what_cannot_be_signed_is_said(tmp_path, drug, reviewer):
     result = run("profiles", "sign", drug, "--reviewer", reviewer, "--profiles", str(root))
     assert result.exit_code == 1
     assert "Error: " in result.output
+
+
+def kept(database: str) -> list[dict[str, Any]]:
+    listed = run("audit", "list", CAREPLAN_DATABASE=database)
+    assert listed.exit_code == 0, listed.output
+    return lines(listed)
+
+
+def test_post_leaves_records_of_who_read_and_wrote_what(tmp_path):
+    """By the name of the user; for one patient, in a chain that holds."""
+    taken = listen("127.0.0.1", 0)
+    base, database = f"{address_of(taken)}/fhir", f"sqlite:///{tmp_path}/careplan.db"
+    with serving(sandbox.create_app(Store(":memory:")), taken):
+        FhirServer(base).transaction(loading(patient(), diazepam()))
+        for source, given in (("Patient/p1", None), ("-", record())):
+            done = run("post", source, "--fhir", base, *TODAY, given=given, CAREPLAN_DATABASE=database)
+            assert done.exit_code == 0, done.output
+        run("post", "Patient/nobody", "--fhir", base, CAREPLAN_DATABASE=database)
+    found = [(each["event"]["action"], each["event"].get("outcome")) for each in kept(database)]
+    assert found == [("R", "0"), ("C", None), ("C", "0"), ("C", None), ("C", "0"), ("R", "4")]
+    agent = kept(database)[0]["event"]["agent"][0]
+    assert agent["who"]["identifier"] == {"system": "urn:careplan:user", "value": getpass.getuser()}
+    requests = {each["event"]["entity"][-1]["what"]["identifier"]["value"] for each in kept(database)}
+    assert len(requests) == 3, "one id for each run"
+    only = run("audit", "list", "--patient", "Patient/nobody", CAREPLAN_DATABASE=database)
+    assert [each["sequence"] for each in lines(only)] == [6]
+    assert lines(run("audit", "list", "--since", "2999-01-01", CAREPLAN_DATABASE=database)) == []
+    verified = run("audit", "verify", CAREPLAN_DATABASE=database)
+    assert verified.stdout.startswith("6:")
+    again = run("audit", "verify", "--anchor", verified.stdout.strip(), CAREPLAN_DATABASE=database)
+    assert again.exit_code == 0
+
+
+def test_a_broken_audit_is_named_and_an_error(tmp_path):
+    """The first record that does not fit."""
+    database = f"sqlite:///{tmp_path}/careplan.db"
+    log = AuditLog(open_database(database))
+    for number in range(3):
+        log.append({"number": number}, patient=None, recorded=datetime(2026, 1, 5, tzinfo=UTC))
+    with open_database(database).begin() as connection:
+        connection.exec_driver_sql("DROP TRIGGER audit_record_kept")
+        connection.exec_driver_sql("UPDATE audit_record SET body = '{}' WHERE sequence = 2")
+    result = run("audit", "verify", CAREPLAN_DATABASE=database)
+    assert result.exit_code == 1
+    assert "Record 2 was changed. Whole up to 1:" in result.stderr
+    assert run("audit", "verify", "--anchor", "nonsense", CAREPLAN_DATABASE=database).exit_code == 2
+
+
+def test_post_does_nothing_that_it_cannot_record():
+    """Not even a question to the server."""
+    result = run("post", "Patient/p1", "--fhir", "http://127.0.0.1:9/fhir", CAREPLAN_DATABASE="sqlite:////proc/x/y.db")
+    assert result.exit_code == 1
+    assert "Check CAREPLAN_DATABASE" in result.stderr
+
+
+def test_post_uses_no_server_that_is_not_on_the_list():
+    """Once there is a list."""
+    result = run("post", "Patient/p1", "--fhir", "http://127.0.0.1:9/x", CAREPLAN_FHIR_BASE="http://127.0.0.1:9/fhir")
+    assert result.exit_code == 2
+    assert "CAREPLAN_FHIR_ALSO" in result.stderr

@@ -2,34 +2,100 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from careplan.settings import Settings, is_loopback, load_settings
+import pytest
+from click.testing import CliRunner
+from joserfc import jwk
+
+from careplan.cli import main
+from careplan.settings import Issuer, Settings, _SettingsSchema, is_loopback, load_settings
+
+STATE = {"XDG_STATE_HOME": "/state"}
+DATABASE = "sqlite:////state/careplan/careplan.db"
 
 
 def test_nothing_set_is_the_default():
-    """Other variables and empty values do not matter."""
-    assert load_settings({"HOME": "/", "CAREPLAN_PORT": "", "CAREPLAN_ELSE": "x"}) == Settings()
+    """Variables of others and empty values do not matter. The database is a file of this user's own."""
+    assert load_settings({"HOME": "/home/a", "CAREPLAN_PORT": "", "CARE": "x"}) == Settings(
+        database="sqlite:////home/a/.local/state/careplan/careplan.db"
+    )
+    assert load_settings(STATE) == Settings(database=DATABASE)
 
 
-def test_every_setting_is_read():
-    """URLs lose their last slash."""
+KEY = jwk.ECKey.generate_key("P-384", private=True)
+
+
+@pytest.fixture
+def key(tmp_path: Path) -> Path:
+    path = tmp_path / "key.pem"
+    path.write_bytes(KEY.as_pem(private=True))
+    return path
+
+
+def test_every_setting_is_read(key: Path):
+    """URLs lose their last slash; lists are separated by spaces or commas."""
     settings = load_settings(
         {
             "CAREPLAN_HOST": "0.0.0.0",
             "CAREPLAN_PORT": "8001",
-            "CAREPLAN_FHIR_BASE": "http://hapi:8080/fhir/",
+            "CAREPLAN_FHIR_BASE": "https://ehr.example/fhir/",
             "CAREPLAN_FHIR_DIALECT": "epic",
             "CAREPLAN_CANONICAL_BASE": "https://taper.example/fhir",
             "CAREPLAN_MAX_BODY": "4096",
-            "CAREPLAN_UNPROTECTED": "yes",
+            "CAREPLAN_UNPROTECTED": "no",
             "CAREPLAN_LOG_LEVEL": "warning",
+            "CAREPLAN_FHIR_ALSO": "https://b.example/fhir/, http://hapi:8080/fhir",
+            "CAREPLAN_PRIVATE_HOSTS": "hapi 10.2.0.0/16",
+            "CAREPLAN_ISSUERS": "https://idp.example/a https://b.example=https://b.example/keys?v=2",
+            "CAREPLAN_AUDIENCE": "https://taper.example",
+            "CAREPLAN_CLOCK_SKEW": "5",
+            "CAREPLAN_CLIENT_ID": "taper",
+            "CAREPLAN_CLIENT_KEY": str(key),
+            "CAREPLAN_CLIENT_SCOPE": "system/*.rs",
+            "CAREPLAN_TOKEN_URL": "https://ehr.example/token",
+            "CAREPLAN_DATABASE": "postgresql://db/careplan",
+            "CAREPLAN_AUDIT_TO_SERVER": "yes",
+            "CAREPLAN_RATE_LIMIT": "10 per second; 100 per hour",
+            "CAREPLAN_METRICS_TOKEN": "0123456789abcdef",
         }
     )
     assert settings == Settings(
-        "0.0.0.0", 8001, "http://hapi:8080/fhir", "epic", "https://taper.example/fhir", 4096, True, "warning"
+        host="0.0.0.0",
+        port=8001,
+        fhir_base="https://ehr.example/fhir",
+        fhir_dialect="epic",
+        canonical_base="https://taper.example/fhir",
+        max_body=4096,
+        log_level="warning",
+        fhir_also=("https://b.example/fhir", "http://hapi:8080/fhir"),
+        private_hosts=("hapi", "10.2.0.0/16"),
+        issuers=(Issuer("https://idp.example/a"), Issuer("https://b.example", "https://b.example/keys?v=2")),
+        audience="https://taper.example",
+        clock_skew=5,
+        client_id="taper",
+        client_key=key,
+        client_scope="system/*.rs",
+        token_url="https://ehr.example/token",
+        database="postgresql://db/careplan",
+        audit_to_server=True,
+        rate_limit="10 per second; 100 per hour",
+        metrics_token="0123456789abcdef",
     )
     assert not settings.loopback_only
+    assert settings.fhir_bases == ("https://ehr.example/fhir", "https://b.example/fhir", "http://hapi:8080/fhir")
+    client = settings.client()
+    assert client
+    assert (client.client_id, client.algorithm) == ("taper", "ES384")
+
+
+def test_every_setting_has_a_line_in_the_help_and_in_the_table():
+    """`careplan serve --help` and docs/access.md name each."""
+    help_text = CliRunner().invoke(main, ["serve", "--help"]).stdout
+    table = (Path(__file__).parent.parent / "docs" / "access.md").read_text(encoding="utf-8")
+    for each in _SettingsSchema().fields.values():
+        assert str(each.data_key) in help_text, each.data_key
+        assert f"`{each.data_key}`" in table, each.data_key
 
 
 @pytest.mark.parametrize(
@@ -42,6 +108,28 @@ def test_every_setting_is_read():
         ("CAREPLAN_MAX_BODY", "-1", "CAREPLAN_MAX_BODY: give a whole number from 1024"),
         ("CAREPLAN_UNPROTECTED", "perhaps", "CAREPLAN_UNPROTECTED: give yes or no."),
         ("CAREPLAN_LOG_LEVEL", "loud", "CAREPLAN_LOG_LEVEL: give debug, info, warning or error."),
+        ("CAREPLAN_FHIR_ALSO", "https://a.example hapi", "CAREPLAN_FHIR_ALSO: give web addresses"),
+        ("CAREPLAN_PRIVATE_HOSTS", "10.0.0.0/99", "CAREPLAN_PRIVATE_HOSTS: give host names, addresses or networks"),
+        ("CAREPLAN_ISSUERS", "idp.example", "CAREPLAN_ISSUERS: give https addresses of issuers"),
+        ("CAREPLAN_ISSUERS", "http://idp.example", "CAREPLAN_ISSUERS: give https addresses of issuers"),
+        ("CAREPLAN_ISSUERS", "https://a.example=http://a.example/keys", "CAREPLAN_ISSUERS: give https addresses"),
+        ("CAREPLAN_ISSUERS", "https://a.example", "CAREPLAN_AUDIENCE: say what tokens"),
+        ("CAREPLAN_AUDIENCE", "https://a.example", "CAREPLAN_ISSUERS: name who issues"),
+        ("CAREPLAN_CLOCK_SKEW", "3600", "CAREPLAN_CLOCK_SKEW: give a whole number from 0 to 120."),
+        ("CAREPLAN_CLIENT_ID", "us", "CAREPLAN_CLIENT_KEY: name the file of the private key"),
+        ("CAREPLAN_CLIENT_ID", "us", "CAREPLAN_FHIR_BASE: name the server that CAREPLAN_CLIENT_ID signs in to."),
+        ("CAREPLAN_CLIENT_KEY", "/nowhere", "CAREPLAN_CLIENT_KEY: it is of no use without CAREPLAN_CLIENT_ID."),
+        ("CAREPLAN_CLIENT_SCOPE", "system/*.rs", "CAREPLAN_CLIENT_SCOPE: it is of no use without"),
+        ("CAREPLAN_TOKEN_URL", "https://a.example/t", "CAREPLAN_TOKEN_URL: it is of no use without"),
+        ("CAREPLAN_TOKEN_URL", "token", "CAREPLAN_TOKEN_URL: give a web address"),
+        ("CAREPLAN_DATABASE", "careplan.db", "CAREPLAN_DATABASE: give sqlite:///FILE or postgresql://"),
+        ("CAREPLAN_AUDIT_TO_SERVER", "often", "CAREPLAN_AUDIT_TO_SERVER: give yes or no."),
+        ("CAREPLAN_AUDIT_TO_SERVER", "yes", "CAREPLAN_AUDIT_TO_SERVER: there is no server"),
+        ("CAREPLAN_RATE_LIMIT", "much", "CAREPLAN_RATE_LIMIT: give a rate such as 600 per minute, or off."),
+        ("CAREPLAN_RATE_LIMIT", "0 per minute", "CAREPLAN_RATE_LIMIT: give a rate"),
+        ("CAREPLAN_METRICS_TOKEN", "short", "CAREPLAN_METRICS_TOKEN: give 16 characters or more"),
+        ("CAREPLAN_ISSUER", "https://a.example", "CAREPLAN_ISSUER: there is no such setting; CAREPLAN_ISSUERS is one."),
+        ("CAREPLAN_QQQQQQ", "1", "CAREPLAN_QQQQQQ: there is no such setting."),
     ],
 )
 def test_a_wrong_value_is_a_sentence(name, value, sentence):
@@ -49,6 +137,68 @@ def test_a_wrong_value_is_a_sentence(name, value, sentence):
     with pytest.raises(ValueError) as caught:
         load_settings({name: value})
     assert sentence in str(caught.value)
+
+
+SIGNED_IN = {"CAREPLAN_CLIENT_ID": "us", "CAREPLAN_FHIR_BASE": "https://ehr.example/fhir"}
+PROTECTED = {"CAREPLAN_ISSUERS": "https://idp.example", "CAREPLAN_AUDIENCE": "us"}
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"CAREPLAN_FHIR_BASE": "http://ehr.example/fhir"}, "CAREPLAN_FHIR_BASE: with a sign-in it must be https"),
+        ({"CAREPLAN_FHIR_BASE": "http://10.0.0.1/fhir"}, "CAREPLAN_FHIR_BASE: with a sign-in it must be https"),
+        ({"CAREPLAN_TOKEN_URL": "http://ehr.example/t"}, "CAREPLAN_TOKEN_URL: with a sign-in it must be https"),
+        ({"CAREPLAN_UNPROTECTED": "yes"}, "CAREPLAN_UNPROTECTED: it cannot be yes with CAREPLAN_CLIENT_ID"),
+        ({"CAREPLAN_CLIENT_KEY": "/nowhere"}, "CAREPLAN_CLIENT_KEY: the file cannot be read"),
+        ({**PROTECTED, "CAREPLAN_UNPROTECTED": "yes"}, "CAREPLAN_UNPROTECTED: it cannot be yes where CAREPLAN_ISSUERS"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_named(key: Path, more: dict[str, str], sentence: str):
+    """Before anything is sent or served."""
+    with pytest.raises(ValueError) as caught:
+        load_settings({**SIGNED_IN, "CAREPLAN_CLIENT_KEY": str(key), **more})
+    assert sentence in str(caught.value)
+    assert "BEGIN" not in str(caught.value)
+
+
+def test_every_mistake_is_named_at_once():
+    """A line for each."""
+    wrong = {"CAREPLAN_PORT": "x", "CAREPLAN_LOG_LEVEL": "x", "CAREPLAN_ISUERS": "x"}
+    with pytest.raises(ValueError) as caught:
+        load_settings(wrong)
+    assert {line.partition(":")[0] for line in str(caught.value).splitlines()} == set(wrong)
+
+
+def test_a_sign_in_to_this_machine_needs_no_tls(key: Path):
+    """Nobody is on the way."""
+    settings = load_settings(
+        {**SIGNED_IN, "CAREPLAN_CLIENT_KEY": str(key), "CAREPLAN_FHIR_BASE": "http://127.0.0.1:8080/fhir"}
+    )
+    assert settings.client_id == "us"
+
+
+@pytest.mark.parametrize(
+    ("settings", "serves"),
+    [
+        (Settings(), True),
+        (Settings(host="0.0.0.0"), False),
+        (Settings(host="10.0.0.5"), False),
+        (Settings(host="0.0.0.0", unprotected=True), True),
+        (Settings(host="0.0.0.0", issuers=(Issuer("https://idp.example"),), audience="us"), True),
+    ],
+)
+def test_other_machines_are_served_only_with_issuers_or_an_explicit_word(settings, serves):
+    """The reason names the settings that would help."""
+    assert (settings.why_not_serve is None) is serves
+    if not serves:
+        assert "CAREPLAN_ISSUERS" in str(settings.why_not_serve)
+
+
+def test_secrets_are_not_in_the_representation():
+    """A database URL may hold a password."""
+    shown = repr(Settings(database="postgresql://a:hidden@b/c", metrics_token="hidden-hidden-hidden"))
+    assert "hidden" not in shown
 
 
 @pytest.mark.parametrize(

@@ -85,9 +85,14 @@ def _types_served(capabilities: Resource) -> set[str]:
 
 def checked_id(text: str) -> str:
     """The id, if it is one by the R4 rules; dots alone would climb in a path. Raises BadRequest."""
-    if not _ID.fullmatch(text):
+    if not is_id(text):
         raise BadRequest("The patient id must be 1 to 64 letters, digits, hyphens or dots.", expression="subject")
     return text
+
+
+def is_id(text: str) -> bool:
+    """Whether *text* is an id by the R4 rules, and not of dots alone."""
+    return _ID.fullmatch(text) is not None
 
 
 def require_whole(bundle: Mapping[str, Any]) -> None:

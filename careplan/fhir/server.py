@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from types import TracebackType
 from typing import Any
-from urllib.parse import unquote, urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
+from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError as TransportError
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
 from careplan.errors import BadRequest, NotFound, UpstreamError, UpstreamRejected, UpstreamTimeout
 from careplan.fhir import json
+from careplan.fhir.reach import PORTS, Reach, guarded_session, is_below
 
 Resource = dict[str, Any]
 
@@ -38,10 +39,10 @@ _TYPE = r"[A-Z][A-Za-z]{1,63}"
 _ID = r"[A-Za-z0-9\-.]{1,64}"
 _RESOURCE_TYPE = re.compile(_TYPE)
 _REFERENCE = re.compile(f"{_TYPE}/{_ID}(/_history/{_ID})?")
-_PORTS = {"http": 80, "https": 443}
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # HAPI answers a repeated search from the last minute's result unless asked not to (hapi-fhir#647), also in a batch
 _UNCACHED = {"Cache-Control": "no-cache"}
+Observe = Callable[[str, str, float], None]
 _MAY_HAVE_BEEN_WRITTEN = " It may have been written all the same: look before sending it again."
 
 
@@ -50,7 +51,10 @@ class FhirServer:
 
     *timeout* (seconds) is for the connection, for each pause, and for an answer as a whole. A *session* that is given
     is used as it is (its authentication, its adapters) and not closed; without one, GETs are tried again after 429,
-    502, 503 and 504. Nothing else is ever sent twice. Raises BadRequest for an address that cannot be one.
+    502, 503 and 504, and nothing outside of *reach* is called. *auth* signs each request; after a 401, which is an
+    answer from before anything was done, it may do so once more. Nothing else is ever sent twice. *observe* is told of
+    every call: the method, how it ended (`2xx` to `5xx`, or `none` without an answer), and the seconds it took.
+    Raises BadRequest for an address that cannot be one.
     """
 
     def __init__(
@@ -60,12 +64,16 @@ class FhirServer:
         timeout: float = 30,
         headers: Mapping[str, str] | None = None,
         session: requests.Session | None = None,
+        auth: AuthBase | None = None,
+        reach: Reach | None = None,
+        observe: Observe | None = None,
     ) -> None:
         self.base_url = _checked_base(base_url)
         self._timeout = timeout
         self._headers = {"Accept": FHIR_JSON, **(headers or {})}
+        self._observe = observe
         self._own_session = session is None
-        self._session = session or _session()
+        self._session = session or _session((reach or Reach()).including(base_url), auth)
 
     def __enter__(self) -> FhirServer:
         return self
@@ -77,6 +85,10 @@ class FhirServer:
         """Let go of idle connections. The server can still be used, and makes new ones."""
         if self._own_session:
             self._session.close()
+
+    def trace(self, request_id: str) -> None:
+        """Send *request_id* along from now on, so that a call can be found in the logs of both sides."""
+        self._headers["X-Request-Id"] = request_id
 
     def read(self, reference: str) -> Resource:
         """The resource that *reference* names: `Patient/123`, a version of it, or the same with our base in front.
@@ -139,6 +151,13 @@ class FhirServer:
                 + _MAY_HAVE_BEEN_WRITTEN
             )
         return answer
+
+    def create(self, resource: Resource) -> None:
+        """Create *resource*, which has no id yet. Never tried again; see `transaction` for what an error leaves."""
+        resource_type = str(resource.get("resourceType"))
+        if not _RESOURCE_TYPE.fullmatch(resource_type):
+            raise BadRequest("What is created has a resourceType.", expression="resourceType")
+        self._deliver(f"{self.base_url}/{resource_type}", resource, writes=True)
 
     def validate(self, resource: Resource) -> Resource:
         """What the server itself thinks of *resource*: an OperationOutcome, which may well hold errors."""
@@ -215,23 +234,12 @@ class FhirServer:
         if len(links) > 1 or not isinstance(links[0], str):
             raise UpstreamError(f"The FHIR server {_place(page_url)} gave a link to the next page without one address.")
         url = _joined(page_url, links[0])
-        if not self._is_ours(url):
+        if not is_below(url, self.base_url):
             raise UpstreamError(
                 f"The link to the next page leads to {_place(url)}, outside {_place(self.base_url)}, and is not "
                 "followed. The base address that the FHIR server has of itself must be the one used here."
             )
         return url
-
-    def _is_ours(self, url: str) -> bool:
-        """Whether *url* is on the origin of the base and below its path."""
-        try:
-            there, here = urlsplit(url), urlsplit(self.base_url)
-            same = _origin(there) == _origin(here) and "@" not in there.netloc
-        except ValueError:
-            return False
-        path = unquote(there.path)
-        below = f"{path.rstrip('/')}/".startswith(f"{unquote(here.path)}/")
-        return same and below and ".." not in path.split("/") and "\\" not in path
 
     def _get(self, url: str) -> Resource:
         body, final_url = self._fetch(url, None, limit=MAX_BYTES)
@@ -246,7 +254,7 @@ class FhirServer:
                 if response.status_code not in _REDIRECTS:
                     return self._body(response, limit), response.url
                 url, query = _joined(response.url, response.headers.get("Location", "")), None
-            if not self._is_ours(url):
+            if not is_below(url, self.base_url):
                 raise UpstreamError(
                     f"{_place(self.base_url)} redirects to {_place(url)}, which is not followed. If that is where the "
                     "FHIR server is, use its address."
@@ -254,19 +262,32 @@ class FhirServer:
         raise UpstreamError(f"{_place(self.base_url)} redirects more than {MAX_REDIRECTS} times.")
 
     def _post(self, url: str, resource: Resource, *, writes: bool = False) -> Resource:
+        return _parsed(self._deliver(url, resource, writes=writes), url)
+
+    def _deliver(self, url: str, resource: Resource, *, writes: bool = False) -> bytes:
         headers = {**self._headers, "Content-Type": FHIR_JSON, **_UNCACHED}
         body = json.dumps(resource).encode()
         try:
             with self._send("POST", url, data=body, headers=headers) as response:
                 if response.status_code in _REDIRECTS:
                     raise UpstreamError(f"{_place(url)} redirects a POST, which is not followed. Use its new address.")
-                return _parsed(self._body(response, MAX_BYTES), url)
+                return self._body(response, MAX_BYTES)
         except UpstreamTimeout as error:
             if writes:
                 raise UpstreamTimeout(error.message + _MAY_HAVE_BEEN_WRITTEN) from error
             raise
 
     def _send(self, method: str, url: str, **options: Any) -> requests.Response:
+        started, ended = time.monotonic(), "none"
+        try:
+            response = self._ask(method, url, **options)
+            ended = f"{response.status_code // 100}xx"
+            return response
+        finally:
+            if self._observe:
+                self._observe(method, ended, time.monotonic() - started)
+
+    def _ask(self, method: str, url: str, **options: Any) -> requests.Response:
         try:
             return self._session.request(
                 method, url, timeout=self._timeout, stream=True, allow_redirects=False, **options
@@ -334,7 +355,7 @@ class _BoundedRetry(Retry):
         return None if seconds is None else min(seconds, MAX_WAIT)
 
 
-def _session() -> requests.Session:
+def _session(reach: Reach, auth: AuthBase | None) -> requests.Session:
     retry = _BoundedRetry(
         total=MAX_RETRIES,
         connect=0,
@@ -348,25 +369,18 @@ def _session() -> requests.Session:
         backoff_max=MAX_WAIT,
         raise_on_status=False,
     )
-    session = requests.Session()
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, HTTPAdapter(max_retries=retry, pool_maxsize=16))
-    return session
+    return guarded_session(reach, retry=retry, auth=auth)
 
 
 def _checked_base(base_url: str) -> str:
     try:
         parts = urlsplit(base_url)
-        good = parts.scheme in _PORTS and parts.hostname and parts.port != 0 and "@" not in parts.netloc
+        good = parts.scheme in PORTS and parts.hostname and parts.port != 0 and "@" not in parts.netloc
     except ValueError:
         good = False
     if not good or parts.query or parts.fragment:
         raise BadRequest("The address of a FHIR server has the form https://ehr.example/fhir, with no ? # or @ in it.")
     return base_url.rstrip("/")
-
-
-def _origin(parts: Any) -> tuple[str, str, int | None]:
-    return parts.scheme, (parts.hostname or "").lower(), parts.port or _PORTS.get(parts.scheme)
 
 
 def _joined(base: str, link: str) -> str:

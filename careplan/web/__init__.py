@@ -5,13 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from datetime import date
+from functools import partial
 
 from flask import Flask
 
+from careplan.auditing import Auditor
 from careplan.catalog import Catalog, load_catalog
+from careplan.connections import Connections
 from careplan.fhir.server import FhirServer
 from careplan.settings import Settings, load_settings
-from careplan.web import apply, errors, health, logs, metadata, operations, questionnaires, services, ui
+from careplan.store.audit import AuditLog
+from careplan.store.database import open_database
+from careplan.web import (
+    access,
+    apply,
+    errors,
+    health,
+    known,
+    limits,
+    logs,
+    metadata,
+    metrics,
+    operations,
+    questionnaires,
+    services,
+    ui,
+)
 from careplan.web.services import Example, Services, local_today
 
 __all__ = ["Example", "create_app"]
@@ -25,20 +44,50 @@ def create_app(
     today: Callable[[], date] | None = None,
     examples: Sequence[Example] = (),
 ) -> Flask:
-    """Put the service together. *server_for* makes the client of a FHIR base URL; *examples* are for the front page."""
+    """Put the service together. *server_for* makes the client of a FHIR base URL; *examples* are for the front page.
+
+    Raises ValueError for settings with which it must not serve, and StoreError for a database that cannot be used.
+    """
     settings = settings or load_settings(os.environ)
+    if settings.why_not_serve:
+        raise ValueError(settings.why_not_serve)
     catalog = (catalog or load_catalog()).at(settings.canonical_base)
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     if settings.loopback_only:  # else a page from the internet could name this machine and read it (DNS rebinding)
         app.config["TRUSTED_HOSTS"] = ["localhost", "127.0.0.1", "[::1]", settings.host]
-    services.init_app(app, Services(settings, catalog, server_for or FhirServer, today or local_today, tuple(examples)))
+    numbers = metrics.Metrics()
+    server_for = server_for or Connections(settings, observe=numbers.observe_upstream)
+    auditor = _auditor(app, settings, server_for, numbers)
+    services.init_app(
+        app, Services(settings, catalog, server_for, today or local_today, auditor, tuple(examples), settings.client())
+    )
     logs.init_app(app, settings.log_level)
+    metrics.init_app(app, numbers, settings)
     errors.init_app(app)
+    access.init_app(app, settings)
+    limits.init_app(app, settings.rate_limit)
+    access.enforce(app)
     app.register_blueprint(operations.blueprint, url_prefix="/fhir")
     app.register_blueprint(apply.blueprint, url_prefix="/fhir")
     app.register_blueprint(questionnaires.blueprint, url_prefix="/fhir")
     app.register_blueprint(metadata.blueprint_for(catalog), url_prefix="/fhir")
     app.register_blueprint(health.blueprint, url_prefix="/health")
+    app.register_blueprint(known.blueprint)
+    app.register_blueprint(metrics.blueprint)
     app.register_blueprint(ui.blueprint)
     return app
+
+
+def _auditor(
+    app: Flask, settings: Settings, server_for: Callable[[str], FhirServer], numbers: metrics.Metrics
+) -> Auditor:
+    """Records in the database of the settings; sends them on where the settings say so."""
+
+    def report(code: str, sequence: int) -> None:
+        numbers.audit.labels(code).inc()
+        logs.log_of(app).warning("audit", code=code, sequence=sequence)
+
+    base = settings.fhir_base if settings.audit_to_server else None
+    send_to = partial(server_for, base) if base else None
+    return Auditor(AuditLog(open_database(settings.database)), server=send_to, report=report, told=logs.note_audit)

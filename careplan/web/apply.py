@@ -76,7 +76,8 @@ def _parameters() -> list[Any]:
 def _plan(asked: ApplyRequest, definition: Resource, subject: str) -> TaperPlan:
     """Of the drug whose rules the PlanDefinition is generated from, and of no other."""
     plan = replace(asked.plan, drug=definition["id"].removeprefix(_PREFIX))
-    return make_plan(TaperRequest(plan=plan), _record(asked, _patient_id(subject)))
+    record = _record(asked, _patient_id(subject))
+    return make_plan(TaperRequest(plan=plan), record, was_sent=bool(asked.data))
 
 
 def _codes(plan: TaperPlan) -> list[str]:

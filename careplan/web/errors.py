@@ -8,9 +8,11 @@ from typing import Any
 from flask import Flask, Response, g, make_response, render_template
 from werkzeug.exceptions import HTTPException
 
-from careplan.errors import CareplanError
+from careplan.errors import CareplanError, Forbidden, Refused
 from careplan.fhir.outcome import codes_of, outcome
+from careplan.web.access import challenge
 from careplan.web.logs import log_crash, note_issues
+from careplan.web.metrics import count_refusal
 from careplan.web.negotiation import fhir_response, prefers_html
 from careplan.web.services import services
 
@@ -22,6 +24,7 @@ _HTTP: Mapping[int, tuple[str, str]] = {
     405: ("not-supported", "This address is not served with this method; the header Allow lists those that are."),
     413: ("too-long", "The body is larger than this service takes; send one patient's record."),
     414: ("too-long", "The address is too long."),
+    429: ("throttled", "That is more than one caller may ask; the header Retry-After says when to come back."),
 }
 
 
@@ -33,7 +36,12 @@ def init_app(app: Flask) -> None:
 
 
 def _ours(error: CareplanError) -> Response:
-    return _answer(outcome(error, canonical_base=services().settings.canonical_base), error.status)
+    if isinstance(error, Forbidden):
+        error = services().record_refusal(error)
+    said = outcome(error, canonical_base=services().settings.canonical_base)
+    if isinstance(error, Refused):
+        count_refusal(codes_of(said))
+    return _answer(said, error.status, challenge(error))
 
 
 def _http(error: HTTPException) -> Response:

@@ -18,10 +18,11 @@ def live() -> Response:
 
 @blueprint.get("/ready")
 def ready() -> Response:
-    """The clinical data is loaded, which it is since the start, and the FHIR server, if there is one, answers."""
-    if services().settings.fhir_base is None:
-        return jsonify(status="ready", server="none; send `statements`")
+    """The clinical data is loaded, which it is since the start; the database and the FHIR server, if any, answer."""
     try:
+        services().auditor.log.end()
+        if services().settings.fhir_base is None:
+            return jsonify(status="ready", server="none; send `statements`")
         services().server().capabilities()
     except CareplanError as error:
         return make_response(jsonify(status="not ready", because=error.message), 503)

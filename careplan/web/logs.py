@@ -5,6 +5,7 @@ Also the headers that every answer carries.
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import sys
@@ -19,7 +20,10 @@ import structlog
 from flask import Flask, Response, current_app, g, request
 
 _LOG = "careplan-log"
-_REQUEST_ID = re.compile(r"[A-Za-z0-9\-._]{1,64}")
+# UUID, hex digits (W3C traces), ULID: what a machine makes. Anything else could be the name of a patient.
+_REQUEST_ID = re.compile(
+    r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9a-f]{16,64}|[0-7][0-9A-HJKMNP-TV-Z]{25}"
+)
 _HEADERS = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
     "Referrer-Policy": "no-referrer",
@@ -30,7 +34,7 @@ _HEADERS = {
 def init_app(app: Flask, level: str) -> None:
     """Number, time and log every request."""
     app.extensions[_LOG] = structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr),
+        _StandardError(),
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso"),
@@ -40,6 +44,7 @@ def init_app(app: Flask, level: str) -> None:
     )
     app.before_request(_begin)
     app.after_request(_finish)
+    _silence_libraries()
 
 
 def note_issues(codes: Sequence[str]) -> None:
@@ -47,11 +52,44 @@ def note_issues(codes: Sequence[str]) -> None:
     g.issue_codes = list(codes)
 
 
+def note_audit(anchor: str) -> None:
+    """Remember where the audit ends for the log line, so that it is noted elsewhere too."""
+    g.audit = anchor
+
+
+def log_of(app: Flask) -> Any:
+    """The log of *app*, for what is done outside of a request."""
+    return app.extensions[_LOG]
+
+
 def log_crash(error: Exception) -> None:
     """Log where an unexpected error was raised. Not its message, which may hold what was sent."""
     frames = traceback.extract_tb(error.__traceback__)[-5:]
     where = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
     _log().error("crash", error=type(error).__name__, where=where)
+
+
+class _StandardError:
+    """Prints to what standard error is now, not to what it was when the app was made."""
+
+    def msg(self, message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
+
+    debug = info = warning = error = msg
+
+
+class _Wordless(logging.Handler):
+    """Says that a library had something to say, and not what: urllib3, for one, quotes addresses with their query."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        line = {"logger": record.name, "where": f"{record.module}:{record.lineno}", "event": "library"}
+        print(json.dumps({**line, "level": record.levelname.lower()}), file=sys.stderr)
+
+
+def _silence_libraries() -> None:
+    root = logging.getLogger()
+    if not any(isinstance(each, _Wordless) for each in root.handlers):
+        root.addHandler(_Wordless(logging.WARNING))
 
 
 def _begin() -> None:
@@ -72,6 +110,7 @@ def _finish(response: Response) -> Response:
         route=request.url_rule.rule if request.url_rule else "unmatched",
         status=response.status_code,
         issues=g.get("issue_codes", []),
+        **({"audit": g.audit} if "audit" in g else {}),
         milliseconds=round(1000 * (time.perf_counter() - g.started), 1),
     )
     return response

@@ -12,6 +12,7 @@ from werkzeug.routing import Rule
 from careplan import __version__
 from careplan.catalog import Catalog
 from careplan.errors import NotFound, NotSupported
+from careplan.web.access import METADATA_PATH
 from careplan.web.negotiation import fhir_response, is_lenient, require_acceptable
 from careplan.web.services import services
 
@@ -43,7 +44,7 @@ def capabilities() -> Response:
         "kind": "instance",
         "instantiates": [_canonical(base)],
         "implementation": {"description": "Drafts medication tapers", "url": f"{request.host_url}fhir"},
-        **_technical(current_app.url_map.iter_rules(), base),
+        **_technical(current_app.url_map.iter_rules(), base, asks_for_tokens=bool(services().settings.issuers)),
     }
     return fhir_response(statement)
 
@@ -63,7 +64,7 @@ def capability_statement(rules: Iterable[Rule], *, canonical_base: str) -> Resou
         "publisher": "careplan contributors",
         "description": "Plans tapers from a FHIR record, and serves the definitions that its plans refer to.",
         "kind": "capability",
-        **_technical(rules, canonical_base),
+        **_technical(rules, canonical_base, asks_for_tokens=True),
     }
 
 
@@ -71,12 +72,12 @@ def _canonical(base: str) -> str:
     return f"{base}/CapabilityStatement/careplan"
 
 
-def _technical(rules: Iterable[Rule], base: str) -> Resource:
+def _technical(rules: Iterable[Rule], base: str, *, asks_for_tokens: bool) -> Resource:
     return {
         "software": {"name": "careplan", "version": __version__},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
-        "rest": [_rest(rules, base)],
+        "rest": [{**_rest(rules, base), "security": _security(asks_for_tokens)}],
     }
 
 
@@ -129,9 +130,18 @@ def _rest(rules: Iterable[Rule], base: str) -> Resource:
     return {
         "mode": "server",
         "documentation": "Patients are read from, and plans written to, the FHIR server this service is set up with.",
-        "security": {"description": "No sign-in yet: it listens on this machine only, unless told otherwise."},
         "resource": [_resource(kind, interactions, operations) for kind in sorted({*interactions, *operations} - {""})],
         "operation": list(operations[""].values()),
+    }
+
+
+def _security(asks_for_tokens: bool) -> Resource:
+    if not asks_for_tokens:
+        return {"description": "No token is needed: it listens on this machine only, unless told otherwise."}
+    system = "http://terminology.hl7.org/CodeSystem/restful-security-service"
+    return {
+        "service": [{"coding": [{"system": system, "code": "OAuth"}]}],
+        "description": f"Bearer tokens with SMART scopes. {METADATA_PATH} names the issuers.",
     }
 
 

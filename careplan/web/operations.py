@@ -7,11 +7,14 @@ from typing import Any
 from flask import Blueprint, Response
 
 from careplan.errors import BadRequest
+from careplan.fhir.bundle import ResourceIndex, text_in
 from careplan.fhir.outcome import codes_of, note, outcome
 from careplan.fhir.posting import post_plan
-from careplan.fhir.record import checked_id, require_whole
+from careplan.fhir.record import checked_id, is_id, require_whole
 from careplan.planning import TaperPlan, plan_taper
+from careplan.web.access import require_subject
 from careplan.web.logs import note_issues
+from careplan.web.metrics import count_plan
 from careplan.web.negotiation import fhir_body, fhir_response, is_lenient, require_acceptable
 from careplan.web.parameters import TaperRequest, read_parameters
 from careplan.web.services import now, services
@@ -27,22 +30,40 @@ blueprint.before_request(require_acceptable)
 def taper_plan(patient_id: str | None = None) -> Response:
     """Plan a taper for one patient; with `mode` persist, also write it to the FHIR server."""
     asked = read_parameters(fhir_body(), lenient=is_lenient())
-    server = services().server() if asked.mode == "persist" else None
-    plan = make_plan(asked, _record(asked, _patient(asked, patient_id)))
+    patient = _patient(asked, patient_id)
+    server = None
+    if asked.mode == "persist":
+        server = services().server()
+        services().require_writing(patient)
+    plan = make_plan(asked, _record(asked, patient), was_sent=asked.statements is not None)
     issues = outcome(plan.issues, canonical_base=services().settings.canonical_base)
     note_issues(codes_of(issues))
     if server is None:
         return fhir_response(_answer(plan.careplan, plan, issues))
-    posted = post_plan(server, plan.bundle)
+    with services().writing(plan.careplan["subject"]["reference"]) as written:
+        posted = post_plan(server, plan.bundle)
+        written.append(posted.careplan_reference)
+        stored = server.read(posted.careplan_reference)
     if posted.existing:
         issues["issue"].append(note("The FHIR server had this plan already; nothing was written."))
-    stored = server.read(posted.careplan_reference)
     location = f"{services().settings.fhir_base}/{posted.careplan_reference}"
     return fhir_response(_answer(stored, plan, issues), headers={"Content-Location": location})
 
 
-def make_plan(asked: TaperRequest, resources: list[Resource]) -> TaperPlan:
-    """Plan as asked, today."""
+def make_plan(asked: TaperRequest, resources: list[Resource], *, was_sent: bool) -> TaperPlan:
+    """Plan as asked, today, if the caller may. A plan of what *was_sent* is an access of its own, and recorded."""
+    services().require_reading()
+    if was_sent:
+        with services().accounted("E", "operation", _named_patient(resources)):
+            plan = _planned(asked, resources)
+    else:
+        plan = _planned(asked, resources)
+    require_subject(plan.careplan["subject"]["reference"])
+    count_plan(asked.mode)
+    return plan
+
+
+def _planned(asked: TaperRequest, resources: list[Resource]) -> TaperPlan:
     return plan_taper(
         resources,
         services().catalog,
@@ -50,6 +71,13 @@ def make_plan(asked: TaperRequest, resources: list[Resource]) -> TaperPlan:
         asked=asked.plan,
         recorded=now(),
     )
+
+
+def _named_patient(resources: list[Resource]) -> str | None:
+    """The patient whose record was sent, if it is one and has an id."""
+    names = {text_in(each.get("id")) for each in ResourceIndex(resources).of_type("Patient")}
+    name = names.pop() if len(names) == 1 else None
+    return f"Patient/{name}" if name and is_id(name) else None
 
 
 def _patient(asked: TaperRequest, patient_id: str | None) -> str | None:

@@ -21,7 +21,7 @@ from careplan.fhir.questionnaire import extract
 from careplan.fhir.record import checked_id
 from careplan.web.logs import note_issues
 from careplan.web.negotiation import fhir_body, fhir_response, is_lenient, require_acceptable
-from careplan.web.services import services
+from careplan.web.services import patient_of, services
 
 Resource = dict[str, Any]
 
@@ -46,7 +46,8 @@ def populate_form(form_id: str | None = None) -> Response:
         contexts[STEP] = _requests_of(subject, "MedicationRequest")
         step, _ = step_of(contexts[STEP], today)
         based_on = check_of(_requests_of(subject, "ServiceRequest"), step, questionnaire) if step else []
-    done = populate(questionnaire, contexts, subject=subject, today=today, based_on=based_on)
+    with services().computing({"Questionnaire": "r"}, patient_of({"subject": subject})):
+        done = populate(questionnaire, contexts, subject=subject, today=today, based_on=based_on)
     return _answer("response", done.response, done.issues)
 
 
@@ -57,7 +58,8 @@ def extract_response(response_id: str | None = None) -> Response:
     given = _given("questionnaire-response", "QuestionnaireResponse", EXTRACT)
     answered = _response_of(given, response_id)
     questionnaire = _resource(given, "questionnaire", "Questionnaire") or _form_answered(answered)
-    done = extract(answered, questionnaire, canonical_base=services().settings.canonical_base)
+    with services().computing({"QuestionnaireResponse": "r"}, patient_of(answered)):
+        done = extract(answered, questionnaire, canonical_base=services().settings.canonical_base)
     return _answer("return", done.bundle if "entry" in done.bundle else None, done.issues)
 
 
@@ -179,7 +181,7 @@ def _content(part: Mapping[str, Any], where: str) -> Iterator[Resource]:
     if isinstance(resource, dict):
         yield from _apart(resource)
     elif "valueReference" in part:
-        yield services().server().read(_reference(part["valueReference"], where))
+        yield services().resource(_reference(part["valueReference"], where))
     else:
         raise BadRequest("The content of a context is a resource, or a reference to one.", expression=where)
 
@@ -198,7 +200,7 @@ def _requests_of(subject: Mapping[str, Any] | None, requested: str) -> list[Reso
     kind, _, patient_id = str(subject["reference"]).partition("/") if subject else ("", "", "")
     if kind != "Patient":
         raise BadRequest("With local, the subject must be a Patient.", expression="subject")
-    return services().server().search(requested, {"patient": checked_id(patient_id)})
+    return services().matches(requested, patient_id)
 
 
 # --- which form, which response ---
@@ -285,4 +287,4 @@ def _response_of(given: Mapping[str, list[Mapping[str, Any]]], response_id: str 
             "Send one response, as questionnaire-response, or name one in the address.",
             expression="questionnaire-response",
         )
-    return sent or services().server().read(f"QuestionnaireResponse/{checked_id(response_id or '')}")
+    return sent or services().resource(f"QuestionnaireResponse/{checked_id(response_id or '')}")

@@ -1,20 +1,28 @@
-"""What the views work with: settings, clinical data, the FHIR server, the date."""
+"""What the views work with: settings, clinical data, the FHIR server, the audit, the date."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from flask import Flask, current_app, g
+from flask import Flask, current_app, g, request
 
+from careplan.auditing import Auditor, accounted
 from careplan.catalog import Catalog
-from careplan.errors import NotSupported
+from careplan.errors import CareplanError, NotSupported, StoreError
+from careplan.fhir.audit import REFUSED, Access, Action
 from careplan.fhir.dialects import DIALECTS
-from careplan.fhir.record import fetch_record
+from careplan.fhir.record import checked_id, fetch_record, is_id
+from careplan.fhir.scopes import WRITING, Needs, joined, reading
 from careplan.fhir.server import FhirServer
+from careplan.fhir.smart import Client
 from careplan.settings import Settings
+from careplan.web import access
+
+Resource = dict[str, Any]
 
 EXTENSION = "careplan"
 
@@ -35,7 +43,9 @@ class Services:
     catalog: Catalog
     server_for: Callable[[str], FhirServer]
     today: Callable[[], date]
+    auditor: Auditor
     examples: tuple[Example, ...] = ()
+    client: Client | None = None
 
     def server(self) -> FhirServer:
         """This request's client of the FHIR server that patients are read from. Raises NotSupported without one."""
@@ -45,14 +55,87 @@ class Services:
             )
         if "fhir_server" not in g:
             g.fhir_server = self.server_for(self.settings.fhir_base)
+            g.fhir_server.trace(g.request_id)
         server: FhirServer = g.fhir_server
         return server
 
     def record(self, patient_id: str, medications: Sequence[str] = ()) -> list[dict[str, Any]]:
-        """One patient's record, whole. Raises as `fetch_record` does."""
-        return fetch_record(
-            self.server(), patient_id, medications=medications, dialect=DIALECTS[self.settings.fhir_dialect]
-        )
+        """One patient's record, whole, if the caller may have it; the access is recorded. Raises as `fetch_record`."""
+        patient_id = checked_id(patient_id)
+        self.require_reading(patient_id)
+        dialect = DIALECTS[self.settings.fhir_dialect]
+        with self.accounted("R", "search-type", f"Patient/{patient_id}"):
+            return fetch_record(self.server(), patient_id, medications=medications, dialect=dialect)
+
+    def resource(self, reference: str) -> Resource:
+        """One resource of the FHIR server, if the caller may have it; the access is recorded."""
+        access.require({reference.partition("/")[0]: "r"})
+        found = self.server().read(reference)
+        with self.computing({}, patient_of(found), action="R", interaction="read"):
+            return found
+
+    def matches(self, kind: str, patient_id: str) -> list[Resource]:
+        """All resources of a type that one patient has, if the caller may have them; the access is recorded."""
+        patient_id = checked_id(patient_id)
+        access.require({kind: "rs"}, patient_id=patient_id)
+        with self.accounted("R", "search-type", f"Patient/{patient_id}"):
+            return self.server().search(kind, {"patient": patient_id})
+
+    def computing(
+        self, needs: Needs, patient: str | None, *, action: Action = "E", interaction: str = "operation"
+    ) -> AbstractContextManager[list[str]]:
+        """Record what the block does with data of *patient* that the caller sent. Raises Forbidden unless they may."""
+        access.require(needs)
+        if patient is not None:
+            access.require_subject(patient)
+        return self.accounted(action, interaction, patient)
+
+    def require_reading(self, patient_id: str | None = None) -> None:
+        """Raise Forbidden unless the caller may have a plan previewed, for *patient_id* where that is known."""
+        access.require(reading(DIALECTS[self.settings.fhir_dialect]), patient_id=patient_id)
+
+    def require_writing(self, patient_id: str | None = None) -> None:
+        """Raise Forbidden unless the caller may have a plan written, for *patient_id* where that is known."""
+        needs = joined(reading(DIALECTS[self.settings.fhir_dialect]), WRITING)
+        access.require(needs, patient_id=patient_id)
+
+    @contextmanager
+    def writing(self, subject: str) -> Iterator[list[str]]:
+        """Write for *subject* (`Patient/12`) in the block, and add the references of what was written to the list.
+
+        The access is recorded before and after. Raises Forbidden when the caller may not.
+        """
+        self.require_writing()
+        access.require_subject(subject)
+        with self.accounted("C", "transaction", subject, announce=True) as what:
+            yield what
+
+    def accounted(
+        self, action: Action, interaction: str, patient: str | None, *, announce: bool = False
+    ) -> AbstractContextManager[list[str]]:
+        """Record what the block does with the data of *patient*, and how it ends; see `auditing.accounted`."""
+        return accounted(self.auditor, _access(action, interaction, patient), now=now, announce=announce)
+
+    def record_refusal(self, error: CareplanError) -> CareplanError:
+        """Record that the caller was not allowed something; what to answer, which is another error if that fails."""
+        try:
+            refused = replace(_access("R", "operation", g.get("concerns")), outcome=REFUSED, said=error.issue_type)
+            self.auditor.record(refused)
+        except StoreError as failure:
+            return failure
+        return error
+
+
+def _access(action: Action, interaction: str, patient: str | None) -> Access:
+    return Access(
+        action=action,
+        interaction=interaction,
+        operation=request.endpoint or "",
+        agent=access.agent(),
+        patient=patient,
+        recorded=now(),
+        request_id=g.request_id,
+    )
 
 
 def init_app(app: Flask, services: Services) -> None:
@@ -69,6 +152,16 @@ def services() -> Services:
     """Those of the app that answers this request."""
     found: Services = current_app.extensions[EXTENSION]
     return found
+
+
+def patient_of(resource: Mapping[str, Any]) -> str | None:
+    """The patient (`Patient/12`) that a resource is, or is about; None where it names none."""
+    identity = resource.get("id")
+    if resource.get("resourceType") == "Patient" and isinstance(identity, str) and is_id(identity):
+        return f"Patient/{identity}"
+    about = resource.get("subject") or resource.get("patient")
+    reference = about.get("reference") if isinstance(about, Mapping) else None
+    return reference if isinstance(reference, str) and reference.startswith("Patient/") else None
 
 
 def local_today() -> date:

@@ -38,7 +38,7 @@ def plan(patient_id: str) -> str:
     """A preview, which nobody has signed and which is stored nowhere. `?medication=` picks one of several drugs."""
     medications = tuple(request.args.getlist("medication"))
     record = services().record(patient_id, medications)
-    made = make_plan(TaperRequest(plan=PlanRequest(medications=medications)), record)
+    made = make_plan(TaperRequest(plan=PlanRequest(medications=medications)), record, was_sent=False)
     issues = outcome(made.issues, canonical_base=services().settings.canonical_base)
     note_issues(codes_of(issues))
     return render_template(

@@ -84,9 +84,16 @@ def test_a_bug_is_a_500_without_details(capsys):
         raise RuntimeError(SECRET_NAME)
 
     client = create_app(Settings(), today=broken).test_client()
-    answer = client.post("/fhir/$taper-plan", data=GOOD, content_type=FHIR, headers={"X-Request-Id": "abc-1"})
+    answer = client.post(
+        "/fhir/$taper-plan",
+        data=GOOD,
+        content_type=FHIR,
+        headers={"X-Request-Id": "2f1b9c3e-0000-4000-8000-000000000001"},
+    )
     assert answer.status_code == 500
-    assert json.loads(answer.text)["issue"][0]["details"]["text"].endswith("Report it with the id abc-1.")
+    assert json.loads(answer.text)["issue"][0]["details"]["text"].endswith(
+        "Report it with the id 2f1b9c3e-0000-4000-8000-000000000001."
+    )
     log = capsys.readouterr().err
     assert '"error": "RuntimeError"' in log
     assert "test_bad_input.py" in log

@@ -22,11 +22,11 @@ def test_a_line_has_the_route_and_the_codes(capsys):
         "/fhir/Patient/p1/$taper-plan?token=s3cret",
         data=body,
         content_type="application/fhir+json",
-        headers={"X-Request-Id": "r1"},
+        headers={"X-Request-Id": "2f1b9c3e-0000-4000-8000-000000000001"},
     )
     (line,) = lines(capsys.readouterr().err)
     assert line["route"] == "/fhir/Patient/<patient_id>/$taper-plan"
-    assert line["request_id"] == "r1"
+    assert line["request_id"] == "2f1b9c3e-0000-4000-8000-000000000001"
     assert line["method"] == "POST"
     assert line["status"] == 422
     assert "no-dosage" in str(line["issues"])
@@ -42,6 +42,7 @@ def test_no_patient_data_is_logged(capsys, upstream: Upstream):
     client.get(f"/fhir/Patient?name={SECRET_NAME}")
     client.post("/fhir/$taper-plan", data=f'{{"{SECRET_NAME}"', content_type="application/fhir+json")
     log = capsys.readouterr().err
+    assert len(lines(log)) == 8
     for secret in (SECRET_NAME, "p1-diazepam", "nobody-by-that-id", "1980-01-01", "diazepam"):
         assert secret not in log, log
 

@@ -77,6 +77,7 @@ def test_what_is_not_listed_is_not_served(client, statement):
 def test_the_capabilities_are_those_that_are_served(statement):
     """The published CapabilityStatement lists what the running service lists, which names it."""
     published = load_catalog().conformance["CapabilityStatement/careplan"]
-    assert statement["rest"] == published["rest"]
+    (ours,), (running,) = published["rest"], statement["rest"]
+    assert {**running, "security": ours["security"]} == ours, "only whether tokens are asked for is a site's own"
     assert statement["instantiates"] == [published["url"]]
     assert (published["kind"], "implementation" in published) == ("capability", False)

@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+UUID = "2f1b9c3e-0000-4000-8000-000000000001"
+
 
 @pytest.mark.parametrize(
     ("accept", "query", "status"),
@@ -46,11 +48,14 @@ def test_people_get_a_page(client):
 
 
 def test_every_answer_carries_a_request_id_and_the_security_headers(client):
-    """The caller's id is echoed if it is one; else it gets ours."""
-    answer = client.get("/health/live", headers={"X-Request-Id": "run-7.a"})
-    assert answer.headers["X-Request-Id"] == "run-7.a"
+    """The caller's id is echoed if a machine made it (UUID, hex digits, ULID); else it gets ours."""
+    for given in (UUID, "0af7651916cd43dd8448eb211c80319c", "01J9ZC3MX0Q5T6V7W8X9YABCDE"):
+        answer = client.get("/health/live", headers={"X-Request-Id": given})
+        assert answer.headers["X-Request-Id"] == given
     assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Referrer-Policy"] == "no-referrer"
-    odd = client.get("/health/live", headers={"X-Request-Id": "a b<script>"})
-    assert len(odd.headers["X-Request-Id"]) == 36
+    for given in ("a b<script>", "Jan-Nowak-1980", "p1", "12345678"):
+        odd = client.get("/health/live", headers={"X-Request-Id": given})
+        assert odd.headers["X-Request-Id"] != given
+        assert len(odd.headers["X-Request-Id"]) == 36

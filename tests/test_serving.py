@@ -1,0 +1,130 @@
+"""`careplan serve` as it runs: several workers, one set of numbers, one audit, nothing of what was sent in the log."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from careplan.store.audit import AuditLog
+from careplan.store.database import open_database
+from tests.web.records import SECRET_NAME, parameters, record, statements
+
+
+@dataclass
+class Served:
+    process: subprocess.Popen[bytes]
+    port: int
+    log: Path
+    database: str
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def stop(self) -> str:
+        """End it in order, and give what it wrote."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(timeout=30)
+        return self.log.read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log, database = tmp_path / "log", f"sqlite:///{tmp_path}/careplan.db"
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("CAREPLAN_")}
+    environ |= {"CAREPLAN_PORT": str(port), "CAREPLAN_DATABASE": database, "TMPDIR": str(tmp_path)}
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "careplan.cli", "serve"], stdout=output, stderr=subprocess.STDOUT, env=environ
+        )
+    made = Served(process, port, log, database)
+    try:
+        _wait(made)
+        yield made
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(timeout=30)
+
+
+def _wait(served: Served) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        try:
+            if requests.get(f"{served.url}/health/ready", timeout=5).ok:
+                return
+        except requests.ConnectionError:
+            time.sleep(0.2)
+    pytest.fail(f"it did not become ready: {served.log.read_text(encoding='utf-8')}")
+
+
+def test_workers_share_their_numbers_and_their_audit_and_log_nothing_of_what_was_sent(served: Served, tmp_path: Path):
+    """Each scrape counts every request, whichever worker answered; the audit is one chain; gunicorn quotes nothing."""
+    body = json.dumps(parameters(statements(record())))
+    for _ in range(12):
+        answer = requests.post(
+            f"{served.url}/fhir/$taper-plan",
+            data=body,
+            headers={"Content-Type": "application/fhir+json", "Connection": "close"},
+            timeout=30,
+        )
+        assert answer.status_code == 200, answer.text
+    for _ in range(4):
+        text = requests.get(f"{served.url}/metrics", headers={"Connection": "close"}, timeout=10).text
+        found = re.search(r'^careplan_plans_total\{mode="preview"\} (\S+)$', text, re.MULTILINE)
+        assert found, text
+        assert float(found[1]) == 12
+    for wrong in (
+        f"GET /plan/{SECRET_NAME} HTTP/9\r\n\r\n",
+        f"{SECRET_NAME}\r\n\r\n",
+        f"GET / HTTP/1.1\r\n{SECRET_NAME} x: y\r\n\r\n",
+    ):
+        with socket.create_connection(("127.0.0.1", served.port), timeout=10) as raw:
+            raw.sendall(wrong.encode())
+            assert raw.recv(100).startswith(b"HTTP/1.1 400")
+    log = served.stop()
+    assert "Invalid request from ip=127.0.0.1" in log, "gunicorn was expected to say something"
+    assert SECRET_NAME not in log
+    assert log.count('"event": "request"') > 12
+    audit = AuditLog(open_database(served.database)).verify()
+    assert audit.broken is None
+    assert audit.anchor.count == 12
+    assert list(tmp_path.glob("careplan-metrics-*")) == [], "the numbers of the workers were left behind"
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"CAREPLAN_HOST": "0.0.0.0"}, "CAREPLAN_HOST: 0.0.0.0 can be reached from other machines"),
+        ({"CAREPLAN_ISSUER": "https://idp.example"}, "CAREPLAN_ISSUER: there is no such setting"),
+        ({"CAREPLAN_DATABASE": "sqlite:////proc/nothing/x.db"}, "Check CAREPLAN_DATABASE"),
+    ],
+)
+def test_it_does_not_start_with_what_is_wrong(environ: dict[str, str], says: str):
+    """The setting is named, and the process ends with an error."""
+    done = subprocess.run(
+        [sys.executable, "-m", "careplan.cli", "serve"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "CAREPLAN_PORT": "0", **environ},
+    )
+    assert done.returncode != 0
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
