@@ -310,6 +310,12 @@ def test_the_strictest_ceiling_in_force_is_the_limit(dose, most, source):
     assert (made.ceiling, made.cut, made.rule, made.citation.key) == (mg(most), mg(most), "ceiling", source)
 
 
+def test_a_ceiling_without_a_number_allows_nothing():
+    """Not one hundredth either: from 200 mg no cut is left."""
+    with pytest.raises(Refused, match=r"From 200 mg of testazepam a day no next step"):
+        cut(200, ceilings=(Ceiling(14, CITATION),))
+
+
 def test_above_the_ceiling_only_less_than_one_of_the_largest_pieces_is_cut():
     """In tablets of 5 and 20 mg: from 15 mg to 10 mg, a third; the same third from 30 mg to 20 mg is refused."""
     small = cut(15, products=(product(5), product(20)))
