@@ -272,6 +272,24 @@ def test_what_is_left_to_the_target_may_be_less_than_the_floor():
     assert (cut(20, floor=4, target=19).cut, cut(20, floor=4, target=19).rule) == (mg(1), "to-target")
 
 
+def test_the_last_cut_may_be_all_that_the_ceiling_allows():
+    """From 20 to 15 mg is just a quarter: it leads to the target, and is called so."""
+    made = cut(20, strategy=FIXED[4], target=15)
+    assert (made.daily, made.ceiling, made.rule) == (mg(15), mg(5), "to-target")
+
+
+def test_no_size_is_left_out_on_the_way_down():
+    """Half of 8 mg would leave 4 mg, which tablets of 3 and 5 mg do not make up; 3 mg less leaves 5 mg."""
+    wide = (replace(CEILING, percent=Decimal(50)),)
+    assert cut(8, products=(product(3), product(5)), pace=percent_pace(50), ceilings=wide).daily == mg(5)
+
+
+def test_nothing_below_the_target_is_taken_instead_of_it():
+    """9 mg cannot be made up of 8 and 10 mg: that is refused, though 8 mg would be within the ceiling."""
+    with pytest.raises(Refused, match=r"From 10 mg of testazepam a day no next step"):
+        cut(10, products=(product(8), product(10)), target=9)
+
+
 def test_a_target_is_not_passed_by_the_smallest_cut():
     """From 9 to 8.5 mg in a liquid of half millilitres: half a milligram and not a tenth more."""
     drops = (product(10), liquid(1, part="0.5"))
@@ -294,6 +312,12 @@ def test_the_strictest_ceiling_in_force_is_the_limit(dose, most, source):
     )
     made = cut(dose, ceilings=ceilings, pace=percent_pace(50))
     assert (made.ceiling, made.cut, made.rule, made.citation.key) == (mg(most), mg(most), "ceiling", source)
+
+
+def test_a_ceiling_without_a_number_allows_nothing():
+    """Not one hundredth either: from 200 mg no cut is left."""
+    with pytest.raises(Refused, match=r"From 200 mg of testazepam a day no next step"):
+        cut(200, ceilings=(Ceiling(14, CITATION),))
 
 
 def test_above_the_ceiling_only_less_than_one_of_the_largest_pieces_is_cut():

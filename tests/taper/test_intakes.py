@@ -140,9 +140,9 @@ class Counting(Formulary):
 
 
 def test_only_amounts_near_the_proportions_are_looked_at():
-    """80 mL of 90 in tenths could be shared out in thousands of ways; fewer than 500 questions find the best one."""
+    """80 mL of 180 in tenths could be shared out in thousands of ways; fewer than 500 questions find the best one."""
     amounts = Counting([liquid(1, part="0.1")], Fraction(1, 10))
-    assert spread((300, 300, 300), 800, amounts, shape=(1, 1, 1)) == (266, 267, 267)
+    assert spread((600, 600, 600), 800, amounts, shape=(1, 1, 1)) == (266, 267, 267)
     assert amounts.asked < 500
 
 

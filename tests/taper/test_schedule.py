@@ -511,6 +511,12 @@ def test_a_pace_sets_the_size_of_its_cuts_too():
     assert [step.citation for step in schedule.steps] == [CITATION] * len(schedule.steps)
 
 
+def test_a_fixed_amount_stays_the_same_at_another_pace():
+    """Only the interval changes: 2 mg off 20 mg for 14 days, then every 28."""
+    schedule = schedule_of(20, strategy=Strategy("fixed-amount", mg(2)), adjustments=[changed_on("2026-01-06")])
+    assert spans(schedule, 3) == [(18, "reduce", 14), (16, "reduce", 28), (14, "reduce", 28)]
+
+
 def test_the_pace_of_the_day_holds_for_a_restart():
     """Its dose is held for the interval of the slow pace, and the next cut is a twentieth."""
     asked = [changed_on("2026-01-06"), Restart(day("2026-01-10"), mg(40))]
