@@ -53,7 +53,7 @@ def _off_the_first(before: Intakes, cut: int, formulary: Formulary) -> Intakes |
     """As much of *cut* off the first intake as leaves all of them in pieces that exist, the rest off the others."""
     first, rest = before[0], before[1:]
     if not rest:
-        return (first - cut,) if cut <= first and formulary.cost(first - cut) is not None else None
+        return (first - cut,) if 0 <= cut <= first and formulary.cost(first - cut) is not None else None
     for less in range(min(first, cut), max(0, cut - sum(rest)) - 1, -1):
         if formulary.cost(first - less) is not None:
             others = _off_the_first(rest, cut - less, formulary)

@@ -141,9 +141,10 @@ def cases(draw: st.DrawFn, *, to_zero: bool = False, plain: bool = False) -> Cas
                 Band(Decimal(0), mg(unit), mg(unit * 2), CITATION),
             ),
             largest=draw(st.sampled_from(["HS", "MORN"])),
+            in_turn=CITATION,
         ),
         Pace("own", draw(st.sampled_from(PERCENTS)), draw(st.sampled_from(INTERVALS)), CITATION),
-        PERCENT_OF_CURRENT if plain else draw(strategies(unit)),
+        replace(PERCENT_OF_CURRENT if plain else draw(strategies(unit)), in_turn=draw(st.booleans())),
         choice,
         Decimal(0) if to_zero else draw(st.just(Decimal(0)) | st.integers(0, 20).map(lambda units: unit * units)),
     )

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from careplan.taper.intakes import spread
+from careplan.taper.intakes import in_turn, spread
 from careplan.taper.products import Formulary
 from tests.taper.builders import TABLETS, liquid, product
 
@@ -102,6 +102,15 @@ def test_no_intake_rises_towards_an_even_day(before, total, taken):
 def test_there_may_be_no_way(products, before, total):
     """What is left cannot be made up, or would be more than before."""
     assert shared(before, total, products=products) is None
+
+
+@pytest.mark.parametrize("before", [(10,), (5, 5)])
+def test_nothing_rises_in_turn_either(before):
+    """More than before is no way, and no more than all of it can be cut."""
+    amounts = Formulary([product(5)], Fraction(1))
+    assert in_turn(before, 15, amounts) is None
+    assert in_turn(before, 0, amounts) == (0,) * len(before)
+    assert in_turn(before, 7, amounts) is None
 
 
 def test_a_way_far_from_the_proportions_is_found_too():
