@@ -10,8 +10,10 @@ CareplanError                   status, R4 issue type
     Conflict                    409  conflict
     Refused                     422  business-rule   no plan, and why
     UpstreamError               502  transient       the FHIR server answered with something unusable
+        UpstreamBusy            503  throttled       it has too much to do; says when to come back
         UpstreamRejected        502  processing      it said no; its OperationOutcome is carried along
         UpstreamTimeout         504  timeout
+    StoreError                  503  no-store        our own database cannot be used
     ClinicalDataError           500  exception       a file under profiles/ is wrong
 
 Raise what ends the request; return a `DetectedIssue` for what a clinician should weigh. Views never format errors.
@@ -123,6 +125,24 @@ class UpstreamTimeout(UpstreamError):
 
     status = 504
     issue_type = "timeout"
+
+
+class UpstreamBusy(UpstreamError):
+    """The FHIR server did nothing and asks to be left alone, for *retry_after* seconds if it says."""
+
+    status = 503
+    issue_type = "throttled"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class StoreError(CareplanError):
+    """The database of the service cannot be opened or written."""
+
+    status = 503
+    issue_type = "no-store"
 
 
 class ClinicalDataError(CareplanError):

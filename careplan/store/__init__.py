@@ -1,0 +1,1 @@
+"""What must survive a restart and is not on the FHIR server: which plans are being written, and answers given."""
