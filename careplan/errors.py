@@ -13,6 +13,7 @@ CareplanError                   status, R4 issue type
         UpstreamBusy            503  throttled       it has too much to do; says when to come back
         UpstreamRejected        502  processing      it said no; its OperationOutcome is carried along
         UpstreamTimeout         504  timeout
+        Undecided               504  incomplete      nobody knows whether the plan was written; the outbox settles it
     StoreError                  503  no-store        our own database cannot be used
     ClinicalDataError           500  exception       a file under profiles/ is wrong
 
@@ -136,6 +137,20 @@ class UpstreamBusy(UpstreamError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class Undecided(UpstreamError):
+    """Nobody knows whether the plan is on the FHIR server, or it is there in part. *entry* is that of the outbox."""
+
+    status = 504
+    issue_type = "incomplete"
+
+    def __init__(self, message: str, *, entry: int) -> None:
+        super().__init__(
+            f"{message} It is entry {entry} of the outbox, to be settled by `careplan outbox finish {entry}` or "
+            f"`careplan outbox undo {entry}`."
+        )
+        self.entry = entry
 
 
 class StoreError(CareplanError):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -15,16 +15,14 @@ from typing import Any
 from careplan.fhir import json
 from careplan.fhir.bundle import objects_in, with_references
 from careplan.fhir.dialects import NoteRules
-from careplan.fhir.ladder import Abilities
+from careplan.fhir.ladder import SHARED, Abilities
 
 Resource = dict[str, Any]
-
-SHARED = frozenset({"Questionnaire", "Device"})
-"""What belongs to no plan alone: it is made once, used by every plan, and never taken back."""
 
 HTML = "text/html"
 _LOINC = "http://loinc.org"
 _PLAN_OF_CARE = {"system": _LOINC, "code": "18776-5", "display": "Plan of care note"}
+_LOCAL = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
 _VERSIONED = re.compile(r"([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?")
 
 
@@ -45,6 +43,17 @@ def key_of(bundle: Resource) -> PlanKey:
     """The identifier of the plan in the transaction *bundle*."""
     identifier = bundle["entry"][0]["resource"]["identifier"][0]
     return PlanKey(identifier["system"], identifier["value"])
+
+
+def key_from(token: str) -> PlanKey:
+    """The key whose `token` this is."""
+    system, _, value = token.rpartition("|")
+    return PlanKey(system, value)
+
+
+def is_part(entry: Resource) -> bool:
+    """Whether what the entry makes belongs to this plan alone."""
+    return _kind(entry) not in SHARED and (entry["request"]["method"] == "POST" or _kind(entry) == "Provenance")
 
 
 def has_key(resource: Mapping[str, Any], key: PlanKey) -> bool:
@@ -155,6 +164,47 @@ def printable(bundle: Resource) -> str:
         f"<body><h1>{title}</h1><p>A draft. Nobody should follow it before a prescriber has checked and signed it.</p>"
         f"{careplan['text']['div']}</body></html>\n"
     )
+
+
+def parts_of(careplan: Mapping[str, Any]) -> list[str]:
+    """What a CarePlan as stored names as its own: requests, goals, and the findings it was written with.
+
+    Its other supportingInfo is what the dose was read from, and belongs to others.
+    """
+    requests = [each.get("reference") for each in objects_in(careplan.get("activity"))]
+    findings = [each for each in objects_in(careplan.get("supportingInfo")) if _names(each, "DetectedIssue")]
+    named = [*requests, *objects_in(careplan.get("goal")), *findings]
+    return [str(each["reference"]) for each in named if isinstance(each, Mapping) and _LOCAL.fullmatch(_text(each))]
+
+
+def _names(reference: Mapping[str, Any], kind: str) -> bool:
+    return _text(reference).startswith(f"{kind}/")
+
+
+def _text(reference: Mapping[str, Any]) -> str:
+    return str(reference.get("reference", ""))
+
+
+def differences(bundle: Resource, stored: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Steps of the plan whose dates, doses or times a server keeps otherwise than they were sent, or not at all."""
+    kept = {_value(each): each for each in stored if each.get("resourceType") == "MedicationRequest"}
+    sent = [entry["resource"] for entry in bundle["entry"] if _kind(entry) == "MedicationRequest"]
+    return [_value(each) for each in sent if _said(kept.get(_value(each), {})) != _said(each)]
+
+
+def _value(resource: Mapping[str, Any]) -> str:
+    return next((str(each.get("value")) for each in _identifiers(resource)), "")
+
+
+def _said(request: Mapping[str, Any]) -> list[Any]:
+    """What is taken when: of each dosage the times and the amounts."""
+    return [
+        (
+            each.get("timing", {}).get("repeat"),
+            [part.get("doseQuantity") for part in objects_in(each.get("doseAndRate"))],
+        )
+        for each in objects_in(request.get("dosageInstruction"))
+    ]
 
 
 def condition_of(entry: Resource) -> str | None:

@@ -37,6 +37,10 @@ _SAID = {
 }
 
 
+SHARED = frozenset({"Questionnaire", "Device"})
+"""What belongs to no plan alone: it is made once, used by every plan, and never taken back."""
+
+
 class Rung(StrEnum):
     TRANSACTION = "transaction"
     SEQUENCE = "sequence"
@@ -56,12 +60,13 @@ AS_WORDS: Mapping[Rung, str] = {
 
 @dataclass(frozen=True)
 class Ability:
-    """What a server does with one resource type; *searched_by* are its search parameters."""
+    """What a server does with one resource type; *searched_by* are its search parameters, *includes* its _include."""
 
     interactions: frozenset[str] = frozenset()
     conditional_create: bool = False
     update_create: bool = False
     searched_by: frozenset[str] = frozenset()
+    includes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,7 @@ def choose(
     }
     rung = next(rung for rung, reason in reasons.items() if not reason)
     before = list(Rung)[: list(Rung).index(rung)]
-    return Choice(rung, tuple((each, reasons[each]) for each in before), _is_repeatable(rung, bundle, abilities))
+    return Choice(rung, tuple((each, reasons[each]) for each in before), is_repeatable(rung, bundle, abilities))
 
 
 def _against_transaction(bundle: Resource, abilities: Abilities) -> str:
@@ -213,13 +218,24 @@ def _blind(abilities: Abilities, types: Iterable[str]) -> str:
     return f"the server finds {', '.join(lost)} neither by identifier nor by condition." if lost else ""
 
 
+def _for_good(abilities: Abilities, types: Iterable[str]) -> str:
+    """A type that could neither be deleted nor be marked as an error: half a plan would stay. Provenance comes last."""
+    kept = [
+        each
+        for each in types
+        if each not in (*SHARED, "Provenance") and not (abilities.may("delete", each) or abilities.may("update", each))
+    ]
+    return f"what was made of {', '.join(kept)} could not be taken back." if kept else ""
+
+
 def _is_findable(resource_type: str, abilities: Abilities) -> bool:
     ability = abilities.of(resource_type)
     searched = abilities.may("search-type", resource_type) and ability.searched_by & {"identifier", "url", "target"}
     return ability.conditional_create or bool(searched) or abilities.may_put_new(resource_type)
 
 
-def _is_repeatable(rung: Rung, bundle: Resource, abilities: Abilities) -> bool:
+def is_repeatable(rung: Rung, bundle: Resource, abilities: Abilities) -> bool:
+    """Whether the plan may be sent a second time on *rung* without being there twice."""
     types = {
         Rung.CAREPLAN: ["CarePlan"],
         Rung.DOCUMENT: ["DocumentReference"],
@@ -241,9 +257,11 @@ def _replaces(bundle: Resource) -> bool:
 
 
 def _ability(resource: Mapping[str, Any]) -> Ability:
+    includes = resource.get("searchInclude")
     return Ability(
         frozenset(str(each.get("code")) for each in objects_in(resource.get("interaction"))),
         resource.get("conditionalCreate") is True,
         resource.get("updateCreate") is True,
         frozenset(str(each.get("name")) for each in objects_in(resource.get("searchParam"))),
+        frozenset(str(each) for each in includes) if isinstance(includes, list) else frozenset(),
     )

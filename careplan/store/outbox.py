@@ -59,6 +59,7 @@ class Posting:
     reference: str | None
     written: tuple[str, ...]
     replaces: str | None
+    encounter: str | None
     error: str | None
 
     @property
@@ -81,7 +82,16 @@ class Outbox:
         self._now = now
         self._held_seconds = held_seconds
 
-    def enter(self, identity: str, base: str, *, rung: str, bundle: str, replaces: str | None = None) -> Posting:
+    def enter(
+        self,
+        identity: str,
+        base: str,
+        *,
+        rung: str,
+        bundle: str,
+        replaces: str | None = None,
+        encounter: str | None = None,
+    ) -> Posting:
         """The row of this plan for this server; made, as `planned`, if there is none."""
         now = self._now().isoformat()
         row = {
@@ -96,6 +106,7 @@ class Outbox:
             "bundle": bundle,
             "written": "[]",
             "replaces": replaces,
+            "encounter": encounter,
         }
         found = self.find(identity, base)
         if found is None:
@@ -205,5 +216,6 @@ def _posting(row: Any) -> Posting:
         reference=row["reference"],
         written=tuple(json.loads(row["written"])),
         replaces=row["replaces"],
+        encounter=row["encounter"],
         error=row["error"],
     )

@@ -10,7 +10,7 @@ OUTBOX = Table(
     "outbox",
     METADATA,
     Column("id", Integer, primary_key=True),
-    Column("identity", String(200), nullable=False),
+    Column("identity", String(700), nullable=False),
     Column("base", String(500), nullable=False),
     Column("state", String(10), nullable=False),
     Column("rung", String(20), nullable=False),
@@ -24,6 +24,7 @@ OUTBOX = Table(
     Column("reference", String(200)),
     Column("written", Text, nullable=False),
     Column("replaces", String(200)),
+    Column("encounter", String(200)),
     Column("error", Text),
     UniqueConstraint("identity", "base", name="outbox_identity_base"),
 )

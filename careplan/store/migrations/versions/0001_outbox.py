@@ -13,7 +13,7 @@ def upgrade() -> None:
     op.create_table(
         "outbox",
         sa.Column("id", sa.Integer, primary_key=True),
-        sa.Column("identity", sa.String(200), nullable=False),
+        sa.Column("identity", sa.String(700), nullable=False),
         sa.Column("base", sa.String(500), nullable=False),
         sa.Column("state", sa.String(10), nullable=False),
         sa.Column("rung", sa.String(20), nullable=False),
@@ -27,6 +27,7 @@ def upgrade() -> None:
         sa.Column("reference", sa.String(200)),
         sa.Column("written", sa.Text, nullable=False),
         sa.Column("replaces", sa.String(200)),
+        sa.Column("encounter", sa.String(200)),
         sa.Column("error", sa.Text),
         sa.UniqueConstraint("identity", "base", name="outbox_identity_base"),
     )
