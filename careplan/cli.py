@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
@@ -15,9 +16,13 @@ from careplan import __version__
 
 if TYPE_CHECKING:
     from careplan.catalog import Catalog
+    from careplan.delivery import Delivered, Delivery
+    from careplan.fhir.dialects import Dialect
     from careplan.fhir.reading import Confirmation, DrugReading, Reading
+    from careplan.fhir.server import FhirServer
     from careplan.planning import PlanRequest, TaperPlan
     from careplan.settings import Settings
+    from careplan.store.outbox import Outbox, Posting
     from careplan.taper.cuts import StrategyName
     from careplan.taper.issue import DetectedIssue
 
@@ -248,41 +253,156 @@ def dosage(source: IO[bytes]) -> None:
 @main.command(
     epilog="""\b
 Examples:
+  careplan post Patient/12 --fhir http://127.0.0.1:8080/fhir --dry-run
   careplan post Patient/12 --fhir http://127.0.0.1:8080/fhir
-  careplan post patient.json --fhir http://127.0.0.1:8080/fhir
+  careplan post Patient/12 --replaces CarePlan/34 --confirm 'diazepam=4 mg twice daily'
 
 \b
-Exit status: as for careplan plan; 1 when the server cannot be used. The same plan posted twice is there once."""
+Exit status: as for careplan plan; 1 when nothing was written, or nobody knows: see careplan outbox. The same plan
+posted twice is there once."""
 )
 @click.argument("source", metavar="INPUT")
 @click.option("--fhir", "fhir_base", metavar="URL", help="The FHIR R4 server. Default: CAREPLAN_FHIR_BASE.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; print how the plan would be written, and why so.")
+@click.option("--replaces", metavar="CarePlan/ID", help="The plan that this one takes the place of: it is revoked.")
+@click.option("--encounter", metavar="Encounter/ID", help="Where a server takes the plan as a document of one.")
 @planning_options
-def post(source: str, fhir_base: str | None, **options: Any) -> None:
+def post(source: str, fhir_base: str | None, dry_run: bool, encounter: str | None, **options: Any) -> None:
     """Plan a taper and write it to a FHIR server as a draft CarePlan.
 
-    INPUT is as for `careplan plan`, or Patient/ID to read that patient from the same server.
+    INPUT is as for `careplan plan`, or Patient/ID to read that patient from the same server. What the server and the
+    token allow decides how: in one transaction, one resource after the other, as one CarePlan or as a document; where
+    nothing is possible, the Bundle and a page to print are printed instead.
     """
-    from careplan.fhir.dialects import DIALECTS
-    from careplan.fhir.posting import post_plan
     from careplan.fhir.record import fetch_record
-    from careplan.fhir.server import FhirServer
 
     settings = _settings()
     base = fhir_base or settings.fhir_base
     if not base:
         raise click.UsageError("Say which server: --fhir URL, or CAREPLAN_FHIR_BASE.")
-    server, planner = FhirServer(base), _planner(options)
+    delivery, server, dialect = _delivery(settings, base)
+    planner = _planner(options)
 
-    def posted(resources: Sequence[Resource]) -> Resource:
-        done = post_plan(server, planner(resources).bundle)
-        return {"careplan": f"{base.rstrip('/')}/{done.careplan_reference}", "existing": done.existing}
+    def posted(resources: Sequence[Resource], *, read_here: bool = False) -> Resource:
+        bundle = planner(resources).bundle
+        if dry_run:
+            choice = delivery.choice(bundle, encounter=encounter)
+            return {"rung": choice.rung.value, "because": choice.sentences}
+        return _posted(
+            base, bundle, delivery.deliver(bundle, encounter=encounter, record=resources if read_here else None)
+        )
+
+    def read_and_posted() -> Resource:
+        record = fetch_record(
+            server, source.removeprefix("Patient/"), medications=options["medications"], dialect=dialect
+        )
+        return posted(record, read_here=True)
 
     if source.startswith("Patient/"):
-        patient_id = source.removeprefix("Patient/")
-        asked, dialect = options["medications"], DIALECTS[settings.fhir_dialect]
-        sys.exit(_answer(lambda: posted(fetch_record(server, patient_id, medications=asked, dialect=dialect))))
+        sys.exit(_answer(read_and_posted))
     with click.open_file(source, "rb") as stream:
         sys.exit(_each(stream, posted))
+
+
+def _posted(base: str, bundle: Resource, done: Delivered) -> Resource:
+    """What became of a plan; with the plan itself where the server takes none. Raises NothingWritten then."""
+    from careplan.fhir.forms import printable
+
+    said = {"rung": done.choice.rung.value, "because": done.choice.sentences}
+    if done.reference is None:
+        raise _NothingWritten({"careplan": None, **said, "bundle": bundle, "printable": printable(bundle)})
+    kind = "careplan" if done.reference.startswith("CarePlan/") else "document"
+    return {kind: f"{base.rstrip('/')}/{done.reference}", "existing": done.existing, **said, "outbox": done.entry}
+
+
+class _NothingWritten(Exception):
+    """The server takes a plan in no way; *answer* holds it."""
+
+    def __init__(self, answer: Resource) -> None:
+        super().__init__("nothing was written")
+        self.answer = answer
+
+
+@main.group()
+def outbox() -> None:
+    """What is being written to FHIR servers, and what nobody knows the end of.
+
+    The entries are in the database of CAREPLAN_DATABASE.
+    """
+
+
+@outbox.command("list")
+@click.option("--open", "only_open", is_flag=True, help="Only those that somebody has to settle.")
+def list_entries(only_open: bool) -> None:
+    """List the entries, oldest first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = [row for row in _outbox(_settings()).all() if row.is_open or not only_open]
+    table = Table("Entry", "State", "Way", "Attempts", "Last heard of", "Plan", "Server")
+    for row in rows:
+        when = row.changed.strftime("%Y-%m-%d %H:%M:%S UTC")
+        table.add_row(str(row.id), row.state, row.rung, str(row.attempts), when, row.reference or "not known", row.base)
+    if rows:
+        Console(width=None if Console().is_terminal else 160).print(table)
+    click.echo(f"{len(rows)} entries, {sum(row.is_open for row in rows)} to settle.")
+
+
+@outbox.command("show")
+@click.argument("entry", type=int)
+@click.option("--bundle", is_flag=True, help="Print the plan itself, which is patient data, as long as it is kept.")
+def show_entry(entry: int, bundle: bool) -> None:
+    """Print one entry as JSON: its state, what is on the server, and what went wrong last."""
+
+    def shown() -> Resource:
+        row = _outbox(_settings()).get(entry)
+        if bundle:
+            return _kept_bundle(row)
+        return {
+            "entry": row.id,
+            "state": row.state.value,
+            "way": row.rung,
+            "server": row.base,
+            "identifier": row.identity,
+            "reference": row.reference,
+            "replaces": row.replaces,
+            "written": list(row.written),
+            "attempts": row.attempts,
+            "unclear": row.unclear,
+            "error": row.error,
+            "created": row.created.isoformat(),
+            "changed": row.changed.isoformat(),
+        }
+
+    sys.exit(_answer(shown))
+
+
+@outbox.command("finish")
+@click.argument("entry", type=int)
+def finish_entry(entry: int) -> None:
+    """Bring an entry to its end: find its plan on the server, or write what is missing of it."""
+
+    def finished() -> Resource:
+        delivery, row = _delivery_of(entry)
+        done = delivery.finish(entry)
+        return {"entry": entry, "state": "written", "reference": f"{row.base}/{done.reference}"}
+
+    sys.exit(_answer(finished))
+
+
+@outbox.command("undo")
+@click.argument("entry", type=int)
+def undo_entry(entry: int) -> None:
+    """Take the plan of an entry off the server again, all of it. Only a draft is undone.
+
+    A plan that it replaced stays revoked.
+    """
+
+    def undone() -> Resource:
+        delivery, _ = _delivery_of(entry)
+        return {"entry": entry, "state": delivery.undo(entry).state.value}
+
+    sys.exit(_answer(undone))
 
 
 @main.group()
@@ -338,6 +458,8 @@ Settings, from the environment:
   CAREPLAN_FHIR_BASE             the FHIR R4 server to read and write; without it only `statements` are planned
   CAREPLAN_FHIR_DIALECT          what kind of server that is: r4, hapi, us-core, epic, oracle, athena (r4)
   CAREPLAN_CANONICAL_BASE        what canonical URLs begin with
+  CAREPLAN_DATABASE              where it is kept what is being written: sqlite:///FILE (a file of this user's),
+                                 or postgresql://USER@HOST/NAME
   CAREPLAN_MAX_BODY              the largest request in bytes (8388608)
   CAREPLAN_LOG_LEVEL             info, warning, error
   CAREPLAN_UNPROTECTED=yes       listen on other than loopback although there is no sign-in"""
@@ -346,6 +468,7 @@ def serve() -> None:
     """Run the service, from settings."""
     from careplan.errors import CareplanError
     from careplan.serving import listen, run_gunicorn
+    from careplan.store.database import open_database
     from careplan.web import create_app
 
     settings = _settings()
@@ -364,7 +487,8 @@ def serve() -> None:
             err=True,
         )
     try:
-        run_gunicorn(create_app(settings), listen(settings.host, settings.port))
+        taken = listen(settings.host, settings.port)
+        run_gunicorn(create_app(settings, database=open_database(settings.database)), taken)
     except (OSError, CareplanError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -400,6 +524,44 @@ def demo(fhir_base: str | None, load: bool, port: int | None, patient: str | Non
 # --- what the commands share --------------------------------------------------------------------------------------
 
 
+def _outbox(settings: Settings) -> Outbox:
+    from careplan.errors import StoreError
+    from careplan.store.database import open_database
+    from careplan.store.outbox import Outbox
+
+    try:
+        return Outbox(open_database(settings.database))
+    except StoreError as error:
+        raise click.ClickException(error.message) from error
+
+
+def _delivery(settings: Settings, base: str) -> tuple[Delivery, FhirServer, Dialect]:
+    """What writes to the server at *base*, the server, and how it is asked."""
+    from careplan.delivery import Delivery
+    from careplan.fhir.dialects import DIALECTS
+    from careplan.fhir.server import FhirServer
+
+    dialect, server = DIALECTS[settings.fhir_dialect], FhirServer(base)
+    return Delivery(server, _outbox(settings), _catalog().vocabulary, dialect=dialect), server, dialect
+
+
+def _delivery_of(entry: int) -> tuple[Delivery, Posting]:
+    """What writes to the server of an entry of the outbox, and the entry. Raises NotFound."""
+    settings = _settings()
+    row = _outbox(settings).get(entry)
+    return _delivery(settings, row.base)[0], row
+
+
+def _kept_bundle(row: Posting) -> Resource:
+    from careplan.errors import NotFound
+    from careplan.fhir import json
+
+    if row.bundle is None:
+        raise NotFound("The plan is kept only until it is written or undone; it is on the server, or nowhere.")
+    bundle: Resource = json.loads(row.bundle.encode())
+    return bundle
+
+
 def _each(source: IO[bytes], work: Callable[[Sequence[Resource]], Resource | str]) -> int:
     """Answer each document on a line of its own; the exit status. One bad line does not stop the others."""
     from careplan.documents import read_documents, resources_in
@@ -420,6 +582,10 @@ def _answer(work: Callable[[], Resource | str]) -> int:
     try:
         answer = work()
         click.echo(answer if isinstance(answer, str) else json.dumps(answer))
+    except _NothingWritten as nothing:
+        click.echo(json.dumps(nothing.answer))
+        click.echo("Error: this server takes a plan in no way; nothing was written.", err=True)
+        return FAILED
     except CareplanError as error:
         click.echo(json.dumps(outcome(error, canonical_base=_settings().canonical_base)))
         if isinstance(error, Refused):
@@ -488,6 +654,7 @@ def _plan_request(options: dict[str, Any]) -> PlanRequest:
                 for code, reason in _pairs(options["overridden"], "--override")
             ),
             confirmations=tuple(_confirmations(options)),
+            replaces=_careplan(options.get("replaces")),
         )
     except BadRequest as error:
         raise click.UsageError(error.message) from error
@@ -502,6 +669,12 @@ def _pairs(given: Iterable[str], option: str) -> list[tuple[str, str]]:
             raise click.BadParameter("write two values with = between them.", param_hint=option)
         found.append((name.strip(), value.strip()))
     return found
+
+
+def _careplan(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"CarePlan/[A-Za-z0-9\-.]{1,64}", text):
+        raise click.BadParameter("write CarePlan/ID.", param_hint="--replaces")
+    return text
 
 
 def _dated(text: str) -> date:

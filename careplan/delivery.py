@@ -36,6 +36,7 @@ from careplan.fhir.forms import (
     PlanKey,
     as_transaction,
     belongs_to,
+    belongs_to_some_plan,
     careplan_alone,
     condition_of,
     differences,
@@ -47,15 +48,21 @@ from careplan.fhir.forms import (
     key_of,
     parts_of,
     patient_of,
+    replaced_by,
+    replacing,
     sources_of,
 )
-from careplan.fhir.ladder import SHARED, Abilities, Choice, Rung, choose, is_repeatable, read_abilities
+from careplan.fhir.ladder import REPLACED, SHARED, Abilities, Choice, Rung, choose, is_repeatable, read_abilities
+from careplan.fhir.plans import live_tapers
+from careplan.fhir.record import changes_between, fetch_record
 from careplan.fhir.server import MAX_WAIT, FhirServer
 from careplan.store.outbox import Outbox, Posting, State
+from careplan.taper.profile import Vocabulary
 
 Resource = dict[str, Any]
 
 ATTEMPTS = 3
+_SHOWN = 5
 _INCLUDE = "CarePlan:activity-reference"
 _LOCATION = re.compile(r"(?:^|/)([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/|$)")
 
@@ -111,13 +118,15 @@ class _Held:
 class Delivery:
     """Writes plans to *server*, with an entry in *outbox* for each.
 
-    *abilities* are what the server is known to do; it is asked if they are not given.
+    *vocabulary* recognises the drugs of other plans; *abilities* are what the server is known to do, which is asked if
+    they are not given.
     """
 
     def __init__(
         self,
         server: FhirServer,
         outbox: Outbox,
+        vocabulary: Vocabulary,
         *,
         dialect: Dialect = R4,
         abilities: Abilities | None = None,
@@ -126,6 +135,7 @@ class Delivery:
     ) -> None:
         self._server = server
         self._outbox = outbox
+        self._vocabulary = vocabulary
         self._dialect = dialect
         self._known = abilities
         self._patience = patience
@@ -142,12 +152,17 @@ class Delivery:
         """The way the plan would be written, and why no better one."""
         return choose(bundle, self.abilities, note=self._dialect.note, encounter=encounter)
 
-    def deliver(self, bundle: Resource, *, encounter: str | None = None) -> Delivered:
+    def deliver(
+        self, bundle: Resource, *, encounter: str | None = None, record: Sequence[Resource] | None = None
+    ) -> Delivered:
         """Write the transaction *bundle* of a plan, unless the server has that plan already.
 
+        *record* is what `fetch_record` gave for the plan: it is read again, and must be the same; without it only what
+        the dose was read from. *encounter* is the one a document would belong to.
+
         Raises CareplanError for a Bundle that is not valid R4, which is never sent; Conflict when what it was computed
-        from has changed, or the patient has another live plan; Undecided when nobody knows whether it was written; an
-        UpstreamError when it was not.
+        from has changed, or the patient has another live plan for the drug; Undecided when nobody knows whether it was
+        written; an UpstreamError when it was not.
         """
         _require_valid(bundle)
         choice = self.choice(bundle, encounter=encounter)
@@ -159,11 +174,12 @@ class Delivery:
             rung=choice.rung,
             bundle=json.dumps(bundle),
             encounter=encounter,
+            replaces=replaced_by(bundle),
         )
         with self._claimed(row.id) as (was, holder):
             rung = Rung(was.rung) if was.state in (State.SENDING, State.UNKNOWN) else choice.rung
             held = self._held(was, holder, bundle, rung, encounter)
-            found = self._bring(held)
+            found = self._bring(held, record)
             existing = found is not None
             reference = found or self._confirmed(held)
         return Delivered(reference, existing, choice, row.id)
@@ -299,7 +315,7 @@ class Delivery:
 
     # --- from an entry that is held to a plan that is written ---
 
-    def _bring(self, held: _Held) -> str | None:
+    def _bring(self, held: _Held, record: Sequence[Resource] | None = None) -> str | None:
         """The reference of the plan if it was there already; None after it was sent. Closes the entry when it fails."""
         try:
             found = self._look_patiently(held) if held.unclear else self._look(held)
@@ -309,7 +325,8 @@ class Delivery:
             held.otherwise = State.FAILED
             if found is None:
                 held.written = held.written if held.unclear else []
-                self._require_fresh(held)
+                self._require_fresh(held, record)
+                self._make_room(held)
             if held.unclear and not held.repeatable and not held.settled:
                 raise Conflict("An earlier attempt may still arrive, and this server would then have two plans.")
             self._note(held, rung=held.rung.value, bundle=json.dumps(held.bundle), encounter=held.encounter, error=None)
@@ -355,11 +372,20 @@ class Delivery:
                 "follow it there."
             )
 
-    def _require_fresh(self, held: _Held) -> None:
-        """Raise Conflict when a resource that the dose was read from is not any more what was read."""
-        moved = list(self._moved(sources_of(_bundle(held))))
+    def _require_fresh(self, held: _Held, record: Sequence[Resource] | None) -> None:
+        """Raise Conflict when what the plan was computed from is not any more what was read."""
+        if record is None:
+            moved = list(self._moved(sources_of(_bundle(held))))
+        else:
+            patient = patient_of(_bundle(held)).partition("/")[2]
+            now = fetch_record(self._server, patient, dialect=self._dialect)
+            before, after = ([each for each in one if not belongs_to(each, held.key)] for one in (record, now))
+            moved = changes_between(before, after)
         if moved:
-            raise Conflict(f"What the plan was computed from has changed: {'; '.join(moved)}. Plan again.")
+            more = f" and {len(moved) - _SHOWN} more" if len(moved) > _SHOWN else ""
+            raise Conflict(
+                f"What the plan was computed from has changed: {'; '.join(moved[:_SHOWN])}{more}. Plan again."
+            )
 
     def _moved(self, sources: dict[str, str | None]) -> Iterator[str]:
         for reference, version in sources.items():
@@ -373,6 +399,41 @@ class Delivery:
             found = str(now[0].get("versionId")) if now else None
             if found != version:
                 yield f"{reference} was version {version} and is version {found} now"
+
+    def _make_room(self, held: _Held) -> None:
+        """See that the patient has no other live plan for the drug, but for the one that this one replaces.
+
+        That one is then ended in the same transaction. Raises Conflict.
+        """
+        bundle = _bundle(held)
+        replaced, patient = replaced_by(bundle), patient_of(bundle).partition("/")[2]
+        searches = [query for kind, query in self._dialect.searches(patient) if kind == "CarePlan"]
+        may = self.abilities.may("search-type", "CarePlan")
+        plans = {label_of(each): each for query in searches if may for each in self._server.search("CarePlan", query)}
+        live = live_tapers(plans.values(), bundle["entry"][0]["resource"], self._vocabulary)
+        others = [label_of(each) for each in live if label_of(each) != replaced]
+        if others:
+            raise Conflict(
+                f"The patient has a plan for this drug that is not over: {', '.join(others)}. Revoke it, or say that "
+                "the new one replaces it (`replaces`).",
+                expression="replaces",
+            )
+        if replaced and not live:
+            raise Conflict(
+                f"{replaced} is no plan of this patient for this drug that is draft, active or on hold.",
+                expression="replaces",
+            )
+        if replaced:
+            held.bundle = self._replacing(bundle, dict(live[0]))
+
+    def _replacing(self, bundle: Resource, old: Resource) -> Resource:
+        """The transaction that also ends the plan *old*, with every request of ours in it as it is now."""
+        references = [each for each in parts_of(old) if each.split("/")[0] in REPLACED]
+        parts = [part for each in references if (part := self._read(each)) and belongs_to_some_plan(part)]
+        try:
+            return replacing(bundle, [old, *parts])
+        except KeyError as error:
+            raise Conflict("The FHIR server keeps no versions, so a plan cannot safely be replaced there.") from error
 
     # --- looking ---
 
@@ -437,7 +498,12 @@ class Delivery:
                 if place and is_part(entry) and place.startswith(f"{entry['resource']['resourceType']}/")
             ]
 
-        self._send(held, send, lambda: self._look(held) is not None, repeatable=held.repeatable)
+        try:
+            self._send(held, send, lambda: self._look(held) is not None, repeatable=held.repeatable)
+        except UpstreamRejected as error:
+            if not _is_conflict(error) or not replaced_by(sent):
+                raise
+            raise Conflict("The plan that is to be replaced was changed meanwhile: plan again.") from error
 
     def _send_careplan(self, held: _Held) -> None:
         self._send_one(held, careplan_alone(_bundle(held)))

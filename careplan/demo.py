@@ -28,6 +28,7 @@ from careplan.fhir.wording import WORDS_FOR_WHEN
 from careplan.sandbox import Store, sandbox_blueprint
 from careplan.serving import address_of, listen, serving
 from careplan.settings import Settings, is_loopback
+from careplan.store.database import TEMPORARY
 from careplan.taper.dose import plain
 from careplan.web import Example, create_app
 
@@ -61,7 +62,7 @@ def run_demo(settings: Settings, *, port: int, fhir_base: str | None, load: bool
         raise OSError("The demo has no sign-in and listens on this machine only: CAREPLAN_HOST=127.0.0.1.")
     taken = listen(settings.host, port)
     base = address_of(taken)
-    settings = replace(settings, fhir_base=fhir_base or base + SANDBOX_PATH, log_level="warning")
+    settings = replace(settings, fhir_base=fhir_base or base + SANDBOX_PATH, log_level="warning", database=TEMPORARY)
     app = create_app(settings, examples=[Example(each.patient_id, each.about) for each in patients])
     store = Store(":memory:")
     app.register_blueprint(sandbox_blueprint(store), url_prefix=SANDBOX_PATH)

@@ -8,6 +8,7 @@ CareplanError                   status, R4 issue type
         UnsupportedMediaType    415  not-supported
     NotFound                    404  not-found
     Conflict                    409  conflict
+    KeyReused                   422  conflict        an Idempotency-Key came with another request before
     Refused                     422  business-rule   no plan, and why
     UpstreamError               502  transient       the FHIR server answered with something unusable
         UpstreamBusy            503  throttled       it has too much to do; says when to come back
@@ -89,6 +90,13 @@ class Conflict(CareplanError):
     """The state of the server does not allow it."""
 
     status = 409
+    issue_type = "conflict"
+
+
+class KeyReused(CareplanError):
+    """The same Idempotency-Key came with another request before."""
+
+    status = 422
     issue_type = "conflict"
 
 

@@ -14,10 +14,11 @@ from careplan.fhir.dialects import DIALECTS
 
 @dataclass(frozen=True)
 class Settings:
-    """Where to listen, which FHIR server to read and write, and what canonical URLs begin with.
+    """Where to listen, which FHIR server to read and write, what canonical URLs begin with, and where to remember.
 
     *fhir_base* None means that only calls that bring their own `statements` can be answered. *fhir_dialect* names how
-    that server is asked (`fhir/dialects.py`).
+    that server is asked (`fhir/dialects.py`). *database* is where it is kept what is being written; by default one
+    that ends with the process.
     """
 
     host: str = "127.0.0.1"
@@ -28,6 +29,7 @@ class Settings:
     max_body: int = 8 * 1024 * 1024
     unprotected: bool = False
     log_level: str = "info"
+    database: str = "sqlite://"
 
     @property
     def loopback_only(self) -> bool:
@@ -46,10 +48,16 @@ def is_loopback(host: str) -> bool:
 
 
 def load_settings(environ: Mapping[str, str]) -> Settings:
-    """Read the settings from *environ*; an empty value counts as none. Raises ValueError, in a sentence per mistake."""
+    """Read the settings from *environ*; an empty value counts as none. Raises ValueError, in a sentence per mistake.
+
+    Without CAREPLAN_DATABASE it is a file of this user's, where the XDG base directories put what programs remember
+    (https://specifications.freedesktop.org/basedir-spec).
+    """
+    kept = environ.get("XDG_STATE_HOME") or f"{environ.get('HOME', '').rstrip('/')}/.local/state"
+    defaults = {"CAREPLAN_DATABASE": f"sqlite:///{kept}/careplan/careplan.db"}
     given = {name: value.strip() for name, value in environ.items() if name.startswith("CAREPLAN_") and value.strip()}
     try:
-        settings: Settings = _SettingsSchema().load(given)
+        settings: Settings = _SettingsSchema().load({**defaults, **given})
     except ValidationError as error:
         mistakes: dict[str, list[str]] = error.messages_dict
         raise ValueError(" ".join(f"{name}: {text}" for name, texts in mistakes.items() for text in texts)) from error
@@ -88,6 +96,10 @@ class _SettingsSchema(Schema):
     log_level = fields.String(
         data_key="CAREPLAN_LOG_LEVEL",
         validate=validate.OneOf(["debug", "info", "warning", "error"], error="give debug, info, warning or error."),
+    )
+    database = fields.String(
+        data_key="CAREPLAN_DATABASE",
+        validate=validate.Regexp("(sqlite|postgresql)://", error="give sqlite:///FILE or postgresql://USER@HOST/NAME."),
     )
 
     @post_load

@@ -17,6 +17,12 @@ RUN_HAPI = Path(__file__).parent.parent / "docker" / "hapi" / "run"
 SECONDS_TO_BUILD_AND_START = 400
 
 
+@pytest.fixture(autouse=True)
+def own_database(tmp_path, monkeypatch):
+    """No test writes into the database of whoever runs it."""
+    monkeypatch.setenv("CAREPLAN_DATABASE", f"sqlite:///{tmp_path}/careplan.db")
+
+
 @pytest.fixture(scope="session")
 def sandbox_base():
     """The address of a sandbox on a free loopback port."""

@@ -186,7 +186,8 @@ def test_post_writes_once():
         again = run("post", "Patient/p1", *TODAY, CAREPLAN_FHIR_BASE=base)
         assert lines(again) == [{**lines(first)[0], "existing": True}]
         assert len(server.search("CarePlan", {"patient": "p1"})) == 1
-        assert run("post", "-", "--fhir", base, *TODAY, given=record()).exit_code == 0
+        other = run("post", "-", "--fhir", base, *TODAY, given=record())
+        assert (other.exit_code, lines(other)[0]["issue"][0]["code"]) == (1, "conflict"), "a second live plan"
         assert run("post", "-", "--fhir", base, *TODAY, given=record(dosage=None)).exit_code == 3
         assert run("post", "Patient/nobody", "--fhir", base).exit_code == 1
     down = run("post", "Patient/p1", "--fhir", base)

@@ -34,6 +34,7 @@ from tests.web.records import diazepam, loading, patient
 
 Resource = dict[str, Any]
 
+VOCABULARY = load_catalog().vocabulary
 QUICK = Patience(looks=(0.05, 0.1), holder=20, settling=0)
 OWNED = ("CarePlan", "MedicationRequest", "Goal", "ServiceRequest", "DetectedIssue", "DocumentReference")
 
@@ -57,7 +58,7 @@ def outbox() -> Outbox:
 @pytest.fixture
 def delivery(upstream: Misbehaving, outbox: Outbox) -> Callable[..., Delivery]:
     def made(dialect: Dialect = R4, patience: Patience = QUICK, timeout: float = 10) -> Delivery:
-        return Delivery(upstream.client(timeout=timeout), outbox, dialect=dialect, patience=patience)
+        return Delivery(upstream.client(timeout=timeout), outbox, VOCABULARY, dialect=dialect, patience=patience)
 
     return made
 
@@ -200,7 +201,7 @@ def test_what_may_pass_is_tried_again(upstream, bundle, outbox, delivery, status
 def test_a_busy_server_is_left_alone_for_as_long_as_it_asks(upstream, bundle, outbox):
     """Retry-After is kept to, within bounds; more than that is told to the caller, and nothing is written."""
     slept: list[float] = []
-    delivery = Delivery(upstream.client(), outbox, patience=QUICK, sleep=slept.append)
+    delivery = Delivery(upstream.client(), outbox, VOCABULARY, patience=QUICK, sleep=slept.append)
     upstream.before = nth(1, refused(429, **{"Retry-After": "7"}))
     assert not delivery.deliver(bundle).existing
     assert 7 in slept
@@ -439,7 +440,7 @@ def test_a_server_that_is_down_is_a_failure_and_no_more(upstream, bundle, outbox
     delivery().deliver(bundle)
     known = delivery()
     _ = known.abilities
-    down = Delivery(FhirServerThatIsDown(upstream.base), outbox, abilities=known.abilities, patience=QUICK)
+    down = Delivery(FhirServerThatIsDown(upstream.base), outbox, VOCABULARY, abilities=known.abilities, patience=QUICK)
     with pytest.raises(UpstreamError):
         down.deliver(bundle)
     assert state_of(outbox) is State.WRITTEN

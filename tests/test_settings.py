@@ -8,8 +8,11 @@ from careplan.settings import Settings, is_loopback, load_settings
 
 
 def test_nothing_set_is_the_default():
-    """Other variables and empty values do not matter."""
-    assert load_settings({"HOME": "/", "CAREPLAN_PORT": "", "CAREPLAN_ELSE": "x"}) == Settings()
+    """Other variables and empty values do not matter; what is remembered goes into a file of the user's."""
+    settings = load_settings({"HOME": "/home/a", "CAREPLAN_PORT": "", "CAREPLAN_ELSE": "x"})
+    assert settings == Settings(database="sqlite:////home/a/.local/state/careplan/careplan.db")
+    elsewhere = load_settings({"HOME": "/home/a", "XDG_STATE_HOME": "/var/state"})
+    assert elsewhere.database == "sqlite:////var/state/careplan/careplan.db"
 
 
 def test_every_setting_is_read():
@@ -24,10 +27,19 @@ def test_every_setting_is_read():
             "CAREPLAN_MAX_BODY": "4096",
             "CAREPLAN_UNPROTECTED": "yes",
             "CAREPLAN_LOG_LEVEL": "warning",
+            "CAREPLAN_DATABASE": "postgresql://careplan@db/careplan",
         }
     )
     assert settings == Settings(
-        "0.0.0.0", 8001, "http://hapi:8080/fhir", "epic", "https://taper.example/fhir", 4096, True, "warning"
+        "0.0.0.0",
+        8001,
+        "http://hapi:8080/fhir",
+        "epic",
+        "https://taper.example/fhir",
+        4096,
+        True,
+        "warning",
+        "postgresql://careplan@db/careplan",
     )
     assert not settings.loopback_only
 
@@ -36,6 +48,7 @@ def test_every_setting_is_read():
     ("name", "value", "sentence"),
     [
         ("CAREPLAN_PORT", "http", "CAREPLAN_PORT: give a whole number from 0 to 65535."),
+        ("CAREPLAN_DATABASE", "careplan.db", "CAREPLAN_DATABASE: give sqlite:///FILE or postgresql://"),
         ("CAREPLAN_PORT", "70000", "CAREPLAN_PORT: give a whole number from 0 to 65535."),
         ("CAREPLAN_FHIR_BASE", "hapi", "CAREPLAN_FHIR_BASE: give a web address such as"),
         ("CAREPLAN_FHIR_BASE", "file:///etc", "CAREPLAN_FHIR_BASE: give a web address such as"),

@@ -69,6 +69,12 @@ def belongs_to(resource: Mapping[str, Any], key: PlanKey) -> bool:
     return any(re.match(rf"{re.escape(key.value)}(\.|$)", str(each.get("value", ""))) for each in marks)
 
 
+def belongs_to_some_plan(resource: Mapping[str, Any]) -> bool:
+    """Whether *resource* carries an identifier of a plan of ours, or of a part of one."""
+    systems = ("/NamingSystem/taper-plan", "/NamingSystem/taper-step")
+    return any(str(each.get("system", "")).endswith(systems) for each in _identifiers(resource))
+
+
 def patient_of(bundle: Resource) -> str:
     """The reference of the patient whose plan it is, such as `Patient/12`."""
     return str(bundle["entry"][0]["resource"]["subject"]["reference"])
@@ -84,6 +90,57 @@ def sources_of(bundle: Resource) -> dict[str, str | None]:
     """What the dose was read from: reference and version (None where it had none), as Provenance has it."""
     found = [str(each["what"].get("reference", "")) for each in _entities(bundle) if each["role"] == "source"]
     return {match[1]: match[2] for text in found if (match := _VERSIONED.fullmatch(text))}
+
+
+def replaced_by(bundle: Resource) -> str | None:
+    """The plan that the one in *bundle* takes the place of, such as `CarePlan/12`."""
+    named = objects_in(bundle["entry"][0]["resource"].get("replaces"))
+    return str(named[0]["reference"]) if named else None
+
+
+def replacing(bundle: Resource, old: Iterable[Resource]) -> Resource:
+    """The transaction that also ends the *old* plan: its CarePlan, and what of its requests and goals is not over.
+
+    Each is changed only if it is still the version that was read. Raises KeyError for one without a version.
+    """
+    kept = [entry for entry in bundle["entry"] if "ifMatch" not in entry["request"]]
+    today = bundle["entry"][0]["resource"]["created"]
+    ended = [(each, _ended(each, today)) for each in old]
+    entries = [
+        {
+            "resource": {**resource, _status_of(resource): status},
+            "request": {
+                "method": "PUT",
+                "url": f"{resource['resourceType']}/{resource['id']}",
+                "ifMatch": f'W/"{resource["meta"]["versionId"]}"',
+            },
+        }
+        for resource, status in ended
+        if status
+    ]
+    return {**bundle, "entry": [*kept, *entries]}
+
+
+def _status_of(resource: Mapping[str, Any]) -> str:
+    return "lifecycleStatus" if resource["resourceType"] == "Goal" else "status"
+
+
+def _ended(resource: Mapping[str, Any], today: str) -> str | None:
+    """The status that ends a resource of a plan; None for what is over already."""
+    kind, status = resource["resourceType"], resource.get(_status_of(resource))
+    if kind == "Goal":
+        return "cancelled" if status in ("proposed", "planned", "accepted", "active", "on-hold") else None
+    if status not in ("draft", "active", "on-hold"):
+        return None
+    if kind == "MedicationRequest":
+        return "stopped" if status != "draft" and _first_day(resource) <= today else "cancelled"
+    return "revoked"
+
+
+def _first_day(request: Mapping[str, Any]) -> str:
+    """The day on which a step begins; a step that does not say counts as begun."""
+    repeats = [each.get("timing", {}).get("repeat", {}) for each in objects_in(request.get("dosageInstruction"))]
+    return min((str(each.get("boundsPeriod", {}).get("start", "")) for each in repeats), default="")
 
 
 def as_transaction(bundle: Resource, abilities: Abilities) -> Resource:

@@ -41,6 +41,10 @@ SHARED = frozenset({"Questionnaire", "Device"})
 """What belongs to no plan alone: it is made once, used by every plan, and never taken back."""
 
 
+REPLACED = ("CarePlan", "MedicationRequest", "ServiceRequest", "Goal")
+"""What is changed when a plan takes the place of another."""
+
+
 class Rung(StrEnum):
     TRANSACTION = "transaction"
     SEQUENCE = "sequence"
@@ -108,8 +112,8 @@ class Choice:
 
     @property
     def sentences(self) -> list[str]:
-        """What is done, and why nothing better: for people."""
-        done = f"The plan is written {AS_WORDS[self.rung]}."
+        """The way, and why no better one is taken: for people."""
+        done = f"Way to the FHIR server: {AS_WORDS[self.rung]}."
         return [done, *(f"Not {AS_WORDS[rung].split(',')[0]}: {reason}" for rung, reason in self.not_taken)]
 
 
@@ -161,10 +165,9 @@ def choose(
 def _against_transaction(bundle: Resource, abilities: Abilities) -> str:
     if not abilities.transactions:
         return "the server does not take transactions."
-    changed = _types(bundle, "PUT")
     return (
         _refusals(abilities, "create", _types(bundle, "POST"))
-        or _refusals(abilities, "update", changed)
+        or _refusals(abilities, "update", REPLACED if _replaces(bundle) else ())
         or _not_found_again(abilities, "CarePlan")
     )
 

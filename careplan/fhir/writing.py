@@ -48,7 +48,7 @@ class PlanContext:
     *parameters* are those of the request, which with the inputs' versions make the plan's identity; *recorded* is
     when it was computed. *confirmed_by* is who confirmed the dose, if anyone did, and *confirmed* what, over which
     reading. *sources* are the addresses of the documents that issues cite; *short_supply* asks for short supplies;
-    *overrides* are the findings that a clinician set aside.
+    *overrides* are the findings that a clinician set aside; *replaces* is the reference of the plan this one follows.
     """
 
     subject: str
@@ -66,6 +66,7 @@ class PlanContext:
     overrides: tuple[Override, ...] = ()
     confirmed_by: str | None = None
     confirmed: DetectedIssue | None = None
+    replaces: str | None = None
 
 
 def transaction(schedule: TaperSchedule, context: PlanContext) -> Resource:
@@ -175,6 +176,7 @@ class _Plan:
             "resourceType": "CarePlan",
             "text": {"status": "generated", "div": narrative(schedule, said, context.supports)},
             "identifier": [self._identifier("taper-plan", str(self.id))],
+            **({"replaces": [{"reference": context.replaces}]} if context.replaces else {}),
             "status": "draft",
             "intent": "plan",
             "category": [

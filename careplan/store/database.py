@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ TEMPORARY = "sqlite://"
 
 _BUSY_SECONDS = 20
 _MIGRATIONS = "careplan.store.migrations"
+_ALEMBIC = threading.Lock()  # its context is one for the whole process
 _LOCK = 7_166_014  # any number that nothing else locks with
 
 
@@ -133,7 +135,8 @@ def _upgrade(connection: Connection) -> None:
     config = Config()
     config.set_main_option("script_location", str(files(_MIGRATIONS)))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with _ALEMBIC:
+        command.upgrade(config, "head")
 
 
 def _reason(error: Exception) -> str:

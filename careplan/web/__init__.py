@@ -7,10 +7,12 @@ from collections.abc import Callable, Sequence
 from datetime import date
 
 from flask import Flask
+from sqlalchemy import Engine
 
 from careplan.catalog import Catalog, load_catalog
 from careplan.fhir.server import FhirServer
 from careplan.settings import Settings, load_settings
+from careplan.store.database import open_database
 from careplan.web import errors, health, logs, metadata, operations, services, ui
 from careplan.web.services import Example, Services, local_today
 
@@ -24,15 +26,23 @@ def create_app(
     server_for: Callable[[str], FhirServer] | None = None,
     today: Callable[[], date] | None = None,
     examples: Sequence[Example] = (),
+    database: Engine | None = None,
 ) -> Flask:
-    """Put the service together. *server_for* makes the client of a FHIR base URL; *examples* are for the front page."""
-    settings = settings or load_settings(os.environ)
+    """Put the service together. *server_for* makes the client of a FHIR base URL; *examples* are for the front page.
+
+    Without *settings*, as gunicorn calls it, they come from the environment and the database is opened at once.
+    Raises StoreError when it cannot be.
+    """
+    if settings is None:
+        settings = load_settings(os.environ)
+        database = database or open_database(settings.database)
     catalog = catalog or load_catalog()
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     if settings.loopback_only:  # else a page from the internet could name this machine and read it (DNS rebinding)
         app.config["TRUSTED_HOSTS"] = ["localhost", "127.0.0.1", "[::1]", settings.host]
-    services.init_app(app, Services(settings, catalog, server_for or FhirServer, today or local_today, tuple(examples)))
+    server_for, today = server_for or FhirServer, today or local_today
+    services.init_app(app, Services(settings, catalog, server_for, today, tuple(examples), database))
     logs.init_app(app, settings.log_level)
     errors.init_app(app)
     app.register_blueprint(operations.blueprint, url_prefix="/fhir")

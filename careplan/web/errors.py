@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 from flask import Flask, Response, g, make_response, render_template
 from werkzeug.exceptions import HTTPException
 
-from careplan.errors import CareplanError
+from careplan.errors import CareplanError, UpstreamBusy
 from careplan.fhir.outcome import codes_of, outcome
 from careplan.web.logs import log_crash, note_issues
 from careplan.web.negotiation import fhir_response, prefers_html
@@ -33,7 +34,9 @@ def init_app(app: Flask) -> None:
 
 
 def _ours(error: CareplanError) -> Response:
-    return _answer(outcome(error, canonical_base=services().settings.canonical_base), error.status)
+    wait = error.retry_after if isinstance(error, UpstreamBusy) else None
+    headers = {} if wait is None else {"Retry-After": str(ceil(wait))}
+    return _answer(outcome(error, canonical_base=services().settings.canonical_base), error.status, headers)
 
 
 def _http(error: HTTPException) -> Response:

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
+from functools import cached_property
 from typing import Any
 
 from flask import Flask, current_app, g
+from sqlalchemy import Engine
 
 from careplan.catalog import Catalog
+from careplan.delivery import Delivery
 from careplan.errors import NotSupported
 from careplan.fhir.dialects import DIALECTS
+from careplan.fhir.ladder import Abilities, read_abilities
 from careplan.fhir.record import fetch_record
 from careplan.fhir.server import FhirServer
 from careplan.settings import Settings
+from careplan.store.answers import Answers
+from careplan.store.database import open_database
+from careplan.store.outbox import Outbox
 
 EXTENSION = "careplan"
+_ABILITIES_SECONDS = 600  # a CapabilityStatement is megabytes on some servers, and changes with their releases
 
 
 @dataclass(frozen=True)
@@ -27,15 +36,44 @@ class Example:
     about: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class Services:
-    """The collaborators of one app."""
+    """The collaborators of one app. The *database* is opened when it is first needed, unless it is given."""
 
     settings: Settings
     catalog: Catalog
     server_for: Callable[[str], FhirServer]
     today: Callable[[], date]
     examples: tuple[Example, ...] = ()
+    database: Engine | None = None
+    _known: dict[str | None, tuple[float, Abilities]] = field(default_factory=dict)
+
+    @cached_property
+    def engine(self) -> Engine:
+        return self.database or open_database(self.settings.database)
+
+    @property
+    def answers(self) -> Answers:
+        return Answers(self.engine)
+
+    def delivery(self) -> Delivery:
+        """What writes plans to the FHIR server. Raises NotSupported without one."""
+        return Delivery(
+            self.server(),
+            Outbox(self.engine),
+            self.catalog.vocabulary,
+            dialect=DIALECTS[self.settings.fhir_dialect],
+            abilities=self._abilities(),
+        )
+
+    def _abilities(self) -> Abilities:
+        """Those of the FHIR server, asked anew now and then."""
+        server = self.server()
+        asked, known = self._known.get(server.scopes, (0.0, None))
+        if known is None or time.monotonic() - asked > _ABILITIES_SECONDS:
+            known = read_abilities(server.capabilities(), server.scopes)
+            self._known[server.scopes] = (time.monotonic(), known)
+        return known
 
     def server(self) -> FhirServer:
         """This request's client of the FHIR server that patients are read from. Raises NotSupported without one."""
