@@ -1,6 +1,6 @@
 # make demo    run it: the service, a small FHIR server and synthetic patients, on this machine only
 # make test    everything that proves it
-# The rest is for developers: make lint, make hapi, make corpus, make scoreboard, make bench, make sweep.
+# The rest is for developers: make lint, make hapi, make corpus, make scoreboard, make bench, make sweep, make faults.
 
 PYTHON ?= python3
 CORPUS ?= ../shared/corpus/inputs
@@ -8,7 +8,7 @@ UV = $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN = .venv/bin/
 READY = .venv/.ready
 
-.PHONY: demo test lint hapi corpus scoreboard bench sweep
+.PHONY: demo test lint hapi corpus scoreboard bench sweep faults
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -38,6 +38,10 @@ bench: $(READY)
 
 sweep: $(READY)
 	@$(RUN)python tools/sweep.py --write docs/sweep.md
+
+# HAPI=http://127.0.0.1:8080/fhir measures that server too; `make hapi` starts one.
+faults: $(READY)
+	@$(RUN)python -m tests.faults --write docs/faults.md $(if $(HAPI),--hapi $(HAPI))
 
 # Needs the network once; afterwards nothing is fetched until the lock file changes.
 $(READY): uv.lock pyproject.toml

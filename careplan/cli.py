@@ -392,14 +392,22 @@ def finish_entry(entry: int) -> None:
 
 @outbox.command("undo")
 @click.argument("entry", type=int)
-def undo_entry(entry: int) -> None:
+@click.option(
+    "--settled-after",
+    type=click.FloatRange(min=0),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the server may still be working on a request that nobody waits for any more.",
+)
+def undo_entry(entry: int, settled_after: float) -> None:
     """Take the plan of an entry off the server again, all of it. Only a draft is undone.
 
     A plan that it replaced stays revoked.
     """
 
     def undone() -> Resource:
-        delivery, _ = _delivery_of(entry)
+        delivery, _ = _delivery_of(entry, settled_after)
         return {"entry": entry, "state": delivery.undo(entry).state.value}
 
     sys.exit(_answer(undone))
@@ -487,8 +495,8 @@ def serve() -> None:
             err=True,
         )
     try:
-        taken = listen(settings.host, settings.port)
-        run_gunicorn(create_app(settings, database=open_database(settings.database)), taken)
+        app = create_app(settings, database=open_database(settings.database))
+        run_gunicorn(app, listen(settings.host, settings.port))
     except (OSError, CareplanError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -535,21 +543,25 @@ def _outbox(settings: Settings) -> Outbox:
         raise click.ClickException(error.message) from error
 
 
-def _delivery(settings: Settings, base: str) -> tuple[Delivery, FhirServer, Dialect]:
+def _delivery(
+    settings: Settings, base: str, settled_after: float | None = None
+) -> tuple[Delivery, FhirServer, Dialect]:
     """What writes to the server at *base*, the server, and how it is asked."""
-    from careplan.delivery import Delivery
+    from careplan.delivery import Delivery, Patience
     from careplan.fhir.dialects import DIALECTS
     from careplan.fhir.server import FhirServer
 
     dialect, server = DIALECTS[settings.fhir_dialect], FhirServer(base)
-    return Delivery(server, _outbox(settings), _catalog().vocabulary, dialect=dialect), server, dialect
+    patience = Patience() if settled_after is None else Patience(settling=settled_after)
+    delivery = Delivery(server, _outbox(settings), _catalog().vocabulary, dialect=dialect, patience=patience)
+    return delivery, server, dialect
 
 
-def _delivery_of(entry: int) -> tuple[Delivery, Posting]:
+def _delivery_of(entry: int, settled_after: float | None = None) -> tuple[Delivery, Posting]:
     """What writes to the server of an entry of the outbox, and the entry. Raises NotFound."""
     settings = _settings()
     row = _outbox(settings).get(entry)
-    return _delivery(settings, row.base)[0], row
+    return _delivery(settings, row.base, settled_after)[0], row
 
 
 def _kept_bundle(row: Posting) -> Resource:

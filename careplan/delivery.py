@@ -131,7 +131,7 @@ class Delivery:
         dialect: Dialect = R4,
         abilities: Abilities | None = None,
         patience: Patience = Patience(),
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         self._server = server
         self._outbox = outbox
@@ -139,7 +139,7 @@ class Delivery:
         self._dialect = dialect
         self._known = abilities
         self._patience = patience
-        self._sleep = sleep
+        self._sleep = sleep or (lambda seconds: time.sleep(seconds))
 
     @property
     def abilities(self) -> Abilities:
@@ -490,7 +490,13 @@ class Delivery:
         sent = as_transaction(_bundle(held), self.abilities)
 
         def send() -> None:
-            answer = self._server.transaction(sent)
+            nonlocal sent
+            try:
+                answer = self._server.transaction(sent)
+            except UpstreamRejected as error:
+                if error.upstream_status == 412:  # a condition fits several: only what all plans share can be doubled
+                    sent = self._with_what_is_shared(sent)
+                raise
             places = [_place(each) for each in objects_in(answer.get("entry"))]
             held.written = [
                 place
@@ -504,6 +510,18 @@ class Delivery:
             if not _is_conflict(error) or not replaced_by(sent):
                 raise
             raise Conflict("The plan that is to be replaced was changed meanwhile: plan again.") from error
+
+    def _with_what_is_shared(self, bundle: Resource) -> Resource:
+        """The transaction with what plans share as the server has it, the first where it has several."""
+        places: dict[str, str] = {}
+        for entry in bundle["entry"]:
+            kind, condition = entry["resource"]["resourceType"], condition_of(entry)
+            if kind in SHARED and condition and self.abilities.may("search-type", kind):
+                for each in self._server.search(kind, dict(parse_qsl(condition))):
+                    places.setdefault(entry["fullUrl"], label_of(each))
+        entries = [entry for entry in bundle["entry"] if entry.get("fullUrl") not in places]
+        changed: Resource = with_references({**bundle, "entry": entries}, lambda one: places.get(one, one))
+        return changed
 
     def _send_careplan(self, held: _Held) -> None:
         self._send_one(held, careplan_alone(_bundle(held)))

@@ -245,7 +245,8 @@ def _text(reference: Mapping[str, Any]) -> str:
 def differences(bundle: Resource, stored: Iterable[Mapping[str, Any]]) -> list[str]:
     """Steps of the plan whose dates, doses or times a server keeps otherwise than they were sent, or not at all."""
     kept = {_value(each): each for each in stored if each.get("resourceType") == "MedicationRequest"}
-    sent = [entry["resource"] for entry in bundle["entry"] if _kind(entry) == "MedicationRequest"]
+    made = [entry for entry in bundle["entry"] if entry["request"]["method"] == "POST"]  # not those it replaces
+    sent = [entry["resource"] for entry in made if _kind(entry) == "MedicationRequest"]
     return [_value(each) for each in sent if _said(kept.get(_value(each), {})) != _said(each)]
 
 
