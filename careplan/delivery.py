@@ -97,8 +97,8 @@ class Delivered:
 class _Held:
     """An entry of the outbox while this process holds it.
 
-    *settled*: whatever was under way when it was last heard of has arrived by now, or never will. *otherwise* is the
-    state it ends in when nothing is sent.
+    *settled*: whatever was under way when it was last *heard* of has arrived by now, or never will. *otherwise* is the
+    state it ends in when nothing is sent; *sent*: something was, since it is held.
     """
 
     number: int
@@ -110,9 +110,11 @@ class _Held:
     repeatable: bool
     settled: bool
     otherwise: State
+    heard: datetime
     attempts: int
     unclear: bool
     written: list[str] = field(default_factory=list)
+    sent: bool = False
 
 
 class Delivery:
@@ -176,21 +178,22 @@ class Delivery:
             encounter=encounter,
             replaces=replaced_by(bundle),
         )
-        with self._claimed(row.id) as (was, holder):
-            rung = Rung(was.rung) if was.state in (State.SENDING, State.UNKNOWN) else choice.rung
-            held = self._held(was, holder, bundle, rung, encounter)
+        with self._turn(patient_of(bundle)), self._claimed(row.id) as (was, holder):
+            if was.state in (State.SENDING, State.UNKNOWN) and was.rung != choice.rung:
+                choice = Choice(Rung(was.rung), (), repeatable=False)  # what was begun goes on as it was
+            held = self._held(was, holder, bundle, choice.rung, encounter)
             found = self._bring(held, record)
-            existing = found is not None
             reference = found or self._confirmed(held)
-        return Delivered(reference, existing, choice, row.id)
+        return Delivered(reference, found is not None, choice, row.id)
 
     def finish(self, number: int) -> Delivered:
         """Bring an entry to its end: find the plan on the server, or write it.
 
         Raises Conflict when it was undone, and as `deliver` does.
         """
-        self._require_here(self._outbox.get(number))
-        with self._claimed(number) as (was, holder):
+        row = self._outbox.get(number)
+        self._require_here(row)
+        with self._turn(_patient_in(row)), self._claimed(number) as (was, holder):
             if was.bundle is None:
                 return self._seen_again(was, holder)
             bundle = json.loads(was.bundle.encode())
@@ -209,18 +212,16 @@ class Delivery:
         self._require_here(row)
         if row.state is State.UNDONE:
             return row
-        idle = _idle(row)
-        if (row.unclear or row.state is State.SENDING) and idle < self._patience.settling:
-            wait = round(self._patience.settling - idle) + 1
-            raise Conflict(f"The FHIR server may still be working on it. Try again in {wait} seconds.")
-        with self._claimed(number) as (was, holder):
+        with self._turn(_patient_in(row)), self._claimed(number) as (was, holder):
             bundle = None if was.bundle is None else json.loads(was.bundle.encode())
             held = self._held(was, holder, bundle, Rung(was.rung), was.encounter)
             try:
+                self._require_settled(was)
                 parts = self._parts(held, was)
                 _require_draft(parts)
             except CareplanError as error:
-                self._outbox.close(number, holder, was.state, error=_words(error))
+                state = State.UNKNOWN if was.state is State.SENDING else was.state
+                self._outbox.close(number, holder, state, error=_words(error), changed=was.changed)
                 raise
             held.written = [label_of(each) for each in parts]
             self._take_back(held)
@@ -230,21 +231,48 @@ class Delivery:
             self._close(held, State.UNDONE, reference=None, error=None)
         return self._outbox.get(number)
 
+    def _require_settled(self, was: Posting) -> None:
+        idle = _idle(was)
+        if was.unclear and idle < self._patience.settling:
+            wait = round(self._patience.settling - idle) + 1
+            raise Conflict(f"The FHIR server may still be working on it. Try again in {wait} seconds.")
+
     # --- holding ---
+
+    @contextmanager
+    def _turn(self, patient: str) -> Iterator[None]:
+        """One plan at a time for a patient, so that two different ones do not miss each other."""
+        name, holder = f"{self._server.base_url}/{patient}", uuid4().hex
+        self._wait_for(lambda: self._outbox.take_turn(name, holder), "Another plan for this patient is being written")
+        try:
+            yield
+        finally:
+            self._outbox.end_turn(name, holder)
+
+    def _wait_for(self, taken: Callable[[], bool], otherwise: str) -> None:
+        """Ask until it is *taken*, for as long as another process may take. Raises Conflict."""
+        deadline = time.monotonic() + self._patience.holder
+        pause = 0.02
+        while not taken():
+            if time.monotonic() > deadline:
+                raise Conflict(f"{otherwise}. Try again later.")
+            self._sleep(pause)
+            pause = min(0.5, pause * 1.5)
 
     @contextmanager
     def _claimed(self, number: int) -> Iterator[tuple[Posting, str]]:
         """The entry as it was before this process held it. Raises Conflict when another holds it for too long."""
         holder = uuid4().hex
-        deadline = time.monotonic() + self._patience.holder
-        pause = 0.02
-        while (was := self._outbox.claim(number, holder)) is None:
-            if time.monotonic() > deadline:
-                raise Conflict(f"Another process is writing this plan (entry {number} of the outbox). Try again later.")
-            self._sleep(pause)
-            pause = min(0.5, pause * 1.5)
+        claims: list[Posting] = []
+
+        def claimed() -> bool:
+            was = self._outbox.claim(number, holder)
+            claims.extend([was] if was else [])
+            return was is not None
+
+        self._wait_for(claimed, f"Another process is writing this plan (entry {number} of the outbox)")
         try:
-            yield was, holder
+            yield claims[0], holder
         except BaseException as error:
             self._let_go(number, holder, error)
             raise
@@ -267,6 +295,7 @@ class Delivery:
             repeatable=bundle is not None and is_repeatable(rung, bundle, self.abilities),
             settled=_idle(was) >= self._patience.settling,
             otherwise=was.state if was.state in (State.WRITTEN, State.UNDONE) else State.FAILED,
+            heard=was.changed,
             attempts=was.attempts if begun else 0,
             unclear=open_ and was.unclear,
             written=list(was.written) if begun else [],
@@ -306,6 +335,7 @@ class Delivery:
             attempts=held.attempts,
             unclear=held.unclear and state is State.UNKNOWN,
             written=held.written,
+            **({} if held.sent else {"changed": held.heard}),
             **changes,
         )
 
@@ -460,6 +490,7 @@ class Delivery:
         failure: UpstreamError | None = None
         for pause in (0.0, *self._patience.looks):
             self._sleep(pause)
+            self._note(held)
             try:
                 found = self._look(held)
                 failure = None
@@ -606,6 +637,7 @@ class Delivery:
         """
         for attempt in range(1, ATTEMPTS + 1):
             held.attempts += 1
+            held.sent = True
             self._note(held)
             try:
                 send()
@@ -626,6 +658,7 @@ class Delivery:
         failure: UpstreamError | None = None
         for pause in (0.0, *self._patience.looks):
             self._sleep(pause)
+            self._note(held)
             try:
                 if look():
                     return True
@@ -682,7 +715,11 @@ class Delivery:
     def _take_back(self, held: _Held) -> None:
         """Remove what was made; what cannot be removed stays named in the entry."""
         order = _deletion_order(held.written)
-        if self.abilities.transactions and all(self.abilities.may("delete", each.split("/")[0]) for each in order):
+        if (
+            order
+            and self.abilities.transactions
+            and all(self.abilities.may("delete", each.split("/")[0]) for each in order)
+        ):
             with suppress(UpstreamError):  # else one by one, which also sees what became of each
                 self._server.transaction(_deletion(order))
         for reference in order:
@@ -748,6 +785,11 @@ def _bundle(held: _Held) -> Resource:
     if held.bundle is None:
         raise Conflict("The outbox does not hold this plan any more: plan again.")
     return held.bundle
+
+
+def _patient_in(row: Posting) -> str:
+    """Whose plan an entry holds; the entry itself when it holds none any more."""
+    return f"entry {row.id}" if row.bundle is None else patient_of(json.loads(row.bundle.encode()))
 
 
 def _idle(row: Posting) -> float:

@@ -651,3 +651,31 @@ def test_a_replacement_that_was_interrupted_is_finished(upstream, bundle, outbox
     done = delivery().finish(2)
     assert {each["status"] for each in upstream.found("CarePlan")} == {"revoked", "draft"}
     assert done.reference != first.reference
+
+
+def test_two_clinicians_who_press_the_button_together_make_one_plan(upstream, outbox, delivery):
+    """Two different plans for one patient: the first is written, the other is told of it."""
+    plans = [planned(upstream), planned(upstream, **LATER)]
+
+    def posted(plan: Resource) -> str:
+        try:
+            return str(delivery().deliver(plan).reference)
+        except Conflict as conflict:
+            return conflict.message
+
+    with ThreadPoolExecutor(2) as pool:
+        said = list(pool.map(posted, plans))
+    (careplan,) = upstream.found("CarePlan")
+    assert f"CarePlan/{careplan['id']}" in said
+    assert any("has a plan for this drug that is not over" in each for each in said)
+
+
+def test_asking_too_early_does_not_start_the_wait_anew(upstream, bundle, outbox, delivery):
+    """What counts is when something was last sent."""
+    upstream.before = lambda number: refused(500)
+    with pytest.raises(Undecided):
+        delivery().deliver(bundle)
+    last = outbox.get(1).changed
+    with pytest.raises(Conflict, match="Try again in"):
+        delivery(patience=replace(QUICK, settling=60)).undo(1)
+    assert outbox.get(1).changed == last

@@ -8,6 +8,7 @@ over. `failed` means that nothing is on the server; `unknown` that something may
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,13 +16,13 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from careplan.errors import Conflict, NotFound
 from careplan.store.database import working
 from careplan.store.owner import is_surely_dead, this_process
-from careplan.store.tables import OUTBOX
+from careplan.store.tables import OUTBOX, TURNS
 
 HELD_SECONDS = 300.0
 """How long a process may be silent about a row it holds: longer than any one request takes with its retries."""
@@ -142,15 +143,46 @@ class Outbox:
             connection.execute(update(OUTBOX).where(OUTBOX.c.id == number).values(**changes))
         return _posting({**row, "unclear": was.unclear or interrupted})
 
+    def take_turn(self, name: str, holder: str) -> bool:
+        """Whether *holder* may now do what one at a time does, called *name*; it may until `end_turn`, or for so long.
+
+        Two different plans for one patient are two rows; this keeps them from being written side by side.
+        """
+        turn = {"name": _digest(name), **self._held_by(holder)}
+        turn.pop("changed")
+        with working(self._engine) as connection:
+            which = TURNS.c.name == turn["name"]
+            row = connection.execute(select(TURNS).where(which).with_for_update()).mappings().first()
+            if row is not None:
+                if row["owner"] != turn["owner"] and self._is_held(row):
+                    return False
+                connection.execute(update(TURNS).where(which).values(**turn))
+                return True
+            try:
+                with connection.begin_nested():
+                    connection.execute(insert(TURNS).values(**turn))
+            except IntegrityError:
+                return False  # another was faster
+        return True
+
+    def end_turn(self, name: str, holder: str) -> None:
+        """Let the next one do it."""
+        mine = TURNS.c.owner == f"{this_process()}#{holder}"
+        with working(self._engine) as connection:
+            connection.execute(delete(TURNS).where(TURNS.c.name == _digest(name), mine))
+
     def note(self, number: int, holder: str, **changes: Any) -> None:
         """Change a row that *holder* holds, and hold it on. Raises Conflict when it is not held any more."""
         self._change(number, holder, {**_columns(changes), **self._held_by(holder)})
 
     def close(self, number: int, holder: str, state: State, **changes: Any) -> None:
-        """End the delivery in *state* and let go. What is written or undone needs its Bundle no longer."""
+        """End the delivery in *state* and let go. What is written or undone needs its Bundle no longer.
+
+        *changed* may be given, as the time when anything was last sent.
+        """
         done = {"bundle": None} if state in (State.WRITTEN, State.UNDONE) else {}
-        changed = {"state": state.value, "owner": None, "held_until": None, "changed": self._now().isoformat()}
-        self._change(number, holder, {**_columns(changes), **done, **changed})
+        let_go = {"state": state.value, "owner": None, "held_until": None}
+        self._change(number, holder, {"changed": self._now().isoformat(), **_columns(changes), **done, **let_go})
 
     def get(self, number: int) -> Posting:
         """Raises NotFound."""
@@ -196,8 +228,17 @@ class Outbox:
                 )
 
 
+def _digest(name: str) -> str:
+    """So that the name of a turn tells nobody whose it is."""
+    return hashlib.sha256(name.encode()).hexdigest()
+
+
 def _columns(changes: dict[str, Any]) -> dict[str, Any]:
-    return {name: json.dumps(list(value)) if name == "written" else value for name, value in changes.items()}
+    texts: dict[str, Callable[[Any], Any]] = {
+        "written": lambda value: json.dumps(list(value)),
+        "changed": datetime.isoformat,
+    }
+    return {name: texts.get(name, lambda value: value)(value) for name, value in changes.items()}
 
 
 def _posting(row: Any) -> Posting:

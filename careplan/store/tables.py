@@ -29,6 +29,14 @@ OUTBOX = Table(
     UniqueConstraint("identity", "base", name="outbox_identity_base"),
 )
 
+TURNS = Table(
+    "turn",
+    METADATA,
+    Column("name", String(64), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("held_until", String(40), nullable=False),
+)
+
 ANSWERS = Table(
     "answer",
     METADATA,

@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
 
 from careplan.errors import Conflict, NotFound
+from careplan.store.database import working
 from careplan.store.outbox import Outbox, Posting, State
+from careplan.store.tables import TURNS
 
 BASE = "http://ehr.example/fhir"
 
@@ -123,3 +125,22 @@ def test_an_entry_that_is_not_there_is_not_found(outbox: Outbox):
         outbox.get(99)
     with pytest.raises(NotFound):
         outbox.claim(99, "a")
+
+
+def test_one_at_a_time_has_a_turn(engine: Engine):
+    """The next one after the end of it, or when whoever has it is silent for long; names are not kept in the clear."""
+    times = [datetime(2026, 1, 5, tzinfo=UTC)]
+    outbox = Outbox(engine, now=lambda: times[0], held_seconds=60)
+    with ThreadPoolExecutor(8) as pool:
+        taken = list(pool.map(lambda name: outbox.take_turn("Patient/p1", name), "abcdefgh"))
+    assert taken.count(True) == 1
+    holder = "abcdefgh"[taken.index(True)]
+    assert outbox.take_turn("Patient/p2", "other")
+    outbox.end_turn("Patient/p1", "other")
+    assert not outbox.take_turn("Patient/p1", "other"), "only the holder ends it"
+    outbox.end_turn("Patient/p1", holder)
+    assert outbox.take_turn("Patient/p1", "i")
+    times[0] += timedelta(seconds=61)
+    assert outbox.take_turn("Patient/p1", "j")
+    with working(engine) as connection:
+        assert "p1" not in str(connection.execute(select(TURNS.c.name)).all())

@@ -1,4 +1,4 @@
-"""The outbox, and the answers that were given under an Idempotency-Key."""
+"""The outbox, whose turn it is to write for a patient, and the answers that were given under an Idempotency-Key."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -32,6 +32,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("identity", "base", name="outbox_identity_base"),
     )
     op.create_table(
+        "turn",
+        sa.Column("name", sa.String(64), primary_key=True),
+        sa.Column("owner", sa.String(200), nullable=False),
+        sa.Column("held_until", sa.String(40), nullable=False),
+    )
+    op.create_table(
         "answer",
         sa.Column("client", sa.String(200), primary_key=True),
         sa.Column("key", sa.String(255), primary_key=True),
@@ -47,4 +53,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("answer")
+    op.drop_table("turn")
     op.drop_table("outbox")
