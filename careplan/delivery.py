@@ -48,6 +48,7 @@ from careplan.fhir.forms import (
     key_of,
     parts_of,
     patient_of,
+    printable,
     replaced_by,
     replacing,
     sources_of,
@@ -56,6 +57,7 @@ from careplan.fhir.ladder import REPLACED, SHARED, Abilities, Choice, Rung, choo
 from careplan.fhir.plans import live_tapers
 from careplan.fhir.record import changes_between, fetch_record
 from careplan.fhir.server import MAX_WAIT, FhirServer
+from careplan.printing import as_pdf
 from careplan.store.outbox import Outbox, Posting, State
 from careplan.taper.profile import Vocabulary
 
@@ -558,7 +560,9 @@ class Delivery:
         self._send_one(held, careplan_alone(_bundle(held)))
 
     def _send_document(self, held: _Held) -> None:
-        self._send_one(held, document(_bundle(held), self._dialect.note, held.encounter))
+        note = self._dialect.note
+        pdf = as_pdf(printable(_bundle(held))) if note.takes_pdf else None
+        self._send_one(held, document(_bundle(held), note, held.encounter, pdf=pdf))
 
     def _send_one(self, held: _Held, resource: Resource) -> None:
         """One resource that is the whole plan."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -143,3 +145,15 @@ def test_a_database_that_cannot_be_used_is_a_sentence(upstream, monkeypatch):
         assert result.exit_code == 1, command
         assert "CAREPLAN_DATABASE" in result.stderr
     assert upstream.writes == 0
+
+
+def test_several_processes_at_once_leave_one_plan(upstream):
+    """They share the database of this user; each is told where the plan is."""
+    command = [sys.executable, "-m", "careplan.cli", "post", "Patient/p1", "--fhir", upstream.base, *TODAY]
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    said = [json.loads(process.communicate(timeout=120)[0]) for process in started]
+    assert [process.returncode for process in started] == [0] * 4
+    assert len({each["careplan"] for each in said}) == 1
+    assert [each["existing"] for each in said].count(False) == 1
+    assert len(upstream.found("CarePlan")) == 1
+    assert len(upstream.provenances()) == 1

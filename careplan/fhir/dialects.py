@@ -18,12 +18,13 @@ class NoteRules:
     """What a server asks of a DocumentReference that is sent to it.
 
     *needs_encounter*: it must belong to one. *doc_status* is the only one taken. *attaches_bundle*: whether a second
-    attachment, FHIR JSON, is taken beside the page.
+    attachment, FHIR JSON, is taken beside the page; *takes_pdf*: whether the page may be a PDF.
     """
 
     needs_encounter: bool = False
     doc_status: str = "preliminary"
     attaches_bundle: bool = True
+    takes_pdf: bool = True
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ EPIC = Dialect(
         ),
     },
     includes=False,
-    note=NoteRules(needs_encounter=True, attaches_bundle=False),
+    note=NoteRules(needs_encounter=True, attaches_bundle=False, takes_pdf=False),
 )
 
 # Oracle Health (Cerner Millennium) has no MedicationStatement, MedicationDispense or _include in R4, and Medications

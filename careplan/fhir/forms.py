@@ -20,6 +20,7 @@ from careplan.fhir.ladder import SHARED, Abilities
 Resource = dict[str, Any]
 
 HTML = "text/html"
+PDF = "application/pdf"
 _LOINC = "http://loinc.org"
 _PLAN_OF_CARE = {"system": _LOINC, "code": "18776-5", "display": "Plan of care note"}
 _LOCAL = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
@@ -185,15 +186,17 @@ def careplan_alone(bundle: Resource) -> Resource:
     return changed
 
 
-def document(bundle: Resource, note: NoteRules, encounter: str | None = None) -> Resource:
+def document(bundle: Resource, note: NoteRules, encounter: str | None = None, *, pdf: bytes | None = None) -> Resource:
     """A DocumentReference with the plan as a page, and with its Bundle where the server takes that beside it.
 
-    Servers that keep no identifier of a document keep its description, which ends with the plan's.
+    The page is *pdf* if there is one and the server takes it, else XHTML. Servers that keep no identifier of a document
+    keep its description, which ends with the plan's.
     """
     careplan, key = bundle["entry"][0]["resource"], key_of(bundle)
     recorded = next(entry["resource"]["recorded"] for entry in bundle["entry"] if _kind(entry) == "Provenance")
     title = f"{careplan['title']}: draft, not signed"
-    page = _attachment(HTML, printable(bundle).encode(), title, recorded)
+    kind, content = (PDF, pdf) if pdf and note.takes_pdf else (HTML, printable(bundle).encode())
+    page = _attachment(kind, content, title, recorded)
     data = _attachment("application/fhir+json", json.dumps(bundle).encode(), f"{title} (FHIR Bundle)", recorded)
     related = {"encounter": [{"reference": encounter}]} if encounter else {}
     return {

@@ -18,7 +18,7 @@ from careplan.web.services import services
 Resource = dict[str, Any]
 
 # Changed by hand when the service starts or stops serving something.
-LAST_CHANGED = "2026-11-24"
+LAST_CHANGED = "2026-11-25"
 _SEARCHED_BY = ("url", "_format")
 
 

@@ -111,6 +111,16 @@ def test_a_document_shows_the_plan_and_may_carry_it(bundle, name, attachments, s
     assert has_key({name: value for name, value in made.items() if name != "identifier"}, key_of(bundle))
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"), [("r4", "application/pdf"), ("oracle", "application/pdf"), ("epic", "text/html")]
+)
+def test_a_pdf_is_attached_where_it_is_taken(bundle, name, kind):
+    """Notes of Epic are text."""
+    made = document(bundle, DIALECTS[name].note, pdf=b"%PDF-1.7")
+    assert errors(made) == []
+    assert made["content"][0]["attachment"]["contentType"] == kind
+
+
 def test_the_printed_plan_escapes_what_is_no_markup(bundle):
     """A title with an ampersand stays a title."""
     careplan = {**bundle["entry"][0]["resource"], "title": "A < B & C"}
