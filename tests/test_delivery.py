@@ -24,6 +24,7 @@ from careplan.errors import (
     UpstreamRejected,
     UpstreamTimeout,
 )
+from careplan.fhir import json
 from careplan.fhir.dialects import DIALECTS, R4, Dialect
 from careplan.fhir.ladder import Rung
 from careplan.fhir.record import fetch_record
@@ -129,11 +130,50 @@ def test_a_server_that_takes_careplans_alone_gets_one(upstream, bundle, delivery
     assert on_server(upstream) == {}
 
 
-@pytest.mark.parametrize("name", ["epic", "oracle"])
-def test_epic_and_oracle_get_a_document(upstream, bundle, delivery, outbox, name):
-    """In the encounter that was named; the second time it is found among the patient's documents."""
+# What the makers publish of DocumentReference.Create; see tests/fhir/capabilities.py.
+ORACLE_TYPES = ("application/pdf", "text/plain", "text/richtext", "text/rtf", "text/html", "application/xml")
+
+
+def oracle_takes(note: Resource) -> bool:
+    """One attachment of a known kind, final, current, a LOINC type, in an encounter; dates with a time."""
+    (attachment, *more) = [each["attachment"] for each in note["content"]]
+    return (
+        not more
+        and attachment["contentType"] in ORACLE_TYPES
+        and (note["status"], note["docStatus"]) == ("current", "final")
+        and note["type"]["coding"][0]["system"] == "http://loinc.org"
+        and bool(note["context"]["encounter"])
+        and all("T" in day for day in (note["date"], attachment["creation"], *note["context"]["period"].values()))
+    )
+
+
+def epic_takes(note: Resource) -> bool:
+    """Text, with a LOINC type, in an encounter."""
+    kinds = {each["attachment"]["contentType"].partition("/")[0] for each in note["content"]}
+    loinc = note["type"]["coding"][0]["system"] == "http://loinc.org"
+    return kinds == {"text"} and loinc and bool(note["context"]["encounter"])
+
+
+@pytest.mark.parametrize(
+    ("name", "statement", "takes"),
+    [("epic", servers.EPIC, epic_takes), ("oracle", servers.ORACLE, oracle_takes)],
+    ids=["epic", "oracle"],
+)
+def test_epic_and_oracle_get_a_document(upstream, bundle, delivery, outbox, name, statement, takes):
+    """In the encounter that was named, by their rules; the second time it is found among the patient's documents,
+    although they keep no identifier of it.
+    """
+    from flask import request
+
     upstream.store.load(loading({"resourceType": "Encounter", "id": "e1", **ENCOUNTER}))
-    upstream.statement = servers.EPIC if name == "epic" else servers.ORACLE
+    upstream.statement = statement
+    upstream.before = lambda number: None if takes(json.loads(request.get_data())) else refused(422)
+    inner = upstream.store.create
+
+    def ignoring_what_is_not_supported(resource: Resource, **more: Any) -> Any:
+        return inner({name: value for name, value in resource.items() if name != "identifier"}, **more)
+
+    upstream.store.create = ignoring_what_is_not_supported
     dialect = DIALECTS[name]
     assert delivery(dialect).deliver(bundle).reference is None
     assert outbox.all() == []

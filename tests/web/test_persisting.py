@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
+from careplan.errors import StoreError
 from careplan.settings import Settings
 from careplan.web import create_app
 from tests.fhir import capabilities as servers
@@ -208,3 +209,10 @@ def test_a_busy_server_is_a_503_with_the_time_to_wait(client, upstream):
     upstream.before = lambda number: refused(429, **{"Retry-After": "120"})
     answer = call(client, PERSIST)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "120")
+
+
+def test_a_service_without_its_database_does_not_start(monkeypatch):
+    """As gunicorn makes it: from the environment, and at once."""
+    monkeypatch.setenv("CAREPLAN_DATABASE", "sqlite:////proc/nowhere/careplan.db")
+    with pytest.raises(StoreError, match="CAREPLAN_DATABASE"):
+        create_app()
