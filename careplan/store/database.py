@@ -31,8 +31,8 @@ _LOCK = 7_166_014  # any number that nothing else locks with
 def open_database(url: str = TEMPORARY) -> Engine:
     """Open the database at *url* and bring its tables up to date.
 
-    `sqlite:///FILE` makes file and folder, readable by their owner only. Each transaction has a connection of its own,
-    so that none is shared with a process that is forked. Raises StoreError with what would help.
+    `sqlite:///FILE` makes file and folder, readable by their owner only. No connection is open afterwards, so that none
+    is shared with a process that is forked. Raises StoreError with what would help.
     """
     engine, shown = _engine(url)
     try:
@@ -42,6 +42,7 @@ def open_database(url: str = TEMPORARY) -> Engine:
             f"The database {shown} cannot be used ({_reason(error)}). Check CAREPLAN_DATABASE, and that this user may "
             "write there."
         ) from error
+    engine.dispose()
     return engine
 
 
@@ -76,7 +77,7 @@ def _sqlite(path: str | None) -> Engine:
     if not path or path == ":memory:":
         folder = tempfile.mkdtemp(prefix="careplan-")
         path = f"{folder}/careplan.db"
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": _BUSY_SECONDS})
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS})
     event.listen(engine, "do_connect", lambda *_: _make_private(Path(path)))
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
