@@ -39,7 +39,7 @@ def open_database(url: str = TEMPORARY) -> Engine:
         _migrate(engine)
     except (SQLAlchemyError, OSError) as error:
         raise StoreError(
-            f"The database {shown} cannot be used ({_reason(error)}). Check CAREPLAN_DATABASE, and that this user may "
+            f"The database {shown} cannot be used ({reason(error)}). Check CAREPLAN_DATABASE, and that this user may "
             "write there."
         ) from error
     engine.dispose()
@@ -53,7 +53,7 @@ def working(engine: Engine) -> Iterator[Connection]:
         with engine.begin() as connection:
             yield connection
     except SQLAlchemyError as error:
-        raise StoreError(f"The database of careplan failed ({_reason(error)}). Nothing more was begun.") from error
+        raise StoreError(f"The database of careplan failed ({reason(error)}). Nothing more was begun.") from error
 
 
 def _engine(url: str) -> tuple[Engine, str]:
@@ -140,7 +140,7 @@ def _upgrade(connection: Connection) -> None:
         command.upgrade(config, "head")
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """What went wrong without the statement and its values."""
     original = getattr(error, "orig", None)
     words = str(original or (error.strerror if isinstance(error, OSError) else "")).strip().splitlines()
