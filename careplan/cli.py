@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -19,12 +20,14 @@ from careplan import __version__
 if TYPE_CHECKING:
     from careplan.auditing import Auditor
     from careplan.catalog import Catalog
+    from careplan.delivery import Delivered, Delivery
     from careplan.fhir.audit import Action
     from careplan.fhir.conformance import Problem
     from careplan.fhir.reading import Confirmation, DrugReading, Reading
     from careplan.fhir.server import FhirServer
     from careplan.planning import PlanRequest, TaperPlan
     from careplan.settings import Settings
+    from careplan.store.outbox import Outbox, Posting
     from careplan.taper.cuts import StrategyName
     from careplan.taper.issue import DetectedIssue
 
@@ -259,24 +262,31 @@ def dosage(source: IO[bytes]) -> None:
 @main.command(
     epilog="""\b
 Examples:
+  careplan post Patient/12 --fhir http://127.0.0.1:8080/fhir --dry-run
   careplan post Patient/12 --fhir http://127.0.0.1:8080/fhir
-  careplan post patient.json --fhir http://127.0.0.1:8080/fhir
+  careplan post Patient/12 --replaces CarePlan/34 --confirm 'diazepam=4 mg twice daily'
 
 \b
-Exit status: as for careplan plan; 1 when the server cannot be used. The same plan posted twice is there once."""
+Exit status: as for careplan plan; 1 when nothing was written, or nobody knows: see careplan outbox. The same plan
+posted twice is there once."""
 )
 @click.argument("source", metavar="INPUT")
 @click.option("--fhir", "fhir_base", metavar="URL", help="The FHIR R4 server. Default: CAREPLAN_FHIR_BASE.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; print how the plan would be written, and why so.")
+@click.option("--replaces", metavar="CarePlan/ID", help="The plan that this one takes the place of: it is revoked.")
+@click.option("--encounter", metavar="Encounter/ID", help="Where a server takes the plan as a document of one.")
 @planning_options
-def post(source: str, fhir_base: str | None, **options: Any) -> None:
+def post(source: str, fhir_base: str | None, dry_run: bool, encounter: str | None, **options: Any) -> None:
     """Plan a taper and write it to a FHIR server as a draft CarePlan.
 
-    INPUT is as for `careplan plan`, or Patient/ID to read that patient from the same server.
+    INPUT is as for `careplan plan`, or Patient/ID to read that patient from the same server. What the server and the
+    token allow decides how: in one transaction, one resource after the other, as one CarePlan or as a document; where
+    nothing is possible, the Bundle and a page to print are printed instead.
     """
     from careplan.connections import connections_to
     from careplan.errors import CareplanError
     from careplan.fhir.dialects import DIALECTS
-    from careplan.fhir.posting import post_plan
+    from careplan.fhir.forms import patient_of
     from careplan.fhir.record import checked_id, fetch_record
 
     settings, request_id = _settings(), str(uuid4())
@@ -287,6 +297,7 @@ def post(source: str, fhir_base: str | None, **options: Any) -> None:
         raise click.UsageError(error.message) from error
     server.trace(request_id)
     auditor, planner = _auditor(settings, lambda: connections(base)), _planner(options)
+    delivery = _delivery(settings, server)
 
     def fetched(patient_id: str) -> list[Resource]:
         with _accounted(auditor, "R", "search-type", f"Patient/{checked_id(patient_id)}", request_id):
@@ -294,23 +305,22 @@ def post(source: str, fhir_base: str | None, **options: Any) -> None:
                 server, patient_id, medications=options["medications"], dialect=DIALECTS[settings.fhir_dialect]
             )
 
-    def posted(resources: Sequence[Resource]) -> Resource:
+    def posted(resources: Sequence[Resource], *, read_here: bool = False) -> Resource:
         bundle = planner(resources).bundle
-        subject = bundle["entry"][0]["resource"]["subject"]["reference"]
-        with _accounted(auditor, "C", "transaction", subject, request_id, announce=True) as written:
-            done = post_plan(server, bundle)
-            written.append(done.careplan_reference)
-        return {"careplan": f"{base}/{done.careplan_reference}", "existing": done.existing}
+        if dry_run:
+            choice = delivery.choice(bundle, encounter=encounter)
+            return {"rung": choice.rung.value, "because": choice.sentences}
+        with _accounted(auditor, "C", "transaction", patient_of(bundle), request_id, announce=True) as written:
+            done = delivery.deliver(bundle, encounter=encounter, record=resources if read_here else None)
+            written += [done.reference] if done.reference else []
+        return _posted(base, bundle, done)
 
     if source.startswith("Patient/"):
-        status = _answer(lambda: posted(fetched(source.removeprefix("Patient/"))))
+        status = _answer(lambda: posted(fetched(source.removeprefix("Patient/")), read_here=True))
     else:
         with click.open_file(source, "rb") as stream:
             status = _each(stream, posted)
-    try:
-        auditor.send()
-    except CareplanError as error:
-        click.echo(f"The audit was kept here, but could not be sent on: {error.message}", err=True)
+    _send_on(auditor)
     sys.exit(status)
 
 
@@ -415,6 +425,113 @@ def check_resources(source: IO[bytes], names: tuple[str, ...], plan_profiles: bo
     sys.exit(WRONG_INPUT if unreadable and not documents.by_line else REFUSED if errors else 0)
 
 
+def _posted(base: str, bundle: Resource, done: Delivered) -> Resource:
+    """What became of a plan; with the plan itself where the server takes none. Raises NothingWritten then."""
+    from careplan.fhir.forms import printable
+
+    said = {"rung": done.choice.rung.value, "because": done.choice.sentences}
+    if done.reference is None:
+        raise _NothingWritten({"careplan": None, **said, "bundle": bundle, "printable": printable(bundle)})
+    kind = "careplan" if done.reference.startswith("CarePlan/") else "document"
+    return {kind: f"{base.rstrip('/')}/{done.reference}", "existing": done.existing, **said, "outbox": done.entry}
+
+
+class _NothingWritten(Exception):
+    """The server takes a plan in no way; *answer* holds it."""
+
+    def __init__(self, answer: Resource) -> None:
+        super().__init__("nothing was written")
+        self.answer = answer
+
+
+@main.group()
+def outbox() -> None:
+    """What is being written to FHIR servers, and what nobody knows the end of.
+
+    The entries are in the database of CAREPLAN_DATABASE.
+    """
+
+
+@outbox.command("list")
+@click.option("--open", "only_open", is_flag=True, help="Only those that somebody has to settle.")
+def list_entries(only_open: bool) -> None:
+    """List the entries, oldest first."""
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = [row for row in _outbox(_settings()).all() if row.is_open or not only_open]
+    table = Table("Entry", "State", "Way", "Attempts", "Last heard of", "Plan", "Server")
+    for row in rows:
+        when = row.changed.strftime("%Y-%m-%d %H:%M:%S UTC")
+        table.add_row(str(row.id), row.state, row.rung, str(row.attempts), when, row.reference or "not known", row.base)
+    if rows:
+        Console(width=None if Console().is_terminal else 160).print(table)
+    click.echo(f"{len(rows)} entries, {sum(row.is_open for row in rows)} to settle.")
+
+
+@outbox.command("show")
+@click.argument("entry", type=int)
+@click.option("--bundle", is_flag=True, help="Print the plan itself, which is patient data, as long as it is kept.")
+def show_entry(entry: int, bundle: bool) -> None:
+    """Print one entry as JSON: its state, what is on the server, and what went wrong last."""
+
+    def shown() -> Resource:
+        row = _outbox(_settings()).get(entry)
+        if bundle:
+            return _kept_bundle(row)
+        return {
+            "entry": row.id,
+            "state": row.state.value,
+            "way": row.rung,
+            "server": row.base,
+            "identifier": row.identity,
+            "reference": row.reference,
+            "replaces": row.replaces,
+            "written": list(row.written),
+            "attempts": row.attempts,
+            "unclear": row.unclear,
+            "error": row.error,
+            "created": row.created.isoformat(),
+            "changed": row.changed.isoformat(),
+        }
+
+    sys.exit(_answer(shown))
+
+
+@outbox.command("finish")
+@click.argument("entry", type=int)
+def finish_entry(entry: int) -> None:
+    """Bring an entry to its end: find its plan on the server, or write what is missing of it."""
+
+    def finished(delivery: Delivery, row: Posting) -> Resource:
+        done = delivery.finish(entry)
+        return {"entry": entry, "state": "written", "reference": f"{row.base}/{done.reference}"}
+
+    sys.exit(_answer(lambda: _settled(entry, "C", finished)))
+
+
+@outbox.command("undo")
+@click.argument("entry", type=int)
+@click.option(
+    "--settled-after",
+    type=click.FloatRange(min=0),
+    default=60,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long the server may still be working on a request that nobody waits for any more.",
+)
+def undo_entry(entry: int, settled_after: float) -> None:
+    """Take the plan of an entry off the server again, all of it. Only a draft is undone.
+
+    A plan that it replaced stays revoked.
+    """
+
+    def undone(delivery: Delivery, _: Posting) -> Resource:
+        return {"entry": entry, "state": delivery.undo(entry).state.value}
+
+    sys.exit(_answer(lambda: _settled(entry, "D", undone, settled_after=settled_after)))
+
+
 @main.group()
 def profiles() -> None:
     """The clinical rules and where they come from."""
@@ -494,7 +611,8 @@ Settings, from the environment (docs/access.md tells more):
   CAREPLAN_FHIR_ALSO             further FHIR servers that `careplan post --fhir` may use
   CAREPLAN_FHIR_DIALECT          what kind of server that is: r4, hapi, us-core, epic, oracle, athena (r4)
   CAREPLAN_CANONICAL_BASE        what canonical URLs begin with
-  CAREPLAN_DATABASE              the audit: sqlite:///FILE or postgresql://... (a file of this user)
+  CAREPLAN_DATABASE              the outbox and the audit: sqlite:///FILE (a file of this user's), or
+                                 postgresql://USER@HOST/NAME
   CAREPLAN_MAX_BODY              the largest request in bytes (8388608)
   CAREPLAN_RATE_LIMIT            how often one caller may ask each worker (600 per minute; off)
   CAREPLAN_LOG_LEVEL             info, warning, error
@@ -587,6 +705,70 @@ def _summary(count: int, errors: int, *, by_line: bool) -> str:
 # --- what the commands share --------------------------------------------------------------------------------------
 
 
+def _outbox(settings: Settings) -> Outbox:
+    from careplan.errors import StoreError
+    from careplan.store.database import open_database
+    from careplan.store.outbox import Outbox
+
+    try:
+        return Outbox(open_database(settings.database))
+    except StoreError as error:
+        raise click.ClickException(error.message) from error
+
+
+def _delivery(settings: Settings, server: FhirServer, settled_after: float | None = None) -> Delivery:
+    """What writes to *server*."""
+    from careplan.delivery import Delivery, Patience
+    from careplan.fhir.dialects import DIALECTS
+
+    patience = Patience() if settled_after is None else Patience(settling=settled_after)
+    dialect = DIALECTS[settings.fhir_dialect]
+    return Delivery(server, _outbox(settings), _catalog().vocabulary, dialect=dialect, patience=patience)
+
+
+def _settled(entry: int, action: Action, work: Callable[[Delivery, Posting], Resource], **options: Any) -> Resource:
+    """What *work* makes of an entry of the outbox, on its server; recorded. Raises NotFound without such an entry."""
+    from careplan.connections import connections_to
+
+    settings, request_id = _settings(), str(uuid4())
+    row = _outbox(settings).get(entry)
+    connections, base = connections_to(settings, row.base)
+    server = connections(base)
+    server.trace(request_id)
+    auditor = _auditor(settings, lambda: connections(base))
+    with _accounted(auditor, action, "transaction", _patient_in(row), request_id, announce=True) as written:
+        said = work(_delivery(settings, server, **options), row)
+        written += [row.reference] if row.reference else []
+    _send_on(auditor)
+    return said
+
+
+def _patient_in(row: Posting) -> str | None:
+    """The patient of an entry, as long as its plan is kept."""
+    from careplan.fhir.forms import patient_of
+
+    return patient_of(_kept_bundle(row)) if row.bundle is not None else None
+
+
+def _send_on(auditor: Auditor) -> None:
+    from careplan.errors import CareplanError
+
+    try:
+        auditor.send()
+    except CareplanError as error:
+        click.echo(f"The audit was kept here, but could not be sent on: {error.message}", err=True)
+
+
+def _kept_bundle(row: Posting) -> Resource:
+    from careplan.errors import NotFound
+    from careplan.fhir import json
+
+    if row.bundle is None:
+        raise NotFound("The plan is kept only until it is written or undone; it is on the server, or nowhere.")
+    bundle: Resource = json.loads(row.bundle.encode())
+    return bundle
+
+
 def _each(source: IO[bytes], work: Callable[[Sequence[Resource]], Resource | str]) -> int:
     """Answer each document on a line of its own; the exit status. One bad line does not stop the others."""
     from careplan.documents import read_documents, resources_in
@@ -607,6 +789,10 @@ def _answer(work: Callable[[], Resource | str]) -> int:
     try:
         answer = work()
         click.echo(answer if isinstance(answer, str) else json.dumps(answer))
+    except _NothingWritten as nothing:
+        click.echo(json.dumps(nothing.answer))
+        click.echo("Error: this server takes a plan in no way; nothing was written.", err=True)
+        return FAILED
     except CareplanError as error:
         click.echo(json.dumps(outcome(error, canonical_base=_settings().canonical_base)))
         if isinstance(error, Refused):
@@ -674,6 +860,7 @@ def _plan_request(options: dict[str, Any]) -> PlanRequest:
                 for code, reason in _pairs(options["overridden"], "--override")
             ),
             confirmations=tuple(_confirmations(options)),
+            replaces=_careplan(options.get("replaces")),
         )
     except BadRequest as error:
         raise click.UsageError(error.message) from error
@@ -688,6 +875,12 @@ def _pairs(given: Iterable[str], option: str) -> list[tuple[str, str]]:
             raise click.BadParameter("write two values with = between them.", param_hint=option)
         found.append((name.strip(), value.strip()))
     return found
+
+
+def _careplan(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"CarePlan/[A-Za-z0-9\-.]{1,64}", text):
+        raise click.BadParameter("write CarePlan/ID.", param_hint="--replaces")
+    return text
 
 
 def _dated(text: str) -> date:
@@ -795,7 +988,7 @@ def _auditor(settings: Settings, server: Callable[[], FhirServer] | None = None)
 
 
 def _accounted(
-    auditor: Auditor, action: Action, interaction: str, patient: str, request_id: str, *, announce: bool = False
+    auditor: Auditor, action: Action, interaction: str, patient: str | None, request_id: str, *, announce: bool = False
 ) -> AbstractContextManager[list[str]]:
     """Record what the block does as done by whoever is at the terminal."""
     from careplan.auditing import accounted

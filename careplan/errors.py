@@ -10,11 +10,14 @@ CareplanError                   status, R4 issue type
     Forbidden                   403  forbidden
     NotFound                    404  not-found
     Conflict                    409  conflict
+    KeyReused                   422  conflict        an Idempotency-Key came with another request before
     Refused                     422  business-rule   no plan, and why
     FormRefused                 422  business-rule   a form or its answers cannot be used, and why
     UpstreamError               502  transient       the FHIR server answered with something unusable
+        UpstreamBusy            503  throttled       it has too much to do; says when to come back
         UpstreamRejected        502  processing      it said no; its OperationOutcome is carried along
         UpstreamTimeout         504  timeout
+        Undecided               504  incomplete      nobody knows whether the plan was written; the outbox settles it
     IssuerUnavailable           503  transient       the keys that tokens are checked with cannot be had
     StoreError                  503  no-store        our own database cannot be used
     ClinicalDataError           500  exception       a file under profiles/ is wrong
@@ -113,6 +116,13 @@ class Conflict(CareplanError):
     issue_type = "conflict"
 
 
+class KeyReused(CareplanError):
+    """The same Idempotency-Key came with another request before."""
+
+    status = 422
+    issue_type = "conflict"
+
+
 class Refused(CareplanError):
     """No plan may be made. *issues* say why, each with a code, the element and what would settle it."""
 
@@ -165,6 +175,31 @@ class IssuerUnavailable(CareplanError):
 
     status = 503
     issue_type = "transient"
+
+
+class UpstreamBusy(UpstreamError):
+    """The FHIR server did nothing and asks to be left alone, for *retry_after* seconds if it says."""
+
+    status = 503
+    issue_type = "throttled"
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class Undecided(UpstreamError):
+    """Nobody knows whether the plan is on the FHIR server, or it is there in part. *entry* is that of the outbox."""
+
+    status = 504
+    issue_type = "incomplete"
+
+    def __init__(self, message: str, *, entry: int) -> None:
+        super().__init__(
+            f"{message} It is entry {entry} of the outbox, to be settled by `careplan outbox finish {entry}` or "
+            f"`careplan outbox undo {entry}`."
+        )
+        self.entry = entry
 
 
 class StoreError(CareplanError):

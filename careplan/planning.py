@@ -45,7 +45,7 @@ class PlanRequest:
     the name of one, never faster than the rules allow. *choice* says which products may be used, *target* where the
     taper ends, *adjustments* what happens on the way. *switch_to* names the drug that takes its place first, by an
     *equivalence* that somebody confirmed. *overrides* let a named clinician set findings aside, *confirmations* say
-    what is really taken.
+    what is really taken. *replaces* is the plan, such as `CarePlan/12`, that this one is to take the place of.
     """
 
     drug: str | None = None
@@ -60,11 +60,12 @@ class PlanRequest:
     equivalence: Equivalence | None = None
     overrides: tuple[Override, ...] = ()
     confirmations: tuple[Confirmation, ...] = ()
+    replaces: str | None = None
 
     def as_text(self) -> dict[str, str]:
         """What makes a plan another plan, apart from record, dose and start: names and values, for its identity."""
         defaults = PlanRequest()
-        names = ("strategy", "choice", "target", "adjustments", "switch_to", "equivalence", "overrides")
+        names = ("strategy", "choice", "target", "adjustments", "switch_to", "equivalence", "overrides", "replaces")
         return {name: str(getattr(self, name)) for name in names if getattr(self, name) != getattr(defaults, name)}
 
 
@@ -122,7 +123,9 @@ def plan_taper(
     start = asked.start or today
     if start < today:
         raise BadRequest(f"The first cut cannot be before today, {today}.", expression="start")
-    reading = read_record(resources, catalog.vocabulary, today=today, confirmations=asked.confirmations)
+    reading = read_record(
+        resources, catalog.vocabulary, today=today, confirmations=asked.confirmations, replaces=asked.replaces
+    )
     drug = _the_drug(reading, catalog, asked.medications, asked.drug)
     profile = catalog.profiles[drug.ingredient.name]
     issues = [*reading.issues, *drug.issues, *_beside(drug, reading)]
@@ -155,6 +158,7 @@ def plan_taper(
         confirmed_by=next((each.by for each in asked.confirmations if each.by), None),
         confirmed=next((issue for issue in drug.issues if issue.code is IssueCode.CONFIRMED_BY_CALLER), None),
         equivalence=asked.equivalence if asked.switch_to else None,
+        replaces=asked.replaces,
     )
     bundle = transaction(schedule, context)
     _check(bundle, catalog)

@@ -45,6 +45,12 @@ def state(tmp_path_factory):
         os.environ["XDG_STATE_HOME"] = before
 
 
+@pytest.fixture(autouse=True)
+def own_database(tmp_path, monkeypatch):
+    """No test writes into the database of whoever runs it."""
+    monkeypatch.setenv("CAREPLAN_DATABASE", f"sqlite:///{tmp_path}/careplan.db")
+
+
 @pytest.fixture(scope="session")
 def sandbox_base():
     """The address of a sandbox on a free loopback port."""

@@ -216,5 +216,5 @@ def test_the_operation_can_be_called_for_a_patient_or_with_a_record():
     names = {use: [each["name"] for each in operation["parameter"] if each["use"] == use] for use in ("in", "out")}
     assert names == {
         "in": list(READERS),
-        "out": ["careplan", "bundle", "issues"],
+        "out": ["careplan", "bundle", "issues", "printable"],
     }

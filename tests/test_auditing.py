@@ -38,9 +38,10 @@ class Ehr(FhirServer):
         self.asked += 1
         return self.statement
 
-    def create(self, resource: dict[str, Any]) -> None:
+    def create(self, resource: dict[str, Any], *, unless: str | None = None) -> tuple[str, bool]:
         self.answer()
         self.taken.append(resource)
+        return f"AuditEvent/{len(self.taken)}", False
 
 
 def access(number: int) -> Access:

@@ -190,7 +190,8 @@ def test_post_writes_once():
         again = run("post", "Patient/p1", *TODAY, CAREPLAN_FHIR_BASE=base)
         assert lines(again) == [{**lines(first)[0], "existing": True}]
         assert len(server.search("CarePlan", {"patient": "p1"})) == 1
-        assert run("post", "-", "--fhir", base, *TODAY, given=record()).exit_code == 0
+        other = run("post", "-", "--fhir", base, *TODAY, given=record())
+        assert (other.exit_code, lines(other)[0]["issue"][0]["code"]) == (1, "conflict"), "a second live plan"
         assert run("post", "-", "--fhir", base, *TODAY, given=record(dosage=None)).exit_code == 3
         assert run("post", "Patient/nobody", "--fhir", base).exit_code == 1
     down = run("post", "Patient/p1", "--fhir", base)
@@ -373,8 +374,8 @@ def test_post_leaves_records_of_who_read_and_wrote_what(tmp_path):
     taken = listen("127.0.0.1", 0)
     base, database = f"{address_of(taken)}/fhir", f"sqlite:///{tmp_path}/careplan.db"
     with serving(sandbox.create_app(Store(":memory:")), taken):
-        FhirServer(base).transaction(loading(patient(), diazepam()))
-        for source, given in (("Patient/p1", None), ("-", record())):
+        FhirServer(base).transaction(loading(patient(), diazepam(), patient("p2")))
+        for source, given in (("Patient/p1", None), ("-", record("p2"))):
             done = run("post", source, "--fhir", base, *TODAY, given=given, CAREPLAN_DATABASE=database)
             assert done.exit_code == 0, done.output
         run("post", "Patient/nobody", "--fhir", base, CAREPLAN_DATABASE=database)

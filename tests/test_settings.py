@@ -102,6 +102,7 @@ def test_every_setting_has_a_line_in_the_help_and_in_the_table():
     ("name", "value", "sentence"),
     [
         ("CAREPLAN_PORT", "http", "CAREPLAN_PORT: give a whole number from 0 to 65535."),
+        ("CAREPLAN_DATABASE", "careplan.db", "CAREPLAN_DATABASE: give sqlite:///FILE or postgresql://"),
         ("CAREPLAN_PORT", "70000", "CAREPLAN_PORT: give a whole number from 0 to 65535."),
         ("CAREPLAN_FHIR_BASE", "hapi", "CAREPLAN_FHIR_BASE: give a web address such as"),
         ("CAREPLAN_FHIR_BASE", "file:///etc", "CAREPLAN_FHIR_BASE: give a web address such as"),
@@ -122,7 +123,6 @@ def test_every_setting_has_a_line_in_the_help_and_in_the_table():
         ("CAREPLAN_CLIENT_SCOPE", "system/*.rs", "CAREPLAN_CLIENT_SCOPE: it is of no use without"),
         ("CAREPLAN_TOKEN_URL", "https://a.example/t", "CAREPLAN_TOKEN_URL: it is of no use without"),
         ("CAREPLAN_TOKEN_URL", "token", "CAREPLAN_TOKEN_URL: give a web address"),
-        ("CAREPLAN_DATABASE", "careplan.db", "CAREPLAN_DATABASE: give sqlite:///FILE or postgresql://"),
         ("CAREPLAN_AUDIT_TO_SERVER", "often", "CAREPLAN_AUDIT_TO_SERVER: give yes or no."),
         ("CAREPLAN_AUDIT_TO_SERVER", "yes", "CAREPLAN_AUDIT_TO_SERVER: there is no server"),
         ("CAREPLAN_RATE_LIMIT", "much", "CAREPLAN_RATE_LIMIT: give a rate such as 600 per minute, or off."),

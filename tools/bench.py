@@ -27,16 +27,18 @@ import requests
 from werkzeug.serving import make_server
 
 from careplan.catalog import CANONICAL_BASE, load_catalog
+from careplan.delivery import Delivery
 from careplan.errors import Refused
 from careplan.fhir import json as fhir_json
 from careplan.fhir.bundle import ResourceIndex
 from careplan.fhir.conformance import check
 from careplan.fhir.evidence import Evidence, evidence_of
-from careplan.fhir.posting import post_plan
 from careplan.fhir.server import FhirServer
 from careplan.fhir.writing import profiles_at
 from careplan.planning import PlanRequest, TaperPlan, plan_taper
 from careplan.sandbox import Store, create_app
+from careplan.store.database import open_database
+from careplan.store.outbox import Outbox
 from careplan.taper.cuts import forget_all
 from careplan.taper.dose import Dose
 from careplan.taper.products import smallest_amount
@@ -213,11 +215,12 @@ def words(number: int) -> Resource:
 def measure_posting(name: str, base_url: str) -> None:
     """Pairs of a fresh patient's plan + post and a bare POST of an equal Bundle, alternating."""
     server, session = FhirServer(base_url), requests.Session()
+    delivery = Delivery(server, Outbox(open_database()), load_catalog().vocabulary)
     ours, bare = [], []
     for number in range(ROUNDS + 1):
         resources, others = created(server), created(server)
         started = time.perf_counter()
-        post_plan(server, plan(resources).bundle)
+        delivery.deliver(plan(resources).bundle)
         between = time.perf_counter()
         body = fhir_json.dumps(plan(others).bundle).encode()
         posting = time.perf_counter()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -133,6 +133,16 @@ def _tells_of_an_error(resource: Mapping[str, Any]) -> bool:
 def _mode(entry: Mapping[str, Any]) -> Any:
     search = entry.get("search")
     return search.get("mode") if isinstance(search, dict) else None
+
+
+def with_references(value: Any, change: Callable[[str], str]) -> Any:
+    """A copy of *value* in which every Reference.reference went through *change*."""
+    if isinstance(value, dict):
+        copy = {name: with_references(part, change) for name, part in value.items()}
+        if isinstance(copy.get("reference"), str):
+            copy["reference"] = change(copy["reference"])
+        return copy
+    return [with_references(part, change) for part in value] if isinstance(value, list) else value
 
 
 def label_of(resource: Mapping[str, Any]) -> str:

@@ -14,12 +14,26 @@ Query = Mapping[str, str]
 
 
 @dataclass(frozen=True)
+class NoteRules:
+    """What a server asks of a DocumentReference that is sent to it.
+
+    *needs_encounter*: it must belong to one. *doc_status* is the only one taken. *attaches_bundle*: whether a second
+    attachment, FHIR JSON, is taken beside the page; *takes_pdf*: whether the page may be a PDF.
+    """
+
+    needs_encounter: bool = False
+    doc_status: str = "preliminary"
+    attaches_bundle: bool = True
+    takes_pdf: bool = True
+
+
+@dataclass(frozen=True)
 class Dialect:
     """*medication_lists* and *background* are the types asked for.
 
     *needs*: the searches of a type, as what each has besides `patient`; one with nothing more if it is not named.
     *includes*: whether `_include` brings the Medications along; without it they are read one by one.
-    *batches*: whether all of it may be asked in one Bundle of type batch.
+    *batches*: whether all of it may be asked in one Bundle of type batch. *note*: how it takes a document.
     """
 
     name: str
@@ -28,6 +42,7 @@ class Dialect:
     needs: Mapping[str, tuple[Query, ...]] = field(default_factory=dict)
     includes: bool = True
     batches: bool = False
+    note: NoteRules = NoteRules()
 
     def searches(self, patient_id: str) -> list[tuple[str, dict[str, str]]]:
         """Type and parameters of each search that one patient's record takes."""
@@ -68,6 +83,7 @@ US_CORE = Dialect("us-core", ("MedicationRequest",), needs={**_REQUESTS, **_RESU
 # what is active comes unless the status is named. What patients report is of intent plan, asked for by name besides.
 # https://fhir.epic.com/Specifications (Condition.Search, Observation.Search, MedicationDispense.Search), and as seen
 # by others: https://github.com/jwilleke/yourphr/issues/754, https://docs.nerve.run/functions/condition-search
+# A note needs its encounter and a LOINC type: https://fhir.epic.com/Specifications (DocumentReference.Create).
 _ANY_STATUS = {"clinical-status": "active,inactive,resolved"}
 EPIC = Dialect(
     "epic",
@@ -83,12 +99,21 @@ EPIC = Dialect(
         ),
     },
     includes=False,
+    note=NoteRules(needs_encounter=True, attaches_bundle=False, takes_pdf=False),
 )
 
 # Oracle Health (Cerner Millennium) has no MedicationStatement, MedicationDispense or _include in R4, and Medications
 # come contained. CarePlan must have this category; the others are searched by patient alone.
 # https://github.com/cerner/fhir.cerner.com/tree/main/content/millennium/r4/clinical
-ORACLE = Dialect("oracle", ("MedicationRequest",), needs={**_REQUESTS, **_PLANS}, includes=False)
+# A document has one attachment, text/html among the kinds taken, and is final, in an encounter:
+# https://docs.oracle.com/en/industries/health/millennium-platform-apis/mfrap/op-documentreference-post.html
+ORACLE = Dialect(
+    "oracle",
+    ("MedicationRequest",),
+    needs={**_REQUESTS, **_PLANS},
+    includes=False,
+    note=NoteRules(needs_encounter=True, doc_status="final", attaches_bundle=False),
+)
 
 # athenaOne's MedicationRequest holds all medication and must have an intent; its Medication has no strength.
 # https://fhir.athena.io/athenacoreext/StructureDefinition-ah-medicationrequest.html

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
+from typing import Any
 
 from careplan.fhir.bundle import Resource, ResourceIndex, day_in, label_of, objects_in
 from careplan.fhir.coding import codings_of, ingredients_in, texts_of
@@ -19,14 +20,30 @@ _KINDS = re.compile(r"\bbenzo\w*", re.IGNORECASE)
 _TAPERED = ("benzodiazepine", "baclofen")
 
 
-def already_tapering(index: ResourceIndex, vocabulary: Vocabulary) -> Iterator[DetectedIssue]:
+def already_tapering(
+    index: ResourceIndex, vocabulary: Vocabulary, *, replaces: str | None = None, confirmed: bool = False
+) -> Iterator[DetectedIssue]:
     """A taper that is being followed already: a CarePlan of one, or a step of ours that somebody made an order.
 
     The requests of a plan that nobody accepted are drafts, and those of one that was accepted are not what was taken
-    before it, so both are no dose to start from.
+    before it, so both are no dose to start from. The plan that is to be replaced (*replaces*, a reference) stands in
+    nobody's way once the dose that is taken now is *confirmed*.
     """
     resources = index.of_type("CarePlan", "MedicationRequest")
-    for plan in [each for each in resources if _is_followed(each, index, vocabulary)][:1]:
+    followed = [each for each in resources if _is_followed(each, index, vocabulary)]
+    replaced = _with_steps(index, replaces)
+    others = [each for each in followed if label_of(each) not in replaced]
+    if followed and not others and not confirmed:
+        yield issue_of(
+            IssueCode.ALREADY_TAPERING,
+            "error",
+            "The plan that is to be replaced is being followed, and how far is not known.",
+            f"{followed[0]['resourceType']}.status",
+            label_of(followed[0]),
+            seen=str(followed[0].get("status")),
+            settle="Confirm the dose that is taken now.",
+        )
+    for plan in others[:1]:
         yield issue_of(
             IssueCode.ALREADY_TAPERING,
             "error",
@@ -36,6 +53,37 @@ def already_tapering(index: ResourceIndex, vocabulary: Vocabulary) -> Iterator[D
             seen=str(plan.get("status")),
             settle="Change or end that plan first.",
         )
+
+
+def _with_steps(index: ResourceIndex, replaces: str | None) -> set[str]:
+    """The plan called *replaces*, its requests, and the orders that were made of those."""
+    plans = [each for each in index.of_type("CarePlan") if label_of(each) == replaces]
+    activities = [(each.get("reference"), plan) for plan in plans for each in objects_in(plan.get("activity"))]
+    steps = [step for reference, plan in activities for step in _resolved([reference], plan, index)]
+    labels = {label_of(each) for each in (*plans, *steps)}
+    requests = index.of_type("MedicationRequest")
+    orders = {
+        label_of(each) for each in requests if labels & set(map(label_of, _resolved(each.get("basedOn"), each, index)))
+    }
+    return labels | orders
+
+
+def live_tapers(
+    plans: Iterable[Mapping[str, Any]], plan: Mapping[str, Any], vocabulary: Vocabulary
+) -> list[Mapping[str, Any]]:
+    """Those of *plans* that are tapers of a drug of *plan* and not over: draft, active or on hold.
+
+    One that names no drug may be of any.
+    """
+    drugs = _drugs_of(plan, vocabulary)
+    live = [
+        each for each in plans if each.get("status") in ("draft", "active", "on-hold") and _is_taper(each, vocabulary)
+    ]
+    return [each for each in live if not _drugs_of(each, vocabulary) or drugs & _drugs_of(each, vocabulary)]
+
+
+def _drugs_of(plan: Mapping[str, Any], vocabulary: Vocabulary) -> set[str]:
+    return {each.name for each in ingredients_in([{"text": _words(plan)}], vocabulary) if each.drug_class in _TAPERED}
 
 
 def tapers_given_up(index: ResourceIndex, vocabulary: Vocabulary, today: date) -> Iterator[Finding]:
@@ -71,7 +119,7 @@ def _is_followed(plan: Resource, index: ResourceIndex, vocabulary: Vocabulary) -
     return any(is_step(each) for each in (plan, *_resolved(plan.get("basedOn"), plan, index)))
 
 
-def _is_taper(plan: Resource, vocabulary: Vocabulary) -> bool:
+def _is_taper(plan: Mapping[str, Any], vocabulary: Vocabulary) -> bool:
     """By our category, or by its words, if they name one of the drugs; a taper of prednisone is none of ours."""
     categories = objects_in(plan.get("category"))
     if PLAN_CATEGORY in {coding.code for concept in categories for coding in codings_of(concept)}:
@@ -81,14 +129,14 @@ def _is_taper(plan: Resource, vocabulary: Vocabulary) -> bool:
     return bool(_TAPER.search(text) and (drugs or _KINDS.search(text)))
 
 
-def _words(plan: Resource) -> str:
+def _words(plan: Mapping[str, Any]) -> str:
     """What its title, description and categories say."""
     categories = objects_in(plan.get("category"))
     words = (plan.get("title"), plan.get("description"), *(text for each in categories for text in texts_of(each)))
     return "; ".join(each for each in words if isinstance(each, str))
 
 
-def is_step(request: Resource) -> bool:
+def is_step(request: Mapping[str, Any]) -> bool:
     """Whether it is a step of a plan of ours, as `writing` marks it: it says what is planned, not what is taken."""
     marks = [*objects_in(request.get("identifier")), *objects_in([request.get("groupIdentifier")])]
     return any(

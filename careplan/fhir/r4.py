@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -106,10 +107,26 @@ class Shape:
 def shape(name: str) -> Shape:
     """The complex type or backbone element of that name, such as `Timing.repeat`. Raises KeyError for none such."""
     found = _SHAPES.get(name)
-    return found or _compiled(name)
+    if found is not None:
+        return found
+    with _COMPILING:
+        known = _SHAPES.get(name) or _HALF_MADE.get(name)
+        if known is not None:
+            return known
+        outermost = not _HALF_MADE
+        try:
+            made = _compiled(name)
+            if outermost:
+                _SHAPES.update(_HALF_MADE)
+            return made
+        finally:
+            if outermost:
+                _HALF_MADE.clear()
 
 
 _SHAPES: dict[str, Shape] = {}
+_HALF_MADE: dict[str, Shape] = {}  # seen by the thread that compiles them alone
+_COMPILING = threading.RLock()
 _SPEC = re.compile(r"(\d+)\.\.(\S+) (.+)")
 _TYPE = re.compile(r"([\w.]+)(?:\((.*)\))?")
 _CODES: dict[str, frozenset[str]] = {}
@@ -120,7 +137,7 @@ _ABSOLUTE = {("Extension", "url"), ("Coding", "system"), ("Identifier", "system"
 
 def _compiled(name: str) -> Shape:
     lineage = [*_bases(name), name]
-    made = _SHAPES[name] = Shape(name)  # before its elements, whose types may lead back to it
+    made = _HALF_MADE[name] = Shape(name)  # before its elements, whose types may lead back to it
     if "Resource" in lineage:
         made.elements["resourceType"] = Element(_always, None, False, "resourceType", None, None, "string", None)
     required, choices = [], []

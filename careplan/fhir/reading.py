@@ -83,10 +83,16 @@ class Reading:
 
 
 def read_record(
-    resources: Sequence[Resource], vocabulary: Vocabulary, *, today: date, confirmations: Sequence[Confirmation] = ()
+    resources: Sequence[Resource],
+    vocabulary: Vocabulary,
+    *,
+    today: date,
+    confirmations: Sequence[Confirmation] = (),
+    replaces: str | None = None,
 ) -> Reading:
     """Read *resources* (also whole Bundles) of one patient, as they stand on *today*.
 
+    *replaces* is the plan, such as `CarePlan/12`, that is to be given up for a new one.
     Raises BadRequest when they belong to several patients, or a confirmation names no medication that is there.
     """
     index = ResourceIndex(resources)
@@ -111,7 +117,7 @@ def read_record(
         *_missing(index),
         *_about_the_patient(index),
         *other_versions(index),
-        *already_tapering(index, vocabulary),
+        *already_tapering(index, vocabulary, replaces=replaces, confirmed=bool(confirmations)),
         *_allergies(index, vocabulary, drugs),
     )
     return Reading(subject, facts, drugs, (*_none_beside_some(issues, drugs), *others))

@@ -77,6 +77,24 @@ def _searched(
         ) from error
 
 
+def changes_between(before: Iterable[Resource], after: Iterable[Resource]) -> list[str]:
+    """What is new, gone or another version in *after*, in a phrase each, by reference."""
+    old, new = ({label_of(each): each for each in resources} for resources in (before, after))
+    found = [f"{label} is no longer there" for label in old if label not in new]
+    for label, resource in new.items():
+        if label not in old:
+            found.append(f"{label} is new")
+        elif _version_of(resource) != _version_of(old[label]) or (not _version_of(resource) and resource != old[label]):
+            versions = f" (version {_version_of(resource)})" if _version_of(resource) else ""
+            found.append(f"{label} is another{versions}")
+    return found
+
+
+def _version_of(resource: Resource) -> str | None:
+    meta = resource.get("meta")
+    return str(meta["versionId"]) if isinstance(meta, dict) and "versionId" in meta else None
+
+
 def _types_served(capabilities: Resource) -> set[str]:
     """The resource types that a CapabilityStatement lists for the server."""
     served = [rest for rest in objects_in(capabilities.get("rest")) if rest.get("mode") == "server"]

@@ -21,7 +21,7 @@ from urllib3.exceptions import HTTPError as TransportError
 from urllib3.exceptions import ReadTimeoutError
 from urllib3.util import Retry
 
-from careplan.errors import BadRequest, NotFound, UpstreamError, UpstreamRejected, UpstreamTimeout
+from careplan.errors import BadRequest, NotFound, UpstreamBusy, UpstreamError, UpstreamRejected, UpstreamTimeout
 from careplan.fhir import json
 from careplan.fhir.reach import PORTS, Reach, guarded_session, is_below
 
@@ -39,6 +39,7 @@ _TYPE = r"[A-Z][A-Za-z]{1,63}"
 _ID = r"[A-Za-z0-9\-.]{1,64}"
 _RESOURCE_TYPE = re.compile(_TYPE)
 _REFERENCE = re.compile(f"{_TYPE}/{_ID}(/_history/{_ID})?")
+_PLACE = re.compile(rf"(?:^|/)({_TYPE}/{_ID})(?:/_history/{_ID})?/?$")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # HAPI answers a repeated search from the last minute's result unless asked not to (hapi-fhir#647), also in a batch
 _UNCACHED = {"Cache-Control": "no-cache"}
@@ -54,6 +55,7 @@ class FhirServer:
     502, 503 and 504, and nothing outside of *reach* is called. *auth* signs each request; after a 401, which is an
     answer from before anything was done, it may do so once more. Nothing else is ever sent twice. *observe* is told of
     every call: the method, how it ended (`2xx` to `5xx`, or `none` without an answer), and the seconds it took.
+    *scopes* are those granted to our token, None when not known.
     Raises BadRequest for an address that cannot be one.
     """
 
@@ -67,8 +69,10 @@ class FhirServer:
         auth: AuthBase | None = None,
         reach: Reach | None = None,
         observe: Observe | None = None,
+        scopes: str | None = None,
     ) -> None:
         self.base_url = _checked_base(base_url)
+        self.scopes = scopes
         self._timeout = timeout
         self._headers = {"Accept": FHIR_JSON, **(headers or {})}
         self._observe = observe
@@ -152,12 +156,33 @@ class FhirServer:
             )
         return answer
 
-    def create(self, resource: Resource) -> None:
-        """Create *resource*, which has no id yet. Never tried again; see `transaction` for what an error leaves."""
-        resource_type = str(resource.get("resourceType"))
-        if not _RESOURCE_TYPE.fullmatch(resource_type):
-            raise BadRequest("What is created has a resourceType.", expression="resourceType")
-        self._deliver(f"{self.base_url}/{resource_type}", resource, writes=True)
+    def create(self, resource: Resource, *, unless: str | None = None) -> tuple[str, bool]:
+        """Create *resource*: its reference, and whether it was there already, by the query *unless* (If-None-Exist).
+
+        Raises UpstreamError also when the server does not say where it is, or says so of another type.
+        """
+        kind = str(resource["resourceType"])
+        # HAPI takes the query only with the type and "?" before it (hapi-fhir#2842)
+        condition = {"If-None-Exist": f"{kind}?{unless}"} if unless else {}
+        status, place = self._write("POST", f"{self.base_url}/{kind}", resource, condition)
+        if place is None or not place.startswith(f"{kind}/"):
+            raise UpstreamError(
+                f"The FHIR server {_place(self.base_url)} does not say where it put a {kind}." + _MAY_HAVE_BEEN_WRITTEN
+            )
+        return place, status == 200
+
+    def update(self, resource: Resource, *, if_version: str | None = None) -> None:
+        """Put *resource* at its own id; with *if_version* only over that version of it."""
+        condition = {"If-Match": f'W/"{if_version}"'} if if_version else {}
+        self._write("PUT", f"{self.base_url}/{resource['resourceType']}/{resource['id']}", resource, condition)
+
+    def delete(self, reference: str) -> None:
+        """Delete what *reference* names; it is no error that it is gone already."""
+        try:
+            self._write("DELETE", f"{self.base_url}/{self._relative(reference)}", None, {})
+        except UpstreamRejected as error:
+            if error.upstream_status not in (404, 410):
+                raise
 
     def validate(self, resource: Resource) -> Resource:
         """What the server itself thinks of *resource*: an OperationOutcome, which may well hold errors."""
@@ -277,6 +302,24 @@ class FhirServer:
                 raise UpstreamTimeout(error.message + _MAY_HAVE_BEEN_WRITTEN) from error
             raise
 
+    def _write(
+        self, method: str, url: str, resource: Resource | None, headers: Mapping[str, str]
+    ) -> tuple[int, str | None]:
+        """Status and place of what was written, by the header Location or the resource that came back."""
+        sent = {**self._headers, **_UNCACHED, "Prefer": "return=minimal", **headers}
+        body = None if resource is None else json.dumps(resource).encode()
+        if body is not None:
+            sent["Content-Type"] = FHIR_JSON
+        try:
+            with self._send(method, url, data=body, headers=sent) as response:
+                if response.status_code in _REDIRECTS:
+                    raise UpstreamError(f"{_place(url)} redirects a {method}, which is not followed.")
+                said = self._body(response, MAX_BYTES)
+                location = response.headers.get("Location") or response.headers.get("Content-Location") or ""
+                return response.status_code, _placed(location, said)
+        except UpstreamTimeout as error:
+            raise UpstreamTimeout(error.message + _MAY_HAVE_BEEN_WRITTEN) from error
+
     def _send(self, method: str, url: str, **options: Any) -> requests.Response:
         started, ended = time.monotonic(), "none"
         try:
@@ -311,7 +354,7 @@ class FhirServer:
         if 200 <= response.status_code < 300:
             return body
         place, again = _place(response.url), _when_again(response)
-        raise _error_of(response.status_code, place, _outcome_in(body), again=again)
+        raise _error_of(response.status_code, place, _outcome_in(body), again=again, seconds=_wait_of(response))
 
     def _read(self, response: requests.Response, limit: int) -> bytes:
         deadline = time.monotonic() + self._timeout
@@ -439,9 +482,11 @@ def _not_found_is_said(relative: str, base_url: str) -> Iterator[None]:
         raise NotFound(f"The FHIR server {_place(base_url)} {gone} {relative}.") from error
 
 
-def _error_of(status: int, place: str, outcome: Resource | None, *, again: str = "") -> UpstreamError:
+def _error_of(
+    status: int, place: str, outcome: Resource | None, *, again: str = "", seconds: float | None = None
+) -> UpstreamError:
     if status == 429:
-        return UpstreamError(f"{place} has too much to do (429).{again}")
+        return UpstreamBusy(f"{place} has too much to do (429).{again}", retry_after=seconds)
     if status == 504:
         return UpstreamTimeout(f"{place} waited in vain for the server behind it (504). Try again later.")
     if status >= 500:
@@ -471,6 +516,30 @@ def _when_again(response: requests.Response) -> str:
         return f" It asks to come back at {parsedate_to_datetime(said).isoformat()}."
     except ValueError:
         return ""
+
+
+def _wait_of(response: requests.Response) -> float | None:
+    """Seconds until it may be asked again, by Retry-After as a number or a date."""
+    said = response.headers.get("Retry-After", "")
+    if said.isdigit():
+        return float(said)
+    try:
+        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def _placed(location: str, body: bytes) -> str | None:
+    """`Type/id` in a Location, else of the resource in the body."""
+    match = _PLACE.search(location)
+    if match:
+        return match[1]
+    try:
+        value = json.loads(body) if body.strip() else None
+    except BadRequest:
+        return None
+    named = f"{value.get('resourceType')}/{value.get('id')}" if isinstance(value, dict) else ""
+    return named if re.fullmatch(f"{_TYPE}/{_ID}", named) else None
 
 
 def _outcome_in(body: bytes) -> Resource | None:

@@ -71,7 +71,8 @@ class PlanContext:
     *parameters* are those of the request, which with the inputs' versions make the plan's identity; *recorded* is
     when it was computed. *confirmed_by* is who confirmed the dose, if anyone did, and *confirmed* what, over which
     reading. *sources* are the addresses of the documents that issues cite; *short_supply* asks for short supplies;
-    *overrides* are the findings that a clinician set aside; a switch goes by *equivalence*.
+    *overrides* are the findings that a clinician set aside; a switch goes by *equivalence*;
+    *replaces* is the reference of the plan this one follows.
     """
 
     subject: str
@@ -90,6 +91,7 @@ class PlanContext:
     confirmed_by: str | None = None
     confirmed: DetectedIssue | None = None
     equivalence: Equivalence | None = None
+    replaces: str | None = None
 
 
 def transaction(schedule: TaperSchedule, context: PlanContext) -> Resource:
@@ -218,6 +220,7 @@ class _Plan:
                 self._extension("plan-pace", valueCode=schedule.pace.name),
             ],
             "identifier": [self._identifier("taper-plan", str(self.id))],
+            **({"replaces": [{"reference": context.replaces}]} if context.replaces else {}),
             "status": "draft",
             "intent": "plan",
             "category": [

@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from careplan.errors import BadRequest, NotSupported, TooLarge
+from careplan.fhir.bundle import with_references
 from careplan.sandbox.search import PARAMS, parse_query
 from careplan.sandbox.store import Store, Stored
 
@@ -77,16 +78,6 @@ def transaction_of(resources: Resource | Iterable[Resource]) -> Resource:
             return resources
         return _transaction((entry.get("fullUrl"), entry["resource"]) for entry in resources.get("entry", ()))
     return _transaction((None, resource) for resource in resources)
-
-
-def with_references(value: Any, change: Callable[[str], str]) -> Any:
-    """A copy of *value* in which every Reference.reference went through *change*."""
-    if isinstance(value, dict):
-        copy = {name: with_references(part, change) for name, part in value.items()}
-        if isinstance(copy.get("reference"), str):
-            copy["reference"] = change(copy["reference"])
-        return copy
-    return [with_references(part, change) for part in value] if isinstance(value, list) else value
 
 
 def relative_to(base_url: str) -> Callable[[str], str]:

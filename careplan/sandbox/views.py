@@ -18,6 +18,7 @@ from werkzeug.http import http_date, parse_options_header
 
 from careplan.errors import BadRequest, CareplanError, NotAcceptable, NotFound, NotSupported, UnsupportedMediaType
 from careplan.fhir import json
+from careplan.fhir.bundle import with_references
 from careplan.fhir.conformance import Problem
 from careplan.sandbox.search import AFTER, INCLUDES, PARAMS, Query, parse_query, referenced_by
 from careplan.sandbox.store import Invalid, Store, Stored
@@ -28,7 +29,6 @@ from careplan.sandbox.transactions import (
     relative_to,
     request_of,
     version_in,
-    with_references,
 )
 
 Resource = dict[str, Any]

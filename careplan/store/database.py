@@ -1,10 +1,11 @@
-"""The database of the service: an SQLite file, or PostgreSQL by URL, with tables as this version needs them."""
+"""The database: SQLite in a file of its own, or PostgreSQL by URL, with its tables as this version needs them."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import tempfile
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,54 +20,65 @@ from sqlalchemy.pool import NullPool
 from careplan.errors import StoreError
 
 TEMPORARY = "sqlite://"
-"""A database that ends with the process."""
+"""A database that ends with the process: for the demo and for tests."""
 
-_WAIT = 20  # seconds for another process to finish its transaction
-_LOCK = 62_180_717  # PostgreSQL's advisory lock while tables are made
+_BUSY_SECONDS = 20
+_MIGRATIONS = "careplan.store.migrations"
+_ALEMBIC = threading.Lock()  # its context is one for the whole process
+_LOCK = 7_166_014  # any number that nothing else locks with
 
 
 def open_database(url: str = TEMPORARY) -> Engine:
-    """The database at *url*, its tables made or brought up to date. Raises StoreError with what would help.
+    """Open the database at *url* and bring its tables up to date.
 
-    No connection outlives its transaction, so none is shared with a forked process.
+    `sqlite:///FILE` makes file and folder, readable by their owner only. No connection is open afterwards, so that none
+    is shared with a process that is forked. Raises StoreError with what would help.
     """
+    engine, shown = _engine(url)
     try:
-        engine = _engine(url)
-        with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
-            _migrate(connection)
-    except (SQLAlchemyError, OSError, ImportError) as error:
-        raise StoreError(f"The database cannot be used ({reason(error)}). Check CAREPLAN_DATABASE.") from error
+        _migrate(engine)
+    except (SQLAlchemyError, OSError) as error:
+        raise StoreError(
+            f"The database {shown} cannot be used ({reason(error)}). Check CAREPLAN_DATABASE, and that this user may "
+            "write there."
+        ) from error
+    engine.dispose()
     return engine
 
 
 @contextmanager
 def working(engine: Engine) -> Iterator[Connection]:
-    """A transaction, committed at the end of the block. Raises StoreError when the database fails."""
+    """A transaction that is committed at the end of the block. Raises StoreError when the database fails."""
     try:
         with engine.begin() as connection:
             yield connection
     except SQLAlchemyError as error:
-        raise StoreError(f"The database of the service failed ({reason(error)}). Try again later.") from error
+        raise StoreError(f"The database of careplan failed ({reason(error)}). Nothing more was begun.") from error
 
 
-def reason(error: Exception) -> str:
-    """What the database said, without the statement and its values."""
-    said = str(getattr(error, "orig", "") or getattr(error, "strerror", "") or "").strip().splitlines()
-    return said[0][:200] if said else type(error).__name__
+def _engine(url: str) -> tuple[Engine, str]:
+    """The engine, and its address without a password."""
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+            return create_engine(parsed, poolclass=NullPool), parsed.render_as_string(hide_password=True)
+        if parsed.get_backend_name() != "sqlite":
+            raise StoreError("The database is sqlite:///FILE or postgresql://USER@HOST/NAME: check CAREPLAN_DATABASE.")
+        return _sqlite(parsed.database), parsed.render_as_string(hide_password=True)
+    except ArgumentError as error:
+        raise StoreError("CAREPLAN_DATABASE is no database URL, such as sqlite:////var/lib/careplan.db.") from error
+    except ImportError as error:
+        raise StoreError("PostgreSQL needs the extra of that name: pip install 'careplan[postgresql]'.") from error
 
 
-def _engine(url: str) -> Engine:
-    parsed = make_url(url)
-    if parsed.get_backend_name() == "postgresql":
-        return create_engine(parsed.set(drivername="postgresql+psycopg"), poolclass=NullPool)
-    if parsed.get_backend_name() != "sqlite":
-        raise ArgumentError("neither sqlite nor postgresql")
-    folder = None if parsed.database else tempfile.mkdtemp(prefix="careplan-")
-    path = Path(parsed.database or f"{folder}/careplan.db")
-    _make_private(path)
-    engine = create_engine(f"sqlite:///{path}", poolclass=NullPool, connect_args={"timeout": _WAIT})
+def _sqlite(path: str | None) -> Engine:
+    folder = None
+    if not path or path == ":memory:":
+        folder = tempfile.mkdtemp(prefix="careplan-")
+        path = f"{folder}/careplan.db"
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS})
+    event.listen(engine, "do_connect", lambda *_: _make_private(Path(path)))
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
     if folder:
@@ -75,23 +87,61 @@ def _engine(url: str) -> Engine:
 
 
 def _make_private(path: Path) -> None:
-    """The file is for its owner's eyes only."""
+    """The file holds plans of patients until they are written."""
     if not path.exists():
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
 
 
 def _prepare(connection: Any, _: Any) -> None:
-    connection.isolation_level = None  # transactions are begun by the listener above
-    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    connection.isolation_level = None  # the driver begins nothing by itself; see "begin" above
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={_BUSY_SECONDS * 1000}"):
         connection.execute(f"PRAGMA {pragma}")
 
 
-def _migrate(connection: Connection) -> None:
-    from alembic import command  # slow to load
+def _migrate(engine: Engine) -> None:
+    """Run what is missing, in one transaction; of several processes that start at once one does it."""
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+        known = _revisions()
+        there = _revision_of(connection)
+        if there == known[-1]:
+            return
+        if there is not None and there not in known:
+            raise StoreError(
+                f"The database was made by a newer careplan (its tables are {there}, here {known[-1]} is the newest). "
+                "Use that version, or another database."
+            )
+        _upgrade(connection)
+
+
+def _revisions() -> list[str]:
+    """The names of all migrations, oldest first: `0001_outbox.py` is 0001."""
+    names = [each.name for each in files(f"{_MIGRATIONS}.versions").iterdir()]
+    return sorted(name.split("_")[0] for name in names if name[:4].isdigit() and name.endswith(".py"))
+
+
+def _revision_of(connection: Connection) -> str | None:
+    if not connection.dialect.has_table(connection, "alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command  # takes half a second to load, and is rarely needed
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(files("careplan.store") / "migrations"))
+    config.set_main_option("script_location", str(files(_MIGRATIONS)))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    with _ALEMBIC:
+        command.upgrade(config, "head")
+
+
+def reason(error: Exception) -> str:
+    """What went wrong without the statement and its values."""
+    original = getattr(error, "orig", None)
+    words = str(original or (error.strerror if isinstance(error, OSError) else "")).strip().splitlines()
+    return words[0][:200] if words else type(error).__name__

@@ -8,6 +8,7 @@ from datetime import date
 from functools import partial
 
 from flask import Flask
+from sqlalchemy import Engine
 
 from careplan.auditing import Auditor
 from careplan.catalog import Catalog, load_catalog
@@ -43,24 +44,37 @@ def create_app(
     server_for: Callable[[str], FhirServer] | None = None,
     today: Callable[[], date] | None = None,
     examples: Sequence[Example] = (),
+    database: Engine | None = None,
 ) -> Flask:
     """Put the service together. *server_for* makes the client of a FHIR base URL; *examples* are for the front page.
 
-    Raises ValueError for settings with which it must not serve, and StoreError for a database that cannot be used.
+    *database* is opened by the settings if it is not given. Raises ValueError for settings with which it must not
+    serve, and StoreError for a database that cannot be used.
     """
     settings = settings or load_settings(os.environ)
     if settings.why_not_serve:
         raise ValueError(settings.why_not_serve)
     catalog = (catalog or load_catalog()).at(settings.canonical_base)
+    database = database or open_database(settings.database)
     app = Flask(__name__)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     if settings.loopback_only:  # else a page from the internet could name this machine and read it (DNS rebinding)
         app.config["TRUSTED_HOSTS"] = ["localhost", "127.0.0.1", "[::1]", settings.host]
     numbers = metrics.Metrics()
     server_for = server_for or Connections(settings, observe=numbers.observe_upstream)
-    auditor = _auditor(app, settings, server_for, numbers)
+    auditor = _auditor(app, settings, database, server_for, numbers)
     services.init_app(
-        app, Services(settings, catalog, server_for, today or local_today, auditor, tuple(examples), settings.client())
+        app,
+        Services(
+            settings,
+            catalog,
+            server_for,
+            today or local_today,
+            auditor,
+            database,
+            examples=tuple(examples),
+            client=settings.client(),
+        ),
     )
     logs.init_app(app, settings.log_level)
     metrics.init_app(app, numbers, settings)
@@ -80,9 +94,13 @@ def create_app(
 
 
 def _auditor(
-    app: Flask, settings: Settings, server_for: Callable[[str], FhirServer], numbers: metrics.Metrics
+    app: Flask,
+    settings: Settings,
+    database: Engine,
+    server_for: Callable[[str], FhirServer],
+    numbers: metrics.Metrics,
 ) -> Auditor:
-    """Records in the database of the settings; sends them on where the settings say so."""
+    """Records in *database*; sends them on where the settings say so."""
 
     def report(code: str, sequence: int) -> None:
         numbers.audit.labels(code).inc()
@@ -90,4 +108,4 @@ def _auditor(
 
     base = settings.fhir_base if settings.audit_to_server else None
     send_to = partial(server_for, base) if base else None
-    return Auditor(AuditLog(open_database(settings.database)), server=send_to, report=report, told=logs.note_audit)
+    return Auditor(AuditLog(database), server=send_to, report=report, told=logs.note_audit)

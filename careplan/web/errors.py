@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 from flask import Flask, Response, g, make_response, render_template
 from werkzeug.exceptions import HTTPException
 
-from careplan.errors import CareplanError, Forbidden, Refused
+from careplan.errors import CareplanError, Forbidden, Refused, UpstreamBusy
 from careplan.fhir.outcome import codes_of, outcome
 from careplan.web.access import challenge
 from careplan.web.logs import log_crash, note_issues
@@ -41,7 +42,9 @@ def _ours(error: CareplanError) -> Response:
     said = outcome(error, canonical_base=services().settings.canonical_base)
     if isinstance(error, Refused):
         count_refusal(codes_of(said))
-    return _answer(said, error.status, challenge(error))
+    wait = error.retry_after if isinstance(error, UpstreamBusy) else None
+    again = {} if wait is None else {"Retry-After": str(ceil(wait))}
+    return _answer(said, error.status, {**challenge(error), **again})
 
 
 def _http(error: HTTPException) -> Response:

@@ -50,7 +50,7 @@ def is_lenient() -> bool:
 
 def fhir_body() -> Any:
     """The JSON of the body; None when it is empty. Raises UnsupportedMediaType and BadRequest."""
-    data = request.get_data(cache=False)
+    data = request.get_data()
     if not data.strip():
         return None
     kind, options = parse_options_header(request.headers.get("Content-Type"))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from typing import Any
 
 from flask import Blueprint, Response
 
-from careplan.errors import BadRequest
+from careplan.delivery import Delivered
+from careplan.errors import BadRequest, CareplanError
 from careplan.fhir.bundle import ResourceIndex, text_in
+from careplan.fhir.forms import HTML, printable
 from careplan.fhir.outcome import codes_of, note, outcome
-from careplan.fhir.posting import post_plan
 from careplan.fhir.record import checked_id, is_id, require_whole
 from careplan.planning import TaperPlan, plan_taper
 from careplan.web.access import require_subject
+from careplan.web.idempotency import once
 from careplan.web.logs import note_issues
 from careplan.web.metrics import count_plan
 from careplan.web.negotiation import fhir_body, fhir_response, is_lenient, require_acceptable
@@ -31,23 +34,54 @@ def taper_plan(patient_id: str | None = None) -> Response:
     """Plan a taper for one patient; with `mode` persist, also write it to the FHIR server."""
     asked = read_parameters(fhir_body(), lenient=is_lenient())
     patient = _patient(asked, patient_id)
-    server = None
     if asked.mode == "persist":
-        server = services().server()
+        services().server()  # without one there is nothing to read or plan for
         services().require_writing(patient)
+        return once(lambda: _persisted(asked, patient), patient=patient)
     plan = make_plan(asked, _record(asked, patient), was_sent=asked.statements is not None)
+    issues = _issues(plan, _preview_of_writing(plan, asked))
+    return fhir_response(_answer(plan.careplan, plan, issues))
+
+
+def _persisted(asked: TaperRequest, patient: str | None) -> Response:
+    record = _record(asked, patient)
+    plan = make_plan(asked, record, was_sent=asked.statements is not None)
+    read_here = record if asked.statements is None else None
+    with services().writing(plan.careplan["subject"]["reference"]) as written:
+        delivered = services().delivery().deliver(plan.bundle, encounter=asked.encounter, record=read_here)
+        if delivered.reference is not None:
+            written.append(delivered.reference)
+    issues = _issues(plan, delivered.choice.sentences)
+    if delivered.reference is None:
+        return fhir_response(_answer(plan.careplan, plan, issues, page=printable(plan.bundle)))
+    if delivered.existing:
+        issues["issue"].append(note("The FHIR server had this plan already; nothing was written."))
+    location = f"{services().settings.fhir_base}/{delivered.reference}"
+    return fhir_response(_answer(_stored(delivered, plan), plan, issues), headers={"Content-Location": location})
+
+
+def _stored(delivered: Delivered, plan: TaperPlan) -> Resource:
+    """The CarePlan as the server has it; as it was planned where the server took a document."""
+    reference = delivered.reference or ""
+    return services().server().read(reference) if reference.startswith("CarePlan/") else plan.careplan
+
+
+def _issues(plan: TaperPlan, sentences: list[str]) -> Resource:
+    """What to weigh, and how the plan is written."""
     issues = outcome(plan.issues, canonical_base=services().settings.canonical_base)
     note_issues(codes_of(issues))
-    if server is None:
-        return fhir_response(_answer(plan.careplan, plan, issues))
-    with services().writing(plan.careplan["subject"]["reference"]) as written:
-        posted = post_plan(server, plan.bundle)
-        written.append(posted.careplan_reference)
-        stored = server.read(posted.careplan_reference)
-    if posted.existing:
-        issues["issue"].append(note("The FHIR server had this plan already; nothing was written."))
-    location = f"{services().settings.fhir_base}/{posted.careplan_reference}"
-    return fhir_response(_answer(stored, plan, issues), headers={"Content-Location": location})
+    issues["issue"] += [note(sentence) for sentence in sentences]
+    return issues
+
+
+def _preview_of_writing(plan: TaperPlan, asked: TaperRequest) -> list[str]:
+    """How the plan would be written, if there is a server; a preview does not fail because that cannot be told."""
+    if services().settings.fhir_base is None:
+        return []
+    try:
+        return services().delivery().choice(plan.bundle, encounter=asked.encounter).sentences
+    except CareplanError as error:
+        return [f"How the plan would be written cannot be told: {error.message}"]
 
 
 def make_plan(asked: TaperRequest, resources: list[Resource], *, was_sent: bool) -> TaperPlan:
@@ -101,12 +135,15 @@ def _record(asked: TaperRequest, patient_id: str | None) -> list[Resource]:
     return [asked.statements, *named]
 
 
-def _answer(careplan: Resource, plan: TaperPlan, issues: Resource) -> Resource:
+def _answer(careplan: Resource, plan: TaperPlan, issues: Resource, *, page: str | None = None) -> Resource:
+    data = b64encode(page.encode()).decode("ascii") if page else ""
+    binary = {"resourceType": "Binary", "contentType": HTML, "data": data}
     return {
         "resourceType": "Parameters",
         "parameter": [
             {"name": "careplan", "resource": careplan},
             {"name": "bundle", "resource": plan.bundle},
             {"name": "issues", "resource": issues},
+            *([{"name": "printable", "resource": binary}] if page else []),
         ],
     }

@@ -26,11 +26,15 @@ MODES = ("preview", "persist")
 
 @dataclass(frozen=True)
 class TaperRequest:
-    """A call: the *subject* (a reference) or the record itself as *statements* (a Bundle), and what is asked of it."""
+    """A call: the *subject* (a reference) or the record itself as *statements* (a Bundle), and what is asked of it.
+
+    *encounter* is the one that the plan would belong to where a server takes it as a document only.
+    """
 
     subject: str | None = None
     statements: Resource | None = None
     mode: str = "preview"
+    encounter: str | None = None
     plan: PlanRequest = NOTHING_ASKED
 
 
@@ -45,7 +49,7 @@ def read_parameters(body: Any, *, lenient: bool = False, where: str = "Parameter
     """
     values = read_values(parameters_in(body, where), READERS, REPEATED, lenient=lenient, where=where)
     single = {name: found[0] for name, found in values.items() if name not in REPEATED}
-    call = {name: single[name] for name in ("subject", "statements", "mode") if name in single}
+    call = {name: single[name] for name in ("subject", "statements", "mode", "encounter") if name in single}
     return TaperRequest(**call, plan=_plan_request(single, values))
 
 
@@ -96,6 +100,7 @@ def _plan_request(single: Mapping[str, Any], repeated: Mapping[str, list[Any]]) 
         equivalence=equivalence,
         overrides=tuple(repeated.get("override", ())),
         confirmations=tuple(repeated.get("confirm", ())),
+        replaces=single.get("replaces"),
     )
 
 
@@ -131,6 +136,16 @@ def _reference(parameter: Mapping[str, Any], where: str) -> str:
             "The reference must be a type and an id, such as Patient/12.", expression=f"{where}.value.reference"
         )
     return reference
+
+
+def _reference_to(kind: str) -> Callable[[Mapping[str, Any], str], str]:
+    def read(parameter: Mapping[str, Any], where: str) -> str:
+        reference = _reference(parameter, where)
+        if not reference.startswith(f"{kind}/"):
+            raise BadRequest(f"The reference must be to a {kind}.", expression=f"{where}.value.reference")
+        return reference
+
+    return read
 
 
 def _text(parameter: Mapping[str, Any], where: str) -> str:
@@ -277,6 +292,8 @@ READERS: Mapping[str, Reader] = {
     "switch": _switch,
     "override": _override,
     "confirm": _confirmation,
+    "replaces": _reference_to("CarePlan"),
+    "encounter": _reference_to("Encounter"),
     "mode": _mode,
 }
 REPEATED = frozenset({"medication", "exclude", "pause", "paceChange", "restart", "override", "confirm"})

@@ -21,7 +21,7 @@ from careplan.fhir.questionnaire import extract
 from careplan.fhir.record import checked_id
 from careplan.web.logs import note_issues
 from careplan.web.negotiation import fhir_body, fhir_response, is_lenient, require_acceptable
-from careplan.web.services import patient_of, services
+from careplan.web.services import patient_in, services
 
 Resource = dict[str, Any]
 
@@ -46,7 +46,7 @@ def populate_form(form_id: str | None = None) -> Response:
         contexts[STEP] = _requests_of(subject, "MedicationRequest")
         step, _ = step_of(contexts[STEP], today)
         based_on = check_of(_requests_of(subject, "ServiceRequest"), step, questionnaire) if step else []
-    with services().computing({"Questionnaire": "r"}, patient_of({"subject": subject})):
+    with services().computing({"Questionnaire": "r"}, patient_in({"subject": subject})):
         done = populate(questionnaire, contexts, subject=subject, today=today, based_on=based_on)
     return _answer("response", done.response, done.issues)
 
@@ -58,7 +58,7 @@ def extract_response(response_id: str | None = None) -> Response:
     given = _given("questionnaire-response", "QuestionnaireResponse", EXTRACT)
     answered = _response_of(given, response_id)
     questionnaire = _resource(given, "questionnaire", "Questionnaire") or _form_answered(answered)
-    with services().computing({"QuestionnaireResponse": "r"}, patient_of(answered)):
+    with services().computing({"QuestionnaireResponse": "r"}, patient_in(answered)):
         done = extract(answered, questionnaire, canonical_base=services().settings.canonical_base)
     return _answer("return", done.bundle if "entry" in done.bundle else None, done.issues)
 

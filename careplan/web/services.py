@@ -2,29 +2,36 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
 
 from flask import Flask, current_app, g, request
+from sqlalchemy import Engine
 
 from careplan.auditing import Auditor, accounted
 from careplan.catalog import Catalog
+from careplan.delivery import Delivery
 from careplan.errors import CareplanError, NotSupported, StoreError
 from careplan.fhir.audit import REFUSED, Access, Action
 from careplan.fhir.dialects import DIALECTS
+from careplan.fhir.ladder import Abilities, read_abilities
 from careplan.fhir.record import checked_id, fetch_record, is_id
 from careplan.fhir.scopes import WRITING, Needs, joined, reading
 from careplan.fhir.server import FhirServer
 from careplan.fhir.smart import Client
 from careplan.settings import Settings
+from careplan.store.answers import Answers
+from careplan.store.outbox import Outbox
 from careplan.web import access
 
 Resource = dict[str, Any]
 
 EXTENSION = "careplan"
+_ABILITIES_SECONDS = 600  # a CapabilityStatement is megabytes on some servers, and changes with their releases
 
 
 @dataclass(frozen=True)
@@ -35,17 +42,42 @@ class Example:
     about: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class Services:
-    """The collaborators of one app."""
+    """The collaborators of one app. The *database* is opened when it is first needed, unless it is given."""
 
     settings: Settings
     catalog: Catalog
     server_for: Callable[[str], FhirServer]
     today: Callable[[], date]
     auditor: Auditor
+    database: Engine
     examples: tuple[Example, ...] = ()
     client: Client | None = None
+    _known: dict[str | None, tuple[float, Abilities]] = field(default_factory=dict)
+
+    @property
+    def answers(self) -> Answers:
+        return Answers(self.database)
+
+    def delivery(self) -> Delivery:
+        """What writes plans to the FHIR server. Raises NotSupported without one."""
+        return Delivery(
+            self.server(),
+            Outbox(self.database),
+            self.catalog.vocabulary,
+            dialect=DIALECTS[self.settings.fhir_dialect],
+            abilities=self._abilities(),
+        )
+
+    def _abilities(self) -> Abilities:
+        """Those of the FHIR server, asked anew now and then."""
+        server = self.server()
+        asked, known = self._known.get(server.scopes, (0.0, None))
+        if known is None or time.monotonic() - asked > _ABILITIES_SECONDS:
+            known = read_abilities(server.capabilities(), server.scopes)
+            self._known[server.scopes] = (time.monotonic(), known)
+        return known
 
     def server(self) -> FhirServer:
         """This request's client of the FHIR server that patients are read from. Raises NotSupported without one."""
@@ -71,7 +103,7 @@ class Services:
         """One resource of the FHIR server, if the caller may have it; the access is recorded."""
         access.require({reference.partition("/")[0]: "r"})
         found = self.server().read(reference)
-        with self.computing({}, patient_of(found), action="R", interaction="read"):
+        with self.computing({}, patient_in(found), action="R", interaction="read"):
             return found
 
     def matches(self, kind: str, patient_id: str) -> list[Resource]:
@@ -154,7 +186,7 @@ def services() -> Services:
     return found
 
 
-def patient_of(resource: Mapping[str, Any]) -> str | None:
+def patient_in(resource: Mapping[str, Any]) -> str | None:
     """The patient (`Patient/12`) that a resource is, or is about; None where it names none."""
     identity = resource.get("id")
     if resource.get("resourceType") == "Patient" and isinstance(identity, str) and is_id(identity):

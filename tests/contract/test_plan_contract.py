@@ -2,19 +2,23 @@
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from dataclasses import replace
+from datetime import date, timedelta
 from decimal import Decimal
 from uuid import uuid4
 
 import pytest
 
 from careplan.catalog import load_catalog
+from careplan.delivery import Delivered, Delivery
 from careplan.demo import synthetic_patients
+from careplan.errors import Conflict
 from careplan.fhir.dialects import HAPI
-from careplan.fhir.posting import post_plan
 from careplan.fhir.record import fetch_record
 from careplan.fhir.server import FhirServer
-from careplan.planning import plan_taper
+from careplan.planning import NOTHING_ASKED, PlanRequest, plan_taper
+from careplan.store.database import open_database
+from careplan.store.outbox import Outbox, State
 from tests.everything import PROFILES, with_claims
 from tests.web.records import loading
 
@@ -35,12 +39,25 @@ def load(server, name):
     return patient.patient_id
 
 
-def plan(server, patient):
-    return plan_taper(fetch_record(server, patient), load_catalog(), today=TODAY)
+@pytest.fixture
+def outbox():
+    return Outbox(open_database())
+
+
+@pytest.fixture
+def post_plan(outbox):
+    def posted(server, bundle) -> Delivered:
+        return Delivery(server, outbox, load_catalog().vocabulary).deliver(bundle)
+
+    return posted
+
+
+def plan(server, patient, asked=NOTHING_ASKED):
+    return plan_taper(fetch_record(server, patient), load_catalog(), today=TODAY, asked=asked)
 
 
 @pytest.mark.parametrize("name", PLANNED)
-def test_a_record_asked_in_one_batch_is_the_same(server, name):
+def test_a_record_asked_in_one_batch_is_the_same(server, post_plan, name):
     """As the one that is asked for list by list, before and after something is written."""
 
     def record(**more):
@@ -57,13 +74,13 @@ def test_a_record_asked_in_one_batch_is_the_same(server, name):
 
 
 @pytest.mark.parametrize("name", PLANNED)
-def test_a_plan_is_read_from_and_written_to_the_same_server(server, name):
+def test_a_plan_is_read_from_and_written_to_the_same_server(server, post_plan, name):
     """What is stored adds up to the schedule, step by step, and is all draft."""
     patient = load(server, name)
     made = plan(server, patient)
     posted = post_plan(server, made.bundle)
     stored = server.search(
-        "CarePlan", {"_id": posted.careplan_reference.split("/")[1], "_include": "CarePlan:activity-reference"}
+        "CarePlan", {"_id": posted.reference.split("/")[1], "_include": "CarePlan:activity-reference"}
     )
     careplan = next(each for each in stored if each["resourceType"] == "CarePlan")
     assert (careplan["status"], careplan["intent"]) == ("draft", "plan")
@@ -79,26 +96,72 @@ def test_a_plan_is_read_from_and_written_to_the_same_server(server, name):
     assert totals == {step.start.isoformat(): step.daily.value for step in made.schedule.steps}
 
 
-def test_the_same_plan_is_written_once(server):
+def test_the_same_plan_is_written_once(server, post_plan):
     """A second post finds the first; a questionnaire is not doubled either."""
     patient = load(server, "long-diazepam")
     made = plan(server, patient)
     first, second = post_plan(server, made.bundle), post_plan(server, plan(server, patient).bundle)
     assert (first.existing, second.existing) == (False, True)
-    assert first.careplan_reference == second.careplan_reference
+    assert first.reference == second.reference
     assert len(server.search("CarePlan", {"patient": patient})) == 1
     questionnaire = made.bundle["entry"][-3]["resource"]
     assert len(server.search("Questionnaire", {"url": questionnaire["url"]})) == 1
 
 
-def test_the_same_plan_posted_at_once_is_one(server):
-    """Four clients with one plan leave one CarePlan, and each is told where it is."""
+def test_the_same_plan_posted_at_once_is_one(server, post_plan, outbox):
+    """Eight clients with one plan leave one CarePlan and one origin, and each is told where it is."""
     patient = load(server, "baclofen-tid")
     bundle = plan(server, patient).bundle
-    with ThreadPoolExecutor(4) as pool:
-        posted = list(pool.map(lambda _: post_plan(FhirServer(server.base_url), bundle), range(4)))
-    assert len({each.careplan_reference for each in posted}) == 1
+    with ThreadPoolExecutor(8) as pool:
+        posted = list(pool.map(lambda _: post_plan(FhirServer(server.base_url), bundle), range(8)))
+    assert len({each.reference for each in posted}) == 1
     assert len(server.search("CarePlan", {"patient": patient})) == 1
+
+
+def test_two_services_that_share_nothing_leave_one_plan(server):
+    """Each with an outbox of its own: the server's conditions keep the plan single, its origin too."""
+    patient = load(server, "long-diazepam")
+    bundle, vocabulary = plan(server, patient).bundle, load_catalog().vocabulary
+
+    def posted(_: int) -> Delivered:
+        return Delivery(FhirServer(server.base_url), Outbox(open_database()), vocabulary).deliver(bundle)
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(posted, range(4)))
+    (reference,) = {each.reference for each in done}
+    assert len(server.search("CarePlan", {"patient": patient})) == 1
+    assert len(server.search("Provenance", {"target": reference})) == 1
+
+
+def test_a_plan_takes_the_place_of_another(server, post_plan):
+    """In one transaction: the old one is revoked, its steps are cancelled; without `replaces` it is a conflict."""
+    patient = load(server, "long-diazepam")
+    first = post_plan(server, plan(server, patient).bundle)
+    later = PlanRequest(start=TODAY + timedelta(days=7))
+    with pytest.raises(Conflict, match=f"not over: {first.reference}"):
+        post_plan(server, plan(server, patient, later).bundle)
+    second = post_plan(server, plan(server, patient, replace(later, replaces=first.reference)).bundle)
+    old, new = server.read(first.reference), server.read(second.reference)
+    assert (old["status"], new["status"]) == ("revoked", "draft")
+    assert new["replaces"] == [{"reference": first.reference}]
+    requests = server.search("MedicationRequest", {"patient": patient})
+    steps = [each["reference"]["reference"] for each in old["activity"] if "reference" in each]
+    ended = {each["status"] for each in requests if f"MedicationRequest/{each['id']}" in steps}
+    assert ended == {"cancelled"}
+    assert post_plan(server, plan(server, patient, replace(later, replaces=first.reference)).bundle).existing
+
+
+def test_a_plan_is_undone_whole(server, post_plan, outbox):
+    """Every part is gone, and what it was read from stays."""
+    patient = load(server, "lorazepam-words")
+    done = post_plan(server, plan(server, patient).bundle)
+    before = {kind: len(server.search(kind, {"patient": patient})) for kind in ("Goal", "MedicationStatement")}
+    row = Delivery(server, outbox, load_catalog().vocabulary).undo(done.entry)
+    assert (row.state, before["Goal"]) == (State.UNDONE, 1)
+    for kind in ("CarePlan", "Goal", "MedicationRequest", "ServiceRequest", "DetectedIssue"):
+        assert server.search(kind, {"patient": patient}) == [], kind
+    assert server.search("Provenance", {"target": done.reference}) == []
+    assert len(server.search("MedicationStatement", {"patient": patient})) == before["MedicationStatement"]
 
 
 def test_the_server_finds_no_error_in_what_is_written(server):

@@ -1,4 +1,6 @@
 import copy
+import sys
+import threading
 from decimal import Decimal
 from typing import Any
 
@@ -6,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from careplan.fhir import r4
 from careplan.fhir.conformance import Problem, check, r4b_problems
 from careplan.fhir.r4 import KNOWN_TYPES, RESOURCE_TYPES, shape
 from tests.fhir.conformance_cases import EXAMPLES, GONE, MUTATIONS, changed_in
@@ -190,3 +193,25 @@ def test_a_very_deep_resource_is_refused():
     for _ in range(2000):
         deep = {"url": "x", "extension": [deep]}
     assert [each.code for each in check({"resourceType": "Patient", "extension": [deep]})] == ["too-long"]
+
+
+def test_several_that_check_at_once_find_the_same():
+    """The tables are compiled when they are first needed; nobody sees them half made."""
+    found: list[list[Problem]] = []
+
+    def checked() -> None:
+        found.append(check(EXAMPLES["CarePlan"]))
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(10):
+            r4._SHAPES.clear()
+            threads = [threading.Thread(target=checked) for _ in range(4)]
+            for each in threads:
+                each.start()
+            for each in threads:
+                each.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert found == [[]] * 40

@@ -7,7 +7,7 @@ import pytest
 
 from careplan.catalog import load_catalog
 from careplan.fhir.bundle import ResourceIndex
-from careplan.fhir.plans import tapers_given_up
+from careplan.fhir.plans import already_tapering, live_tapers, tapers_given_up
 from careplan.taper.dose import Dose
 from careplan.taper.regimen import Administration, PatientFacts, Regimen
 from careplan.taper.screening import screen
@@ -94,3 +94,55 @@ def test_it_slows_tapers_of_its_own_class(title, drug, expected):
         today=TODAY,
     )
     assert ("failed-taper" in {issue.code for issue in issues}) is expected, title
+
+
+NEW = {"resourceType": "CarePlan", "category": OURS, "title": "Diazepam taper from 10 mg a day to none"}
+
+
+@pytest.mark.parametrize(
+    ("more", "counts"),
+    [
+        ({"status": "draft"}, True),
+        ({"status": "active"}, True),
+        ({"status": "on-hold"}, True),
+        ({"status": "completed"}, False),
+        ({"status": "entered-in-error"}, False),
+        ({"status": "active", "category": [], "title": "Reduce diazepam: gradual withdrawal"}, True),
+        ({"status": "active", "title": "Taper"}, True),
+        ({"status": "active", "title": "Lorazepam taper, by way of diazepam, to none"}, True),
+        ({"status": "active", "title": "Baclofen taper from 30 mg a day to none"}, False),
+        ({"status": "active", "category": [], "title": "Diazepam review"}, False),
+    ],
+)
+def test_a_live_taper_of_the_drug_is_found(more, counts):
+    """Draft, active or on hold, of the same drug or of one that is not named."""
+    assert bool(live_tapers([plan(**more)], NEW, CATALOG.vocabulary)) is counts
+
+
+STEP = {"resourceType": "MedicationRequest", "id": "s1", "status": "draft"}
+ORDER = {
+    "resourceType": "MedicationRequest",
+    "id": "o1",
+    "status": "active",
+    "identifier": [{"system": "https://x/NamingSystem/taper-step", "value": "p.diazepam.1.2"}],
+    "basedOn": [{"reference": "MedicationRequest/s1"}],
+}
+FOLLOWED = plan("a", status="active", activity=[{"reference": {"reference": "MedicationRequest/s1"}}])
+
+
+@pytest.mark.parametrize(
+    ("replaces", "confirmed", "said"),
+    [
+        (None, False, ["A taper plan is being followed already."]),
+        (None, True, ["A taper plan is being followed already."]),
+        ("CarePlan/other", True, ["A taper plan is being followed already."]),
+        ("CarePlan/a", False, ["The plan that is to be replaced is being followed, and how far is not known."]),
+        ("CarePlan/a", True, []),
+    ],
+)
+def test_a_plan_that_is_followed_is_replaced_with_the_dose_of_today(replaces, confirmed, said):
+    """Its orders are part of it. Without a confirmed dose nobody knows where the new one would begin."""
+    index = ResourceIndex([FOLLOWED, STEP, ORDER])
+    issues = list(already_tapering(index, CATALOG.vocabulary, replaces=replaces, confirmed=confirmed))
+    assert [each.text for each in issues] == said
+    assert all(each.blocks for each in issues)

@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 from flask import Flask, Response, request
 
-from careplan.errors import BadRequest, NotFound, UpstreamError, UpstreamRejected, UpstreamTimeout
+from careplan.errors import BadRequest, NotFound, UpstreamBusy, UpstreamError, UpstreamRejected, UpstreamTimeout
 from careplan.fhir.server import FhirServer
 from careplan.serving import address_of, listen, serving
 
@@ -25,7 +25,7 @@ def ask(view, question, *, timeout=2):
     """Put *question* to a server whose every answer is *view*."""
     app = Flask("misbehaving")
     app.add_url_rule("/fhir", "base", lambda: view(""), methods=["GET", "POST"])
-    app.add_url_rule("/fhir/<path:path>", "any", view, methods=["GET", "POST"])
+    app.add_url_rule("/fhir/<path:path>", "any", view, methods=["GET", "POST", "PUT", "DELETE"])
     taken = listen("127.0.0.1", 0)
     with serving(app, taken), FhirServer(f"{address_of(taken)}/fhir", timeout=timeout) as server:
         return question(server)
@@ -393,3 +393,71 @@ def test_nobody_there_is_said():
     taken.close()
     with FhirServer(base) as server, pytest.raises(UpstreamError, match="Check that the FHIR server runs"):
         server.capabilities()
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        ("", {"Location": "http://127.0.0.1/fhir/Goal/7/_history/1"}),
+        ("", {"Location": "Goal/7"}),
+        ('{"resourceType": "Goal", "id": "7"}', {}),
+        ('{"resourceType": "OperationOutcome"}', {"Location": "/fhir/Goal/7/_history/1"}),
+    ],
+)
+@pytest.mark.parametrize(("status", "existing"), [(201, False), (200, True)])
+def test_a_create_says_where_it_is_and_whether_it_was_there(body, headers, status, existing):
+    """By the header Location, whole or relative, or by the resource that comes back."""
+    made = ask(lambda path: answer(body, status, **headers), lambda s: s.create({"resourceType": "Goal"}))
+    assert made == ("Goal/7", existing)
+
+
+def test_a_create_without_a_place_may_have_been_written():
+    """The message says so; a place of another type is none."""
+    for headers in ({}, {"Location": "/fhir/Patient/7"}):
+        with pytest.raises(UpstreamError, match="may have been written"):
+            ask(lambda path, h=headers: answer("", 201, **h), lambda s: s.create({"resourceType": "Goal"}))
+
+
+def test_conditions_of_writes_travel_as_headers():
+    """If-None-Exist with the type before it, as HAPI needs, and percent-encoded; If-Match as a weak ETag."""
+    seen = []
+
+    def view(path):
+        seen.append((request.method, path, request.headers.get("If-None-Exist"), request.headers.get("If-Match")))
+        return answer("", 201, Location="Goal/7")
+
+    goal = {"resourceType": "Goal", "id": "7"}
+    ask(view, lambda s: s.create(goal, unless="identifier=a%7Cb"))
+    ask(view, lambda s: s.update(goal, if_version="3"))
+    ask(view, lambda s: s.delete("Goal/7"))
+    assert seen == [
+        ("POST", "Goal", "Goal?identifier=a%7Cb", None),
+        ("PUT", "Goal/7", None, 'W/"3"'),
+        ("DELETE", "Goal/7", None, None),
+    ]
+
+
+@pytest.mark.parametrize("status", [404, 410])
+def test_what_is_gone_is_deleted(status):
+    """It is no error; a refusal is."""
+    ask(lambda path: answer("", status), lambda s: s.delete("Goal/7"))
+    with pytest.raises(UpstreamRejected):
+        ask(lambda path: answer("", 409), lambda s: s.delete("Goal/7"))
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"), [("17", 17), ("Mon, 05 Jan 1970 00:00:00 GMT", 0), ("soon", None), (None, None)]
+)
+def test_a_busy_server_says_for_how_long(said, seconds):
+    """429 has its own error, with Retry-After as seconds; a write is not sent again by itself."""
+    headers = {"Retry-After": said} if said else {}
+    with pytest.raises(UpstreamBusy) as caught:
+        ask(lambda path: answer("", 429, **headers), lambda s: s.create({"resourceType": "Goal"}))
+    assert caught.value.retry_after == seconds
+
+
+def test_a_write_that_is_redirected_goes_nowhere():
+    """A resource of a patient is not sent after a redirect."""
+    for write in (lambda s: s.create({"resourceType": "Goal"}), lambda s: s.delete("Goal/7")):
+        with pytest.raises(UpstreamError, match=r"redirects a (POST|DELETE), which is not followed"):
+            ask(lambda path: answer("", 307, Location="/fhir/else"), write)

@@ -215,4 +215,5 @@ def test_the_definition_has_the_parameters_that_are_read(client):
         "careplan",
         "bundle",
         "issues",
+        "printable",
     }

@@ -12,7 +12,6 @@ import pytest
 from careplan.catalog import load_catalog
 from careplan.fhir import json as fhir_json
 from careplan.fhir.conformance import check
-from careplan.fhir.posting import post_plan
 from careplan.planning import plan_taper
 from careplan.web.questionnaires import EXTRACT, POPULATE
 from tests.fhir.form_cases import URL, answer, coded, form, item, response
@@ -117,7 +116,7 @@ def test_the_step_is_found_on_the_server(upstream):
         today=TODAY,
         recorded=datetime(2026, 1, 5, tzinfo=UTC),
     )
-    post_plan(upstream.server, planned.bundle)
+    upstream.server.transaction(planned.bundle)
     client = upstream.client()
     local = parameters(PATIENT, {"name": "local", "valueBoolean": True})
     made = parts(call(client, "Questionnaire/sleep/$populate", local))["response"]
@@ -142,7 +141,7 @@ def test_the_check_of_a_plan_is_based_on_its_request(upstream):
         today=TODAY,
         recorded=datetime(2026, 1, 5, tzinfo=UTC),
     )
-    post_plan(upstream.server, planned.bundle)
+    upstream.server.transaction(planned.bundle)
     (asked,) = upstream.server.search("ServiceRequest", {"patient": "p1"})
     client = upstream.client()
     local = parameters(PATIENT, {"name": "local", "valueBoolean": True})

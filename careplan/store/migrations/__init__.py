@@ -1,1 +1,1 @@
-"""The steps by which the tables came to be (Alembic). What was released is not changed any more."""
+"""How the tables came to be, one step after the other (Alembic). A step that was released is never changed."""

@@ -1,4 +1,4 @@
-"""Run by Alembic, on the connection that `open_database` gives it."""
+"""Runs within the transaction of `database.open_database`, which alone calls it."""
 
 from alembic import context
 

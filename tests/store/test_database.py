@@ -1,0 +1,115 @@
+"""The database is made, brought up to date, kept private, and refused in a sentence."""
+
+from __future__ import annotations
+
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, inspect, text
+
+from careplan.errors import StoreError
+from careplan.store.database import open_database, working
+from careplan.store.tables import METADATA
+
+
+def test_the_tables_are_those_the_code_expects(engine: Engine):
+    """The migrations make every table with every column, and no more."""
+    found = inspect(engine)
+    made = {name: {each["name"] for each in found.get_columns(name)} for name in found.get_table_names()}
+    made.pop("alembic_version")
+    assert made == {table.name: set(table.columns.keys()) for table in METADATA.sorted_tables}
+
+
+def test_opening_again_changes_nothing(url: str, engine: Engine):
+    """What was written is there after a restart."""
+    with working(engine) as connection:
+        connection.execute(text("INSERT INTO answer (client, key, request, created) VALUES ('c', 'k', 'r', 't')"))
+    again = open_database(url)
+    with working(again) as connection:
+        assert connection.execute(text("SELECT client FROM answer")).scalar() == "c"
+
+
+def test_several_that_start_at_once_make_it_once(url: str):
+    """Workers of a service, or a service and a command."""
+    with ThreadPoolExecutor(6) as pool:
+        engines = list(pool.map(open_database, [url] * 6))
+    assert all("outbox" in inspect(each).get_table_names() for each in engines)
+
+
+def test_a_transaction_that_fails_leaves_nothing(engine: Engine):
+    """And the error is a sentence without the values."""
+    insert = "INSERT INTO answer (client, key, request, created) VALUES ('c', 'k', 'r', 't')"
+
+    def twice():
+        with working(engine) as connection:
+            connection.execute(text(insert))
+            connection.execute(text(insert))
+
+    with pytest.raises(StoreError, match=r"The database of careplan failed") as caught:
+        twice()
+    assert "VALUES" not in caught.value.message
+    with working(engine) as connection:
+        assert connection.execute(text("SELECT count(*) FROM answer")).scalar() == 0
+
+
+def test_the_file_is_its_owners_alone(tmp_path: Path):
+    """It holds plans of patients."""
+    path = tmp_path / "new" / "careplan.db"
+    open_database(f"sqlite:///{path}")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_what_is_committed_survives_a_power_cut(tmp_path: Path):
+    """SQLite is told to wait for the disk, and to look after references and other writers."""
+    with working(open_database(f"sqlite:///{tmp_path}/x.db")) as connection:
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+        }
+    assert pragmas == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 20000}
+
+
+def test_a_newer_database_is_left_alone(tmp_path: Path):
+    """An older program must not guess at tables it does not know."""
+    url = f"sqlite:///{tmp_path}/x.db"
+    with working(open_database(url)) as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="made by a newer careplan"):
+        open_database(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("mysql://somewhere/x", "sqlite:///FILE or postgresql://"),
+        ("nonsense", "is no database URL"),
+        ("sqlite:////proc/nowhere/careplan.db", "cannot be used"),
+        ("postgresql://careplan:secret@127.0.0.1:1/x", "cannot be used"),
+    ],
+)
+def test_a_database_that_cannot_be_used_is_a_sentence(url, sentence):
+    """It names the setting and never the password."""
+    with pytest.raises(StoreError, match=sentence) as caught:
+        open_database(url)
+    assert "CAREPLAN_DATABASE" in caught.value.message
+    assert "secret" not in caught.value.message
+
+
+def test_a_file_that_is_no_database_is_a_sentence(tmp_path: Path):
+    """It is not overwritten either."""
+    path = tmp_path / "notes.txt"
+    path.write_text("shopping list " * 100, encoding="utf-8")
+    with pytest.raises(StoreError, match="not a database"):
+        open_database(f"sqlite:///{path}")
+    assert path.read_text(encoding="utf-8").startswith("shopping list")
+
+
+def test_planning_alone_does_not_wait_for_it():
+    """`careplan plan` loads no SQLAlchemy."""
+    code = "import sys, careplan.cli, careplan.planning; print('sqlalchemy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"

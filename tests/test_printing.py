@@ -1,0 +1,43 @@
+"""A page becomes a PDF, and fetches nothing to do so."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+
+from careplan.catalog import load_catalog
+from careplan.fhir.forms import printable
+from careplan.planning import plan_taper
+from careplan.printing import as_pdf
+from tests.web.records import record
+
+
+def made(page: str) -> bytes:
+    pdf = as_pdf(page)
+    if pdf is None:
+        pytest.skip("WeasyPrint or the Pango it needs is not on this machine")
+    return pdf
+
+
+def test_a_plan_becomes_a_pdf():
+    """Of some length: the whole schedule is on it."""
+    plan = plan_taper([record()], load_catalog(), today=date(2026, 1, 5))
+    pdf = made(printable(plan.bundle))
+    assert pdf.startswith(b"%PDF-")
+    assert len(pdf) > len(made("<html><body><p>short</p></body></html>"))
+
+
+def test_nothing_is_fetched(tmp_path):
+    """Neither a file nor an address: a picture that is named is not on the page."""
+    picture = tmp_path / "picture.svg"
+    picture.write_text(
+        f'<svg xmlns="{SVG}" width="99" height="99"><rect width="99" height="99"/></svg>', encoding="utf-8"
+    )
+    named = made(f'<html><body><img src="{picture.as_uri()}" alt=""/></body></html>')
+    inside = picture.read_text(encoding="utf-8")
+    drawn = made(f"<html><body>{inside}</body></html>")
+    assert len(named) < len(drawn), "the same picture within the page is drawn"
+
+
+SVG = "http://www.w3.org/2000/svg"
