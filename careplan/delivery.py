@@ -435,14 +435,16 @@ class Delivery:
     def _make_room(self, held: _Held) -> None:
         """See that the patient has no other live plan for the drug, but for the one that this one replaces.
 
-        That one is then ended in the same transaction. Raises Conflict.
+        That one is then ended in the same transaction. The same plan, which another service may have written just now,
+        is no other. Raises Conflict.
         """
         bundle = _bundle(held)
         replaced, patient = replaced_by(bundle), patient_of(bundle).partition("/")[2]
         searches = [query for kind, query in self._dialect.searches(patient) if kind == "CarePlan"]
         may = self.abilities.may("search-type", "CarePlan")
         plans = {label_of(each): each for query in searches if may for each in self._server.search("CarePlan", query)}
-        live = live_tapers(plans.values(), bundle["entry"][0]["resource"], self._vocabulary)
+        known = [each for each in plans.values() if not belongs_to(each, held.key)]
+        live = live_tapers(known, bundle["entry"][0]["resource"], self._vocabulary)
         others = [label_of(each) for each in live if label_of(each) != replaced]
         if others:
             raise Conflict(

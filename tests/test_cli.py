@@ -374,7 +374,7 @@ def test_post_leaves_records_of_who_read_and_wrote_what(tmp_path):
     taken = listen("127.0.0.1", 0)
     base, database = f"{address_of(taken)}/fhir", f"sqlite:///{tmp_path}/careplan.db"
     with serving(sandbox.create_app(Store(":memory:")), taken):
-        FhirServer(base).transaction(loading(patient(), diazepam(), patient("p2")))
+        FhirServer(base).transaction(loading(patient(), diazepam(), patient("p2"), diazepam("p2")))
         for source, given in (("Patient/p1", None), ("-", record("p2"))):
             done = run("post", source, "--fhir", base, *TODAY, given=given, CAREPLAN_DATABASE=database)
             assert done.exit_code == 0, done.output

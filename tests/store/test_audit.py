@@ -249,7 +249,7 @@ def test_what_cannot_be_kept_is_an_error(tmp_path):
 @pytest.mark.parametrize("url", ["mysql://x", "nonsense", "sqlite:////proc/nothing/careplan.db"])
 def test_a_database_that_cannot_be_used_is_a_sentence(url):
     """Which names the setting."""
-    with pytest.raises(StoreError, match="Check CAREPLAN_DATABASE"):
+    with pytest.raises(StoreError, match="CAREPLAN_DATABASE"):
         open_database(url)
 
 

@@ -208,7 +208,8 @@ def test_a_busy_server_is_a_503_with_the_time_to_wait(client, upstream):
     """Retry-After is passed on."""
     upstream.before = lambda number: refused(429, **{"Retry-After": "120"})
     answer = call(client, PERSIST)
-    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "120")
+    assert answer.status_code == 503
+    assert 100 <= int(answer.headers["Retry-After"]) <= 120, "the time since it was said is taken off"
 
 
 def test_a_service_without_its_database_does_not_start(monkeypatch):
