@@ -32,13 +32,15 @@ class Connections:
             self._signed_in[settings.fhir_base] = SignIn(settings.fhir_base, client, needs=needs, reach=reach)
 
     def __call__(self, base_url: str) -> FhirServer:
-        """A client of *base_url*. Raises NotSupported for a server that the settings do not name."""
+        """A client of *base_url*, signed in. Raises NotSupported for a server that the settings do not name."""
         base = base_url.rstrip("/")
         if base not in self._allowed:
             raise NotSupported(
                 "That FHIR server is not among those that may be used: CAREPLAN_FHIR_BASE and CAREPLAN_FHIR_ALSO."
             )
-        return FhirServer(base, auth=self._signed_in.get(base), reach=self._reach, observe=self._observe)
+        sign_in = self._signed_in.get(base)
+        scopes = sign_in.granted_scope() if sign_in else None  # what may be written depends on them
+        return FhirServer(base, auth=sign_in, reach=self._reach, observe=self._observe, scopes=scopes)
 
 
 def connections_to(settings: Settings, base_url: str | None) -> tuple[Connections, str]:
