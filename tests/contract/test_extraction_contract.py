@@ -36,6 +36,19 @@ def answered(server, name, **answers):
     return server.read(f"QuestionnaireResponse/r-{mark}"), questionnaire
 
 
+def required_of(name):
+    """An answer to each question that has to be answered: no, or the first one offered."""
+    questionnaire = load_catalog().questionnaires[f"{BASE}/Questionnaire/{name}"]
+    items = [item for group in questionnaire["item"] for item in group["item"] if item.get("required")]
+    return {
+        item["linkId"]: {"valueCoding": item["answerOption"][0]["valueCoding"]}
+        if item["type"] == "choice"
+        else {"valueBoolean": False}
+        for item in items
+        if item["type"] in ("choice", "boolean") and "enableWhen" not in item
+    }
+
+
 def write(server, *resources):
     entries = [
         {"resource": each, "request": {"method": "PUT", "url": f"{each['resourceType']}/{each['id']}"}}
@@ -112,7 +125,7 @@ def test_a_response_that_was_nowhere_is_written_with_its_observations(server):
 def test_the_server_finds_no_error_in_a_form_and_its_answers(server, name):
     """$validate of the form, of its filled in response, and of what is extracted: HAPI's validator, or our checker."""
     unit = {"seizure": {"valueBoolean": True}, "sleep-hours": {"valueDecimal": Decimal(7)}}
-    response, questionnaire = answered(server, name, **unit)
+    response, questionnaire = answered(server, name, **{**required_of(name), **unit})
     extracted = extract(response, questionnaire, canonical_base=BASE).bundle.get("entry", [])
     for resource in (questionnaire, response, *(entry["resource"] for entry in extracted)):
         said = server.validate(resource)
