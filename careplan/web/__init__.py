@@ -11,7 +11,7 @@ from flask import Flask
 from careplan.catalog import Catalog, load_catalog
 from careplan.fhir.server import FhirServer
 from careplan.settings import Settings, load_settings
-from careplan.web import apply, errors, health, logs, metadata, operations, questionnaires, services, ui
+from careplan.web import apply, errors, health, logs, metadata, openapi, operations, questionnaires, services, ui
 from careplan.web.services import Example, Services, local_today
 
 __all__ = ["Example", "create_app"]
@@ -40,5 +40,6 @@ def create_app(
     app.register_blueprint(questionnaires.blueprint, url_prefix="/fhir")
     app.register_blueprint(metadata.blueprint_for(catalog), url_prefix="/fhir")
     app.register_blueprint(health.blueprint, url_prefix="/health")
+    app.register_blueprint(openapi.blueprint)
     app.register_blueprint(ui.blueprint)
     return app
