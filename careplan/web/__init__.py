@@ -29,6 +29,7 @@ def create_app(
     settings = settings or load_settings(os.environ)
     catalog = catalog or load_catalog()
     app = Flask(__name__)
+    app.url_map.merge_slashes = False  # an address with a slash too many is not served, and nobody is sent elsewhere
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     if settings.loopback_only:  # else a page from the internet could name this machine and read it (DNS rebinding)
         app.config["TRUSTED_HOSTS"] = ["localhost", "127.0.0.1", "[::1]", settings.host]

@@ -53,6 +53,8 @@ def fhir_body() -> Any:
     data = request.get_data(cache=False)
     if not data.strip():
         return None
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
     kind, options = parse_options_header(request.headers.get("Content-Type"))
     if kind not in JSON_TYPES:
         raise UnsupportedMediaType(f"Send FHIR R4 JSON, and say so: Content-Type: {FHIR_JSON}.")

@@ -229,15 +229,31 @@ def _answer(out: list[Resource]) -> Schema:
 
 def _parameters(given: list[Resource], catalog: Catalog) -> Schema:
     """A Parameters resource with those that go in."""
+    taken = [each for each in given if each["use"] == "in"]
     parameters = _resource("Parameters")
-    items = [_parameter(each, catalog) for each in given if each["use"] == "in"]
-    parameters["properties"]["parameter"] = {"type": "array", "items": {"anyOf": items}}
-    return parameters
+    needed = ["parameter"] if any(each["min"] > 0 for each in taken) else []
+    return {
+        **parameters,
+        "required": [*parameters["required"], *needed],
+        "properties": {**parameters["properties"], "parameter": _list_of(taken, catalog)},
+    }
+
+
+def _list_of(parameters: list[Resource], catalog: Catalog) -> Schema:
+    """Any of the *parameters*, and those that are needed."""
+    needed = [
+        {"contains": {"required": ["name"], "properties": {"name": {"const": each["name"]}}}}
+        for each in parameters
+        if each["min"] > 0
+    ]
+    items = {"anyOf": [_parameter(each, catalog) for each in parameters]}
+    return {"type": "array", "items": items, **({"allOf": needed} if needed else {})}
 
 
 def _parameter(parameter: Resource, catalog: Catalog) -> Schema:
     """One parameter, or part of one: its name with a value, a resource, or parts."""
-    ways = [_content_of(parameter, kind, catalog) for kind in _kinds(parameter)] or [_parts_of(parameter, catalog)]
+    ways = [_content_of(parameter, kind, catalog) for kind in _kinds(parameter)]
+    ways = ways or [("part", _list_of(parameter["part"], catalog))]
     forms = [
         {
             "type": "object",
@@ -248,13 +264,6 @@ def _parameter(parameter: Resource, catalog: Catalog) -> Schema:
         for where, schema in ways
     ]
     return {**(forms[0] if len(forms) == 1 else {"anyOf": forms}), "description": parameter["documentation"]}
-
-
-def _parts_of(parameter: Resource, catalog: Catalog) -> tuple[str, Schema]:
-    parts = parameter["part"]
-    needed = [{"contains": {"properties": {"name": {"const": each["name"]}}}} for each in parts if each["min"] > 0]
-    items = {"anyOf": [_parameter(each, catalog) for each in parts]}
-    return "part", {"type": "array", "items": items, **({"allOf": needed} if needed else {})}
 
 
 def _content_of(parameter: Resource, kind: str, catalog: Catalog) -> tuple[str, Schema]:

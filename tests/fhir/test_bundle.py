@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from careplan.fhir.bundle import ResourceIndex
+from careplan.errors import TooLarge
+from careplan.fhir.bundle import MOST_VERSIONS, ResourceIndex
 
 Resource = dict[str, Any]
 CONDITION: Resource = {"resourceType": "Condition", "id": "c"}
@@ -97,3 +98,11 @@ def test_two_contained_of_one_id_are_none():
     index = ResourceIndex([])
     assert index.resolve({"reference": "#m"}, {"contained": [one]}) == one
     assert index.resolve({"reference": "#m"}, {"contained": [one, one]}) is None
+
+
+def test_one_id_has_few_versions():
+    """Each is compared with all the others, so that a record of one id could keep the service busy for minutes."""
+    versions = [{"resource": {**CONDITION, "note": [{"text": str(number)}]}} for number in range(MOST_VERSIONS + 1)]
+    assert len(ResourceIndex([bundle(*versions[:-1])]).resources) == MOST_VERSIONS
+    with pytest.raises(TooLarge, match="have one id"):
+        ResourceIndex([bundle(*versions)])
