@@ -17,6 +17,7 @@ MOST_VERSIONS = 100
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _LITERAL = re.compile(r"(?:(https?://.+)/)?([A-Za-z]+/[A-Za-z0-9\-.]{1,64})")
+_PARTS = frozenset({"resource", "request", "response"})  # one of them is there: R4 Bundle, bdl-5
 _PAGES = ("next", "previous", "prev")
 
 
@@ -40,6 +41,8 @@ class ResourceIndex:
     def _add(self, resource: Any, full_url: Any) -> None:
         if not isinstance(resource, dict):
             raise BadRequest("A resource must be a JSON object.")
+        if not isinstance(resource.get("resourceType"), str):
+            raise BadRequest("A resource has no resourceType, so nobody can tell what it is.")
         if resource.get("resourceType") == "Bundle":
             self.incomplete += _missing_in(resource)
             for entry in objects_in(resource.get("entry")):
@@ -130,6 +133,10 @@ def _missing_in(bundle: Mapping[str, Any]) -> Iterator[str]:
             yield f"A search found {bundle['total']} resources, and {len(found)} were sent."
         if not all(isinstance(entry.get("resource"), dict) for entry in entries):
             yield "An entry of a search has no resource."
+    if not isinstance(bundle.get("entry", []), list) or len(entries) < len(bundle.get("entry", [])):
+        yield "What should be an entry of a Bundle is none."
+    if kind != "searchset" and any(not _PARTS & set(entry) for entry in entries):
+        yield "An entry of a Bundle is empty."
     for entry in entries:
         resource, response = entry.get("resource"), entry.get("response")
         status = str(response.get("status")) if isinstance(response, dict) and "status" in response else "200"
