@@ -17,7 +17,6 @@ MOST_VERSIONS = 100
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _LITERAL = re.compile(r"(?:(https?://.+)/)?([A-Za-z]+/[A-Za-z0-9\-.]{1,64})")
-_PARTS = frozenset({"resource", "request", "response"})  # one of them is there: R4 Bundle, bdl-5
 _PAGES = ("next", "previous", "prev")
 
 
@@ -135,8 +134,8 @@ def _missing_in(bundle: Mapping[str, Any]) -> Iterator[str]:
             yield "An entry of a search has no resource."
     if not isinstance(bundle.get("entry", []), list) or len(entries) < len(bundle.get("entry", [])):
         yield "What should be an entry of a Bundle is none."
-    if kind != "searchset" and any(not _PARTS & set(entry) for entry in entries):
-        yield "An entry of a Bundle is empty."
+    if kind != "searchset" and not all(map(_carries_something, entries)):
+        yield "An entry of a Bundle has no resource."
     for entry in entries:
         resource, response = entry.get("resource"), entry.get("response")
         status = str(response.get("status")) if isinstance(response, dict) and "status" in response else "200"
@@ -144,6 +143,13 @@ def _missing_in(bundle: Mapping[str, Any]) -> Iterator[str]:
             yield f"One of the requests of a batch was answered with {status[:3]}."
         elif isinstance(resource, dict) and _tells_of_an_error(resource):
             yield "A Bundle holds an OperationOutcome that tells of an error."
+
+
+def _carries_something(entry: Mapping[str, Any]) -> bool:
+    """A resource, an answer, or a request that has none (R4 Bundle, bdl-5)."""
+    request = entry.get("request")
+    method = request.get("method") if isinstance(request, dict) else None
+    return "resource" in entry or "response" in entry or method in ("GET", "HEAD", "DELETE")
 
 
 def _tells_of_an_error(resource: Mapping[str, Any]) -> bool:
