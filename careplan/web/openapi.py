@@ -130,7 +130,7 @@ def _operation_at(rule: Rule, catalog: Catalog) -> Resource | None:
 
 def _path(rule: Rule, catalog: Catalog, settings: Settings, summaries: Mapping[str, str]) -> Schema:
     operation = _operation_at(rule, catalog)
-    schema = _id_in(rule, catalog)
+    schema = _id_in(rule, catalog, settings)
     in_path = [
         {"name": name, "in": "path", "required": True, "schema": schema} for name in re.findall(r"<(\w+)>", rule.rule)
     ]
@@ -149,11 +149,12 @@ def _path(rule: Rule, catalog: Catalog, settings: Settings, summaries: Mapping[s
     }
 
 
-def _id_in(rule: Rule, catalog: Catalog) -> Schema:
-    """An id in an address: of what is served of that type, if anything is, or of what the FHIR server may have."""
+def _id_in(rule: Rule, catalog: Catalog, settings: Settings) -> Schema:
+    """An id in an address: of what is served of that type, or any where the FHIR server is asked for it."""
     resources = (*catalog.conformance.values(), *catalog.questionnaires.values())
     served = sorted({each["id"] for each in resources if f"/{each['resourceType']}/<" in rule.rule})
-    return {"anyOf": [{"enum": served}, _ID]} if served else _ID
+    asked_for = settings.fhir_base is not None and rule.rule.startswith("/fhir/Questionnaire/<") and "$" in rule.rule
+    return {"type": "string", "enum": served} if served and not asked_for else _ID
 
 
 def _request(rule: Rule, method: str, operation: Resource | None, settings: Settings, catalog: Catalog) -> Schema:

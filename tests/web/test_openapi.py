@@ -71,3 +71,13 @@ def test_each_operation_level_is_one_that_its_definition_claims(app, document):
 def test_the_front_page_leads_to_it(app):
     """People find it too."""
     assert 'href="/openapi.json"' in app.test_client().get("/").text
+
+
+def test_an_id_is_one_that_is_served_unless_the_fhir_server_may_have_others(document):
+    """Ours are listed; with a FHIR server its forms can be filled in too."""
+    address = "/fhir/Questionnaire/{form_id}/$populate"
+    assert "sleep" in document["paths"][address]["parameters"][0]["schema"]["enum"]
+    app = create_app(Settings(log_level="error", fhir_base="http://127.0.0.1:9/fhir"))
+    other = json.loads(app.test_client().get("/openapi.json").text)
+    assert "enum" not in other["paths"][address]["parameters"][0]["schema"]
+    assert "enum" in other["paths"]["/fhir/PlanDefinition/{definition_id}/$apply"]["parameters"][0]["schema"]
