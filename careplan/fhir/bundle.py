@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date, timedelta
+from itertools import chain, islice
 from typing import Any
 
-from careplan.errors import BadRequest
+from careplan.errors import BadRequest, TooLarge
 from careplan.fhir.versions import as_r4
 
 Resource = dict[str, Any]
+
+MOST_VERSIONS = 100
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _LITERAL = re.compile(r"(?:(https?://.+)/)?([A-Za-z]+/[A-Za-z0-9\-.]{1,64})")
@@ -27,15 +30,18 @@ class ResourceIndex:
         self.resources: list[Resource] = []
         self.incomplete: list[str] = []
         self._by_url: dict[str, Resource | None] = {}
-        self._by_label: dict[str, list[tuple[str | None, Resource]]] = {}
+        self._by_label: dict[str, dict[str | None, list[Resource]]] = {}
         self._bases: dict[int, str | None] = {}
         self._versions: dict[int, str] = {}
+        self._targets: dict[int, list[Resource]] = {}
         for resource in resources:
             self._add(resource, None)
 
     def _add(self, resource: Any, full_url: Any) -> None:
         if not isinstance(resource, dict):
             raise BadRequest("A resource must be a JSON object.")
+        if not isinstance(resource.get("resourceType"), str):
+            raise BadRequest("A resource has no resourceType, so nobody can tell what it is.")
         if resource.get("resourceType") == "Bundle":
             self.incomplete += _missing_in(resource)
             for entry in objects_in(resource.get("entry")):
@@ -47,17 +53,19 @@ class ResourceIndex:
         version = None
         if str(resource.get("resourceType")).startswith("Medication"):
             resource, version = as_r4(resource)
-        alike = self._by_label.setdefault(label, [])
-        twins = [other for there, other in alike if there == base] if "/" in label else []
-        if resource in twins:
-            return
-        if twins and label.startswith("Medication"):
-            self.incomplete.append(f"{label} was sent twice, and the two differ.")
+        alike = self._by_label.setdefault(label, {}).setdefault(base, [])
+        if "/" in label and alike:
+            if resource in alike:
+                return
+            if len(alike) >= MOST_VERSIONS:
+                raise TooLarge(f"More than {MOST_VERSIONS} resources that differ have one id.")
+            if label.startswith("Medication"):
+                self.incomplete.append(f"{label} was sent twice, and the two differ.")
         if version:
             self._versions[id(resource)] = version
         self.resources.append(resource)
         self._bases[id(resource)] = base
-        alike.append((base, resource))
+        alike.append(resource)
         if url:
             self._by_url[url] = None if url in self._by_url else resource
 
@@ -88,12 +96,20 @@ class ResourceIndex:
         if target in self._by_url:
             return self._by_url[target]
         base, label = parts_of(target)
-        alike = self._by_label.get(label or "", [])
+        alike = self._by_label.get(label or "", {})
         home = base or self._bases.get(id(within))
-        found = [each for there, each in alike if there == home]
+        found = alike.get(home, [])
         if not found and base is None:
-            found = [each for there, each in alike if there is None or home is None]
+            found = alike.get(None, []) if home is not None else list(islice(chain.from_iterable(alike.values()), 2))
         return found[0] if len(found) == 1 else None
+
+    def targets(self, resource: Resource, names: Iterable[str]) -> list[Resource]:
+        """What one of these refers to in the lists of *names*, which are the same in every call; looked up once."""
+        if id(resource) not in self._targets:
+            references = (reference for name in names for reference in objects_in(resource.get(name)))
+            found = (self.resolve(reference, resource) for reference in references)
+            self._targets[id(resource)] = [each for each in found if each is not None]
+        return self._targets[id(resource)]
 
 
 def parts_of(reference: str) -> tuple[str | None, str | None]:
@@ -116,6 +132,10 @@ def _missing_in(bundle: Mapping[str, Any]) -> Iterator[str]:
             yield f"A search found {bundle['total']} resources, and {len(found)} were sent."
         if not all(isinstance(entry.get("resource"), dict) for entry in entries):
             yield "An entry of a search has no resource."
+    if not isinstance(bundle.get("entry", []), list) or len(entries) < len(bundle.get("entry", [])):
+        yield "What should be an entry of a Bundle is none."
+    if kind != "searchset" and not all(map(_carries_something, entries)):
+        yield "An entry of a Bundle has no resource."
     for entry in entries:
         resource, response = entry.get("resource"), entry.get("response")
         status = str(response.get("status")) if isinstance(response, dict) and "status" in response else "200"
@@ -123,6 +143,13 @@ def _missing_in(bundle: Mapping[str, Any]) -> Iterator[str]:
             yield f"One of the requests of a batch was answered with {status[:3]}."
         elif isinstance(resource, dict) and _tells_of_an_error(resource):
             yield "A Bundle holds an OperationOutcome that tells of an error."
+
+
+def _carries_something(entry: Mapping[str, Any]) -> bool:
+    """A resource, an answer, or a request that has none (R4 Bundle, bdl-5)."""
+    request = entry.get("request")
+    method = request.get("method") if isinstance(request, dict) else None
+    return "resource" in entry or "response" in entry or method in ("GET", "HEAD", "DELETE")
 
 
 def _tells_of_an_error(resource: Mapping[str, Any]) -> bool:

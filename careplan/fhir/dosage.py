@@ -7,6 +7,7 @@ R4: https://hl7.org/fhir/R4/dosage.html
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -89,6 +90,9 @@ def read_dosages(dosages: Sequence[Mapping[str, Any]], *, on: date, start: date 
         return _none_in_force(dosages, bounds, on)
     if len({str(dosages[number].get("sequence")) for number in now}) > 1:
         return _order_unknown([dosages[number] for number in now])
+    if len(now) > 1 and (twice := _twice(dosages, now)) is not None:
+        text = "A dosage is there twice, the same in everything, so nobody can tell whether the two add up."
+        return NotRead(IssueCode.SEQUENTIAL_DOSAGE, text, f"[{twice}]", settle="Confirm the daily dose.")
     read = _together(dosages, now)
     later = [number for number, each in enumerate(bounds) if each.is_ahead(on)]
     if isinstance(read, NotRead) or not later:
@@ -109,6 +113,17 @@ def dosage_line(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 # --- several elements ---------------------------------------------------------------------------------------------
+
+
+def _twice(dosages: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> int | None:
+    """The first of some elements that is equal to one before it."""
+    seen = set()
+    for number in numbers:
+        text = json.dumps(dosages[number], sort_keys=True, default=str)
+        if text in seen:
+            return number
+        seen.add(text)
+    return None
 
 
 def _together(dosages: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> DailyDose | NotRead:

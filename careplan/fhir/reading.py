@@ -13,7 +13,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from careplan.errors import BadRequest
+from careplan.errors import BadRequest, TooLarge
 from careplan.fhir.bundle import Resource, ResourceIndex, id_in, label_of, objects_in, parts_of, text_in
 from careplan.fhir.coding import codings_of, ingredients_in, texts_of
 from careplan.fhir.dosage import read_dosages
@@ -25,6 +25,9 @@ from careplan.taper.dose import plain
 from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Ingredient, Vocabulary
 from careplan.taper.regimen import Administration, Basis, PatientFacts, Regimen, SourceVersion
+
+MOST_COMPARED = 250_000
+"""Of pairs of entries about one drug; as many as 500 current ones have."""
 
 _SUBJECT = re.compile(r"(https?://[^\s?#]+/)?Patient/[A-Za-z0-9\-.]{1,64}")
 
@@ -111,6 +114,8 @@ def read_record(
     by_drug: dict[str, list[Evidence]] = {}
     for each in evidence:
         by_drug.setdefault(each.ingredient.name, []).append(each)
+    for drug, found in by_drug.items():
+        _require_comparable(drug, found)
     drugs = tuple(_read_drug(found, index, today, confirmations) for found in by_drug.values())
     facts = read_facts(subject, index, vocabulary, today)
     others = (
@@ -121,6 +126,16 @@ def read_record(
         *_allergies(index, vocabulary, drugs),
     )
     return Reading(subject, facts, drugs, (*_none_beside_some(issues, drugs), *others))
+
+
+def _require_comparable(drug: str, found: Sequence[Evidence]) -> None:
+    """Raise TooLarge for more entries than can be compared with each other in one call."""
+    current, denying = sum(each.current for each in found), sum(each.denies for each in found)
+    if current * (current + denying) > MOST_COMPARED:
+        raise TooLarge(
+            f"The record has {len(found)} entries about {drug}, more than are compared with each other in one call. "
+            "Send those that tell what is taken now."
+        )
 
 
 # --- whose record -------------------------------------------------------------------------------------------------
@@ -266,8 +281,11 @@ def _past_or_present(found: Iterable[Evidence], *, anything_current: bool) -> It
 
 def _denied(found: Sequence[Evidence], current: Sequence[Evidence], index: ResourceIndex) -> Iterator[DetectedIssue]:
     """What one resource says is taken and another says is not: never given, not taken, or stopped since."""
+    latest: dict[str, date] = {}
+    for each in current:
+        latest[_type(each)] = max(latest.get(_type(each), date.min), said_on(each.resource) or date.min)
     for no in found:
-        for yes in current if no.denies and not _succeeded(no, current) else ():
+        for yes in current if no.denies and not _succeeded(no, latest) else ():
             if is_forbidden(no.resource) or _denies(no, yes, index):
                 seen = f"{_status(no)} and {_status(yes)}"
                 text = f"By {no.label} {no.ingredient.name} is not taken, by {yes.label} it is."
@@ -277,13 +295,15 @@ def _denied(found: Sequence[Evidence], current: Sequence[Evidence], index: Resou
                 return
 
 
-def _succeeded(no: Evidence, current: Sequence[Evidence]) -> bool:
-    """Whether a later entry of the same kind stands in its place, as after a change of dose; never of a prohibition."""
+def _succeeded(no: Evidence, latest: Mapping[str, date]) -> bool:
+    """Whether a later entry of the same kind stands in its place, as after a change of dose; never of a prohibition.
+
+    *latest* is the day of the last current entry by type.
+    """
     if is_forbidden(no.resource):
         return False
     said = said_on(no.resource)
-    later = (said_on(each.resource) for each in current if _type(each) == _type(no))
-    return said is not None and any(day is not None and day > said for day in later)
+    return said is not None and latest.get(_type(no), date.min) > said
 
 
 def _denies(no: Evidence, yes: Evidence, index: ResourceIndex) -> bool:
@@ -397,13 +417,12 @@ def _merged(each: Evidence, twin: Evidence) -> DetectedIssue:
 
 def _replaced(current: Sequence[Evidence], index: ResourceIndex) -> Iterator[tuple[int, int]]:
     """(old, new) numbers: a prescription replaced by a later one, and a supply by the next one of the product."""
+    earlier = [_earlier(each.resource, index) for each in current]
+    replaced_by = [{id(each) for each in found} for found in earlier]
     for old, one in enumerate(current):
+        names = {id(one.resource), *map(id, index.targets(one.resource, _LINKS))}
         for new, other in enumerate(current):
-            if old == new:
-                continue
-            earlier = _earlier(other.resource, index)
-            renewed = any(one.resource is each or _linked(one.resource, each, index) for each in earlier)
-            if renewed or _refilled(one, other):
+            if old != new and (not names.isdisjoint(replaced_by[new]) or _refilled(one, other)):
                 yield old, new
                 break
 
@@ -482,10 +501,11 @@ def _different_products(one: Evidence, other: Evidence) -> bool:
     return len(strengths) == 2 and strengths[0] != strengths[1]
 
 
+_LINKS = ("derivedFrom", "basedOn", "partOf", "authorizingPrescription")
+
+
 def _linked(one: Resource, other: Resource, index: ResourceIndex) -> bool:
-    names = ("derivedFrom", "basedOn", "partOf", "authorizingPrescription")
-    references = [reference for name in names for reference in objects_in(one.get(name))]
-    return any(index.resolve(reference, one) is other for reference in references)
+    return any(target is other for target in index.targets(one, _LINKS))
 
 
 def _identifiers(resource: Resource) -> set[tuple[Any, Any]]:

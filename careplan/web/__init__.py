@@ -27,6 +27,7 @@ from careplan.web import (
     logs,
     metadata,
     metrics,
+    openapi,
     operations,
     questionnaires,
     services,
@@ -57,6 +58,7 @@ def create_app(
     catalog = (catalog or load_catalog()).at(settings.canonical_base)
     database = database or open_database(settings.database)
     app = Flask(__name__)
+    app.url_map.merge_slashes = False  # an address with a slash too many is not served, and nobody is sent elsewhere
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     if settings.loopback_only:  # else a page from the internet could name this machine and read it (DNS rebinding)
         app.config["TRUSTED_HOSTS"] = ["localhost", "127.0.0.1", "[::1]", settings.host]
@@ -89,6 +91,7 @@ def create_app(
     app.register_blueprint(health.blueprint, url_prefix="/health")
     app.register_blueprint(known.blueprint)
     app.register_blueprint(metrics.blueprint)
+    app.register_blueprint(openapi.blueprint)
     app.register_blueprint(ui.blueprint)
     return app
 

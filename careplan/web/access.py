@@ -20,7 +20,7 @@ METADATA_PATH = "/.well-known/oauth-protected-resource"
 
 # Nothing of a patient is there. `/metrics` looks after itself.
 _OPEN = frozenset({"static", "ui.home", "metrics.read"})
-_OPEN_BLUEPRINTS = frozenset({"health", "metadata", "known"})
+_OPEN_BLUEPRINTS = frozenset({"health", "metadata", "known", "openapi"})
 _EXTENSION = "careplan-tokens"
 _BEARER = re.compile(r"bearer +([^\s,]+)", re.IGNORECASE)
 

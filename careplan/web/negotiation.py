@@ -15,9 +15,9 @@ from careplan.fhir import json
 Resource = dict[str, Any]
 
 FHIR_JSON = "application/fhir+json"
-_JSON_TYPES = (FHIR_JSON, "application/json")
-_GIVEN_FOR = (*_JSON_TYPES, "application/*", "*/*")
-_FORMATS = (*_JSON_TYPES, "json", "text/json")
+JSON_TYPES = (FHIR_JSON, "application/json")
+_GIVEN_FOR = (*JSON_TYPES, "application/*", "*/*")
+FORMATS = (*JSON_TYPES, "json", "text/json")
 _VERSIONS = ("4.0", "4.0.1")
 
 
@@ -26,7 +26,7 @@ def require_acceptable() -> None:
     wanted = request.args.get("_format")
     if wanted is not None:
         kind, options = parse_options_header(wanted.replace(" ", "+"))  # an unescaped + arrives as a space
-        if kind not in _FORMATS or not _is_r4(options):
+        if kind not in FORMATS or not _is_r4(options):
             raise NotAcceptable("Only FHIR R4 JSON is served here: _format=json.", expression="_format")
         return
     accepted = list(_accepted(request.headers.get("Accept") or "*/*"))
@@ -40,7 +40,7 @@ def prefers_html() -> bool:
     """Whether a person is looking: a browser asks for HTML first, and no `_format` says otherwise."""
     if "_format" in request.args:
         return False
-    return request.accept_mimetypes.best_match([*_JSON_TYPES, "text/html"]) == "text/html"
+    return request.accept_mimetypes.best_match([*JSON_TYPES, "text/html"]) == "text/html"
 
 
 def is_lenient() -> bool:
@@ -53,8 +53,10 @@ def fhir_body() -> Any:
     data = request.get_data()
     if not data.strip():
         return None
+    if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
+        raise UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
     kind, options = parse_options_header(request.headers.get("Content-Type"))
-    if kind not in _JSON_TYPES:
+    if kind not in JSON_TYPES:
         raise UnsupportedMediaType(f"Send FHIR R4 JSON, and say so: Content-Type: {FHIR_JSON}.")
     if not _is_r4(options):
         raise UnsupportedMediaType("Only FHIR version 4.0 is read here; convert the body to R4.")

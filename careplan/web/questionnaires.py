@@ -110,7 +110,7 @@ def _given(main: str, kind: str, names: Sequence[str]) -> dict[str, list[Mapping
 def _from_query() -> Resource:
     """The simple parameters of a GET."""
     parameters: list[Resource] = []
-    for name, value in request.args.items():
+    for name, value in request.args.items(multi=True):
         if name == "subject":
             parameters.append({"name": name, "valueReference": {"reference": value}})
         elif name == "local" and value in ("true", "false"):
@@ -141,7 +141,7 @@ def _resource(given: Mapping[str, list[Mapping[str, Any]]], name: str, kind: str
 
 def _flag(given: Mapping[str, list[Mapping[str, Any]]], name: str) -> bool:
     value = _value(given, name, "valueBoolean")
-    if value not in (None, True, False):
+    if value is not None and not isinstance(value, bool):
         raise BadRequest(f"The parameter {name} is true or false.", expression=name)
     return value is True
 

@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from careplan.fhir.bundle import ResourceIndex
+from careplan.errors import BadRequest, TooLarge
+from careplan.fhir.bundle import MOST_VERSIONS, ResourceIndex
 
 Resource = dict[str, Any]
 CONDITION: Resource = {"resourceType": "Condition", "id": "c"}
 
 
-def bundle(*entries: Resource, **more: Any) -> Resource:
+def bundle(*entries: Any, **more: Any) -> Resource:
     return {"resourceType": "Bundle", "entry": list(entries), **more}
 
 
@@ -33,6 +34,10 @@ def outcome(severity: str) -> Resource:
         (bundle(type="history"), "A Bundle of type history tells what was, not what is."),
         (bundle({"resource": CONDITION}, type="searchset", total=2), "A search found 2 resources, and 1 were sent."),
         (bundle({"fullUrl": "x"}, type="searchset", total=1), "An entry of a search has no resource."),
+        (bundle({"fullUrl": "x"}), "An entry of a Bundle has no resource."),
+        (bundle({"request": {"method": "PUT", "url": "x"}}), "An entry of a Bundle has no resource."),
+        (bundle({"resource": CONDITION}, 5), "What should be an entry of a Bundle is none."),
+        ({"resourceType": "Bundle", "entry": {"resource": CONDITION}}, "What should be an entry of a Bundle is none."),
         (bundle({"response": {"status": "500 x"}}), "One of the requests of a batch was answered with 500."),
         (bundle(outcome("error")), "A Bundle holds an OperationOutcome that tells of an error."),
         (bundle({"resource": bundle(type="history")}), "A Bundle of type history tells what was, not what is."),
@@ -97,3 +102,18 @@ def test_two_contained_of_one_id_are_none():
     index = ResourceIndex([])
     assert index.resolve({"reference": "#m"}, {"contained": [one]}) == one
     assert index.resolve({"reference": "#m"}, {"contained": [one, one]}) is None
+
+
+@pytest.mark.parametrize("kind", [None, ["Condition"], {}, 5])
+def test_a_resource_without_a_type_is_not_passed_over(kind):
+    """It may be a second prescription, without which the dose would be too small."""
+    with pytest.raises(BadRequest, match="no resourceType"):
+        ResourceIndex([bundle({"resource": {**CONDITION, "resourceType": kind}})])
+
+
+def test_one_id_has_few_versions():
+    """Each is compared with all the others, so that a record of one id could keep the service busy for minutes."""
+    versions = [{"resource": {**CONDITION, "note": [{"text": str(number)}]}} for number in range(MOST_VERSIONS + 1)]
+    assert len(ResourceIndex([bundle(*versions[:-1])]).resources) == MOST_VERSIONS
+    with pytest.raises(TooLarge, match="have one id"):
+        ResourceIndex([bundle(*versions)])

@@ -469,9 +469,9 @@ def test_equivalent_spellings_give_one_answer(amount, every):
     assert all(isinstance(each, DailyDose) for each in read)
 
 
-@given(st.lists(AMOUNTS, min_size=1, max_size=4))
+@given(st.lists(AMOUNTS, min_size=1, max_size=4, unique=True))
 def test_splitting_a_dose_over_elements_changes_nothing(amounts):
-    """One element of the sum, or an element for each part."""
+    """One element of the sum, or an element for each part, as long as no two are the same."""
     together = read_dosages([bounded(sum(amounts))], on=ON)
     apart = read_dosages([bounded(amount) for amount in amounts], on=ON)
     assert isinstance(together, DailyDose)
@@ -498,3 +498,12 @@ def test_what_is_given_as_absent_is_not_taken_for_once_a_day(name):
     found = read_dosage(timed(**repeat))
     assert isinstance(found, NotRead)
     assert found.because == f"How often is not known: {name} is given as absent."
+
+
+def test_the_same_element_twice_is_asked_about():
+    """Sent twice by mistake it is one dose, meant twice it is two: nobody can tell, and the wrong one is double."""
+    twice = [timed(when=["MORN"]), timed(when=["HS"]), timed(when=["MORN"])]
+    read = read_dosages(twice, on=ON)
+    assert isinstance(read, NotRead)
+    assert (read.code, read.expression) == ("sequential-dosage", "[2]")
+    assert isinstance(read_dosages(twice[:2], on=ON), DailyDose), "two that differ are two"

@@ -3,7 +3,7 @@ from decimal import Decimal
 
 import pytest
 
-from careplan.errors import BadRequest
+from careplan.errors import BadRequest, TooLarge
 from careplan.fhir.reading import Confirmation, read_record
 from careplan.taper.dose import Dose
 from tests.fhir.vocabulary import VOCABULARY, rxnorm
@@ -869,3 +869,14 @@ def test_a_taper_that_somebody_else_planned_is_followed_already(words, followed)
     }
     found = {issue.code.value for issue in read(statement(), plan).issues}
     assert ("already-tapering" in found) is followed
+
+
+def test_more_entries_than_can_be_compared_are_not_read():
+    """Five hundred current ones of a drug are compared; one more is refused, and so are many that deny them."""
+    current = [statement(f"c{number}") for number in range(501)]
+    assert only(*current[:-1]).issues, "they are read, and said to be entered more than once"
+    with pytest.raises(TooLarge, match="501 entries about diazepam"):
+        read(*current)
+    denying = [statement(f"d{number}", status="not-taken") for number in range(300)]
+    with pytest.raises(TooLarge, match="700 entries"):
+        read(*current[:400], *denying)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 
 import pytest
@@ -64,6 +65,21 @@ def test_fifty_megabytes_are_turned_away_over_a_real_socket():
         answer = requests.post(url, data=b"[" + b" " * 50_000_000, headers={"Content-Type": FHIR}, timeout=60)
     assert answer.status_code == 413
     assert answer.json()["issue"][0]["code"] == "too-long"
+
+
+def test_a_compressed_body_is_not_taken_for_json(client):
+    """Nothing is unpacked, so that a small body cannot become a large one."""
+    packed = gzip.compress(GOOD.encode())
+    answer = client.post("/fhir/$taper-plan", data=packed, content_type=FHIR, headers={"Content-Encoding": "gzip"})
+    assert answer.status_code == 415
+    assert "without Content-Encoding" in answer.text
+
+
+def test_a_slash_too_many_is_not_served_and_leads_nowhere(client):
+    """A redirect would be an answer that is neither FHIR nor a page of ours."""
+    answer = client.get("/fhir//metadata")
+    assert answer.status_code == 404
+    assert json.loads(answer.text)["issue"][0]["code"] == "not-found"
 
 
 def test_what_is_not_served_is_a_404_and_a_wrong_method_says_which_are_right(client):

@@ -191,6 +191,7 @@ def test_a_form_of_the_server_is_found(upstream):
         ("Questionnaire/sleep/$populate", parameters({"name": "subject", "valueString": "p1"}), 400, "structure"),
         ("Questionnaire/sleep/$populate", parameters({"name": "local", "valueBoolean": "yes"}), 400, "structure"),
         ("Questionnaire/sleep/$populate", parameters({"name": "local", "valueBoolean": True}), 400, "structure"),
+        ("Questionnaire/sleep/$populate", parameters({"name": "local", "valueBoolean": 1}), 400, "structure"),
         ("Questionnaire/sleep/$populate", parameters({"name": "context"}), 400, "structure"),
         ("Questionnaire/sleep/$populate", parameters(context("a", {"name": "content"})), 400, "structure"),
         ("Questionnaire/sleep/$populate", parameters(context("a"), context("a")), 400, "structure"),
@@ -199,6 +200,13 @@ def test_a_form_of_the_server_is_found(upstream):
 def test_a_call_that_makes_no_sense_is_refused(client, path, body, status, code):
     """With an OperationOutcome that says what is wrong with it."""
     assert refused(call(client, path, body), status) == [code]
+
+
+def test_a_parameter_that_is_in_an_address_twice_is_refused(client):
+    """The first of two patients is not taken for the one that is meant."""
+    answered = call(client, "Questionnaire/sleep/$populate?subject=Patient/p1&subject=Patient/p2", method="GET")
+    assert refused(answered, 400) == ["structure"]
+    assert "may be there once" in answered.text
 
 
 def test_unknown_parameters_are_passed_over_when_asked(client):
