@@ -15,6 +15,7 @@ import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -134,8 +135,10 @@ def own_service(fhir_base: str) -> Iterator[str]:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
+    kept = tempfile.TemporaryDirectory(prefix="careplan-bench-")
     environ = {
         **os.environ,
+        "CAREPLAN_DATABASE": f"sqlite:///{kept.name}/careplan.db",
         "CAREPLAN_PORT": str(port),
         "CAREPLAN_FHIR_BASE": fhir_base,
         "CAREPLAN_FHIR_DIALECT": "hapi",
@@ -149,6 +152,8 @@ def own_service(fhir_base: str) -> Iterator[str]:
             yield base
         finally:
             process.terminate()
+            process.wait()
+            kept.cleanup()
 
 
 def wait_for(address: str) -> None:
