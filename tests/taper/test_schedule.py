@@ -674,6 +674,8 @@ def test_all_cuts_above_the_ceiling_are_numbered():
         "Steps 3 and 4 cut more of testazepam than the ceiling allows, because no smaller one can be made up."
     )
     assert (warning.severity, warning.seen) == ("warning", "1 mg off 3 mg at step 3")
+    again = schedule_of(5, adjustments=[Restart(day("2026-02-20"), mg(3))]).issues[0]
+    assert again.text.startswith("Steps 3, 5 and 6 cut more"), again.text
 
 
 def test_fewer_intakes_are_said_once_for_the_whole_plan():
@@ -731,7 +733,16 @@ def test_intakes_are_cut_in_turn_only_where_a_source_does():
     """The profile has to say who does it."""
     with pytest.raises(Refused, match="No source of the profile of testazepam cuts one intake") as caught:
         make_schedule(regimen(10, 10), profile(*TABLETS), pace=STANDARD, start=START, strategy=IN_TURN)
-    assert caught.value.issues[0].code is IssueCode.STRATEGY_NOT_AVAILABLE
+    assert caught.value.issues == (
+        DetectedIssue(
+            IssueCode.STRATEGY_NOT_AVAILABLE,
+            "error",
+            "No source of the profile of testazepam cuts one intake of the day down to nothing before the next.",
+            expression="strategy",
+            seen="in turn",
+            settle="Share the cuts out over the intakes, or ask for a switch to a drug that has such a source.",
+        ),
+    )
 
 
 def test_what_no_piece_makes_up_is_taken_off_the_next_intake_too():
