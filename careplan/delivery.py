@@ -351,14 +351,14 @@ class Delivery:
         """The reference of the plan if it was there already; None after it was sent. Closes the entry when it fails."""
         try:
             found = self._look_patiently(held) if held.unclear else self._look(held)
-            if found is not None and self._is_whole(held, found):
-                self._close(held, State.WRITTEN, reference=label_of(found), error=None)
-                return label_of(found)
+            if there := self._there(held, found):
+                return there
             held.otherwise = State.FAILED
             if found is None:
                 held.written = held.written if held.unclear else []
                 self._require_fresh(held, record)
-                self._make_room(held)
+                if self._make_room(held) and (there := self._there(held, self._look(held))):
+                    return there
             if held.unclear and not held.repeatable and not held.settled:
                 raise Conflict("An earlier attempt may still arrive, and this server would then have two plans.")
             self._note(held, rung=held.rung.value, bundle=json.dumps(held.bundle), encounter=held.encounter, error=None)
@@ -366,6 +366,13 @@ class Delivery:
         except CareplanError as error:
             raise self._failed(held, error) from error
         return None
+
+    def _there(self, held: _Held, found: Resource | None) -> str | None:
+        """The reference of the plan if *found* is all of it; the entry is closed then."""
+        if found is None or not self._is_whole(held, found):
+            return None
+        self._close(held, State.WRITTEN, reference=label_of(found), error=None)
+        return label_of(found)
 
     def _failed(self, held: _Held, error: CareplanError) -> CareplanError:
         """Close the entry after *error*, and give what the caller is told."""
@@ -432,11 +439,11 @@ class Delivery:
             if found != version:
                 yield f"{reference} was version {version} and is version {found} now"
 
-    def _make_room(self, held: _Held) -> None:
+    def _make_room(self, held: _Held) -> bool:
         """See that the patient has no other live plan for the drug, but for the one that this one replaces.
 
-        That one is then ended in the same transaction. The same plan, which another service may have written just now,
-        is no other. Raises Conflict.
+        That one is then ended in the same transaction. Whether another service has written this very plan just now.
+        Raises Conflict.
         """
         bundle = _bundle(held)
         replaced, patient = replaced_by(bundle), patient_of(bundle).partition("/")[2]
@@ -459,6 +466,7 @@ class Delivery:
             )
         if replaced:
             held.bundle = self._replacing(bundle, dict(live[0]))
+        return len(known) < len(plans)
 
     def _replacing(self, bundle: Resource, old: Resource) -> Resource:
         """The transaction that also ends the plan *old*, with every request of ours in it as it is now."""
