@@ -12,6 +12,7 @@ import pytest
 from sqlalchemy import Engine, inspect, text
 
 from careplan.errors import StoreError
+from careplan.store import audit  # noqa: F401  its tables
 from careplan.store.database import open_database, working
 from careplan.store.tables import METADATA
 
