@@ -212,7 +212,7 @@ class Descent:
                     return taken, "smallest-deliverable-cut", citation
                 if size <= self.smallest and daily < self.near_end:
                     return taken, "above-ceiling", ceiling.citation
-        raise Refused([self._not_expressible(daily)])
+        raise Refused([_no_next_step(self.profile, self.amounts.dose(daily))])
 
     def _wanted(self, daily: int) -> tuple[Fraction, CutRule, Citation]:
         """The cut that the strategy asks for at *daily*, never below the floor."""
@@ -274,16 +274,20 @@ class Descent:
             return f"{plain(self.pace.cut_percent)} % would be {mg}"
         return f"{mg} would be asked for"
 
-    def _not_expressible(self, daily: int) -> DetectedIssue:
-        dose = self.amounts.dose(daily)
-        return DetectedIssue(
-            IssueCode.NOT_EXPRESSIBLE,
-            "error",
-            f"From {dose} of {self.profile.drug} a day no next step can be made up that stays under the ceiling.",
-            seen=", ".join(product.name for product in self.profile.products),
-            settle="Confirm a daily dose in whole tablets (or allowed halves), divided as it is taken; or ask for a "
-            "liquid, or for a switch to another drug, where the profile has one.",
-        )
+
+def not_expressible(profile: TaperProfile, text: str, settle: str) -> DetectedIssue:
+    """What the products of *profile* do not allow, and what would settle it."""
+    seen = ", ".join(product.name for product in profile.products)
+    return DetectedIssue(IssueCode.NOT_EXPRESSIBLE, "error", text, seen=seen, settle=settle)
+
+
+def _no_next_step(profile: TaperProfile, dose: Dose) -> DetectedIssue:
+    return not_expressible(
+        profile,
+        f"From {dose} of {profile.drug} a day no next step can be made up that stays under the ceiling.",
+        "Confirm a daily dose in whole tablets (or allowed halves), divided as it is taken; or ask for a liquid, or "
+        "for a switch to another drug, where the profile has one.",
+    )
 
 
 _REASONS: dict[CutRule, str] = {

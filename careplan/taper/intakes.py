@@ -45,21 +45,8 @@ def in_turn(before: Intakes, total: int, formulary: Formulary, *, largest_last: 
     The first intake of the day goes first and the last is kept (*largest_last*), or the other way round.
     """
     order = before if largest_last else before[::-1]
-    taken = _off_the_first(order, sum(before) - total, formulary)
+    taken = next(_ways(order, sum(before) - total, formulary), None)
     return taken if taken is None or largest_last else taken[::-1]
-
-
-def _off_the_first(before: Intakes, cut: int, formulary: Formulary) -> Intakes | None:
-    """As much of *cut* off the first intake as leaves all of them in pieces that exist, the rest off the others."""
-    first, rest = before[0], before[1:]
-    if not rest:
-        return (first - cut,) if 0 <= cut <= first and formulary.cost(first - cut) is not None else None
-    for less in range(min(first, cut), max(0, cut - sum(rest)) - 1, -1):
-        if formulary.cost(first - less) is not None:
-            others = _off_the_first(rest, cut - less, formulary)
-            if others is not None:
-                return (first - less, *others)
-    return None
 
 
 def _near(most: int, share: int, formulary: Formulary) -> list[int]:
@@ -85,14 +72,16 @@ def _adding_up(options: Sequence[Sequence[int]], total: int) -> Iterator[Intakes
 
 
 def _ways(before: Intakes, cut: int, formulary: Formulary) -> Iterator[Intakes]:
-    """All ways to take exactly *cut* off *before* so that what is left of each intake can be made up."""
+    """All ways to take exactly *cut* off *before* so that what is left of each intake can be made up.
+
+    Those that take most off the first intake come first.
+    """
     first, rest = before[0], before[1:]
     if not rest:
         if 0 <= cut <= first and formulary.cost(first - cut) is not None:
             yield (first - cut,)
         return
-    room = sum(rest)
-    for less in range(max(0, cut - room), min(first, cut) + 1):
+    for less in range(min(first, cut), max(0, cut - sum(rest)) - 1, -1):
         if formulary.cost(first - less) is not None:
             for others in _ways(rest, cut - less, formulary):
                 yield (first - less, *others)

@@ -13,7 +13,7 @@ from decimal import Decimal
 from typing import Literal
 
 from careplan.errors import Refused
-from careplan.taper.cuts import PERCENT_OF_CURRENT, Cut, CutRule, Descent, Portion, Strategy, descent
+from careplan.taper.cuts import PERCENT_OF_CURRENT, Cut, CutRule, Descent, Portion, Strategy, descent, not_expressible
 from careplan.taper.dose import Dose, plain
 from careplan.taper.intakes import Intakes
 from careplan.taper.issue import DetectedIssue, IssueCode
@@ -201,8 +201,7 @@ class _Walk:
             cut = self._way(day).after(taken)
             taken = cut.taken
             if not sum(taken):
-                why = self._way(day).why_not_smaller
-                steps[-1:] = [_before_nothing(step, cut, why) for step in steps[-1:]]
+                steps[-1:] = [_before_nothing(step, cut, self.why_not_smaller) for step in steps[-1:]]
                 return
             step = TaperStep(
                 self.first_number + len(steps),
@@ -442,7 +441,7 @@ def _finer(profile: TaperProfile, choice: ProductChoice) -> str:
 
 
 def _no_product(profile: TaperProfile, error: ValueError) -> DetectedIssue:
-    return _not_expressible(
+    return not_expressible(
         profile,
         f"This cannot be made up: {error}.",
         "Confirm a dose in whole pieces; leave out fewer strengths, or ask for no liquid where there is none.",
@@ -450,7 +449,7 @@ def _no_product(profile: TaperProfile, error: ValueError) -> DetectedIssue:
 
 
 def _no_step_before_zero(regimen: Regimen, profile: TaperProfile) -> DetectedIssue:
-    return _not_expressible(
+    return not_expressible(
         profile,
         f"{regimen.daily} of {profile.drug} a day is the smallest dose the products allow: there is no step between it "
         "and nothing, and stopping outright is not a taper.",
@@ -459,16 +458,11 @@ def _no_step_before_zero(regimen: Regimen, profile: TaperProfile) -> DetectedIss
 
 
 def _bad_target(regimen: Regimen, profile: TaperProfile, target: Dose) -> DetectedIssue:
-    return _not_expressible(
+    return not_expressible(
         profile,
         f"{target} a day is no target for {regimen.daily} of {profile.drug}: less is needed, in pieces that exist.",
         "Choose another target, or none.",
     )
-
-
-def _not_expressible(profile: TaperProfile, text: str, settle: str) -> DetectedIssue:
-    seen = ", ".join(product.name for product in profile.products)
-    return DetectedIssue(IssueCode.NOT_EXPRESSIBLE, "error", text, seen=seen, settle=settle)
 
 
 def _no_bands(profile: TaperProfile, strategy: str) -> DetectedIssue:

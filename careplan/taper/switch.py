@@ -13,7 +13,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from careplan.errors import Refused
-from careplan.taper.cuts import Portion
+from careplan.taper.cuts import Portion, not_expressible
 from careplan.taper.dose import Dose, plain
 from careplan.taper.intakes import TIMES_OF_DAY
 from careplan.taper.issue import DetectedIssue, IssueCode
@@ -189,12 +189,10 @@ def _no_switch(profile: TaperProfile) -> DetectedIssue:
 
 
 def _not_made_up(profile: TaperProfile, dose: Dose) -> DetectedIssue:
-    return DetectedIssue(
-        IssueCode.NOT_EXPRESSIBLE,
-        "error",
+    return not_expressible(
+        profile,
         f"{_rounded(dose)} of {profile.drug} cannot be made up exactly, so the switch cannot be planned.",
-        seen=", ".join(product.name for product in profile.products),
-        settle="Confirm another equivalence within the published range, ask for a liquid, or taper directly.",
+        "Confirm another equivalence within the published range, ask for a liquid, or taper directly.",
     )
 
 
