@@ -12,7 +12,7 @@ from typing import Any
 
 from careplan.errors import CareplanError, UpstreamRejected
 from careplan.fhir.audit import FAILED, REFUSED, STARTED, SUCCESS, Access, audit_event
-from careplan.fhir.bundle import objects_in
+from careplan.fhir.ladder import read_abilities
 from careplan.fhir.server import FhirServer
 from careplan.store.audit import Anchor, AuditLog
 
@@ -135,11 +135,4 @@ def accounted(
 
 def takes_audit_events(capabilities: dict[str, Any]) -> bool:
     """Whether a CapabilityStatement lists `create` for AuditEvent."""
-    return any(
-        interaction.get("code") == "create"
-        for rest in objects_in(capabilities.get("rest"))
-        if rest.get("mode") == "server"
-        for resource in objects_in(rest.get("resource"))
-        if resource.get("type") == "AuditEvent"
-        for interaction in objects_in(resource.get("interaction"))
-    )
+    return read_abilities(capabilities).may("create", "AuditEvent")

@@ -52,6 +52,7 @@ from careplan.fhir.forms import (
     replaced_by,
     replacing,
     sources_of,
+    status_element,
 )
 from careplan.fhir.ladder import REPLACED, SHARED, Abilities, Choice, Rung, choose, is_repeatable, read_abilities
 from careplan.fhir.plans import live_tapers
@@ -723,8 +724,7 @@ class Delivery:
             found = self._server.read(reference)
         except NotFound:
             return None
-        element = "lifecycleStatus" if found["resourceType"] == "Goal" else "status"
-        return None if found.get(element) == "entered-in-error" else found
+        return None if found.get(status_element(found)) == "entered-in-error" else found
 
     def _take_back(self, held: _Held) -> None:
         """Remove what was made; what cannot be removed stays named in the entry."""
@@ -759,7 +759,7 @@ class Delivery:
 
     def _is_marked(self, reference: str) -> bool:
         resource = self._server.read(reference)
-        element = "lifecycleStatus" if resource["resourceType"] == "Goal" else "status"
+        element = status_element(resource)
         if element not in resource:
             return False
         try:

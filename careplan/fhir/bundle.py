@@ -162,6 +162,18 @@ def _mode(entry: Mapping[str, Any]) -> Any:
     return search.get("mode") if isinstance(search, dict) else None
 
 
+def references_in(value: Any) -> Iterator[str]:
+    """Every Reference.reference below *value*."""
+    if isinstance(value, dict):
+        if isinstance(value.get("reference"), str):
+            yield value["reference"]
+        for part in value.values():
+            yield from references_in(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from references_in(part)
+
+
 def with_references(value: Any, change: Callable[[str], str]) -> Any:
     """A copy of *value* in which every Reference.reference went through *change*."""
     if isinstance(value, dict):

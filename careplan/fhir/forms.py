@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
 from careplan.fhir import json
-from careplan.fhir.bundle import objects_in, with_references
+from careplan.fhir.bundle import objects_in, references_in, with_references
 from careplan.fhir.dialects import NoteRules
 from careplan.fhir.ladder import SHARED, Abilities
+from careplan.fhir.plans import is_ours
 
 Resource = dict[str, Any]
 
@@ -72,8 +73,7 @@ def belongs_to(resource: Mapping[str, Any], key: PlanKey) -> bool:
 
 def belongs_to_some_plan(resource: Mapping[str, Any]) -> bool:
     """Whether *resource* carries an identifier of a plan of ours, or of a part of one."""
-    systems = ("/NamingSystem/taper-plan", "/NamingSystem/taper-step")
-    return any(str(each.get("system", "")).endswith(systems) for each in _identifiers(resource))
+    return any(map(is_ours, _identifiers(resource)))
 
 
 def patient_of(bundle: Resource) -> str:
@@ -109,7 +109,7 @@ def replacing(bundle: Resource, old: Iterable[Resource]) -> Resource:
     ended = [(each, _ended(each, today)) for each in old]
     entries = [
         {
-            "resource": {**resource, _status_of(resource): status},
+            "resource": {**resource, status_element(resource): status},
             "request": {
                 "method": "PUT",
                 "url": f"{resource['resourceType']}/{resource['id']}",
@@ -122,13 +122,14 @@ def replacing(bundle: Resource, old: Iterable[Resource]) -> Resource:
     return {**bundle, "entry": [*kept, *entries]}
 
 
-def _status_of(resource: Mapping[str, Any]) -> str:
+def status_element(resource: Mapping[str, Any]) -> str:
+    """The name of the element that says how far a resource is."""
     return "lifecycleStatus" if resource["resourceType"] == "Goal" else "status"
 
 
 def _ended(resource: Mapping[str, Any], today: str) -> str | None:
     """The status that ends a resource of a plan; None for what is over already."""
-    kind, status = resource["resourceType"], resource.get(_status_of(resource))
+    kind, status = resource["resourceType"], resource.get(status_element(resource))
     if kind == "Goal":
         return "cancelled" if status in ("proposed", "planned", "accepted", "active", "on-hold") else None
     if status not in ("draft", "active", "on-hold"):
@@ -161,7 +162,7 @@ def in_order(bundle: Resource, abilities: Abilities) -> list[Resource]:
     ordered: list[Resource] = []
     while waiting:
         ready = next(
-            url for url, entry in waiting.items() if not (set(_urns(entry["resource"])) - {url}) & set(waiting)
+            url for url, entry in waiting.items() if not (set(references_in(entry["resource"])) - {url}) & set(waiting)
         )
         ordered.append(waiting.pop(ready))
     return ordered
@@ -299,16 +300,3 @@ def _kind(entry: Resource) -> str:
 
 def _without_type(resource: Resource) -> Resource:
     return {name: value for name, value in resource.items() if name != "resourceType"}
-
-
-def _urns(value: Any) -> Iterator[str]:
-    """Every reference below *value* to a resource that has no place yet."""
-    if isinstance(value, list):
-        for each in value:
-            yield from _urns(each)
-    elif isinstance(value, dict):
-        reference = value.get("reference")
-        if isinstance(reference, str) and reference.startswith("urn:"):
-            yield reference
-        for each in value.values():
-            yield from _urns(each)

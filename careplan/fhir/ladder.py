@@ -14,7 +14,6 @@ Scopes: https://hl7.org/fhir/smart-app-launch/scopes-and-launch-context.html (ve
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -22,11 +21,10 @@ from typing import Any
 
 from careplan.fhir.bundle import objects_in
 from careplan.fhir.dialects import NoteRules
+from careplan.fhir.scopes import Scope, read_scopes
 
 Resource = dict[str, Any]
 
-_SCOPE = re.compile(r"(?:patient|user|system)/(\*|[A-Z][A-Za-z]+)\.([a-z]+|\*)(\?.*)?")
-_V1 = {"read": "rs", "write": "cud", "*": "cruds"}
 _LETTERS = {"create": "c", "read": "r", "update": "u", "delete": "d", "search-type": "s"}
 _SAID = {
     "create": "create",
@@ -122,23 +120,14 @@ def read_abilities(capabilities: Resource, scopes: str | None = None) -> Abiliti
     servers = [rest for rest in objects_in(capabilities.get("rest")) if rest.get("mode") == "server"]
     types = {str(each.get("type")): _ability(each) for rest in servers for each in objects_in(rest.get("resource"))}
     whole = {each.get("code") for rest in servers for each in objects_in(rest.get("interaction"))}
-    return Abilities("transaction" in whole, types, None if scopes is None else read_scopes(scopes))
+    return Abilities("transaction" in whole, types, None if scopes is None else _letters(read_scopes(scopes)))
 
 
-def read_scopes(scopes: str) -> dict[str, frozenset[str]]:
-    """The letters of c, r, u, d, s that are granted for each type, `*` standing for all of them.
-
-    A scope with a condition (`patient/Observation.rs?category=...`) is none here: whether a resource meets it is for
-    the server to say, after the fact.
-    """
+def _letters(scopes: Iterable[Scope]) -> dict[str, frozenset[str]]:
+    """The letters of c, r, u, d, s that are granted for each type, `*` standing for all of them."""
     granted: dict[str, frozenset[str]] = {}
-    for scope in scopes.split():
-        match = _SCOPE.fullmatch(scope)
-        if match is None or match[3]:
-            continue
-        letters = _V1.get(match[2], match[2])
-        if re.fullmatch(r"c?r?u?d?s?", letters):
-            granted[match[1]] = granted.get(match[1], frozenset()) | frozenset(letters)
+    for scope in scopes:
+        granted[scope.kind] = granted.get(scope.kind, frozenset()) | frozenset(scope.actions)
     return granted
 
 

@@ -138,7 +138,9 @@ def _words(plan: Mapping[str, Any]) -> str:
 
 def is_step(request: Mapping[str, Any]) -> bool:
     """Whether it is a step of a plan of ours, as `writing` marks it: it says what is planned, not what is taken."""
-    marks = [*objects_in(request.get("identifier")), *objects_in([request.get("groupIdentifier")])]
-    return any(
-        str(each.get("system")).endswith(("/NamingSystem/taper-step", "/NamingSystem/taper-plan")) for each in marks
-    )
+    return any(map(is_ours, (*objects_in(request.get("identifier")), *objects_in([request.get("groupIdentifier")]))))
+
+
+def is_ours(identifier: Mapping[str, Any]) -> bool:
+    """Whether an Identifier is that of a plan of ours, or of a part of one; under any canonical base."""
+    return str(identifier.get("system")).endswith(("/NamingSystem/taper-step", "/NamingSystem/taper-plan"))

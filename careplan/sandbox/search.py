@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from careplan.errors import BadRequest, NotSupported
+from careplan.fhir.bundle import references_in
 
 Resource = dict[str, Any]
 
@@ -183,18 +184,6 @@ def referenced_by(resource: Resource, include: str) -> Iterator[tuple[str, str]]
     for token in param.tokens(resource):
         if token.system:
             yield token.system, token.value
-
-
-def references_in(value: Any) -> Iterator[str]:
-    """Every Reference.reference below *value*."""
-    if isinstance(value, dict):
-        if isinstance(value.get("reference"), str):
-            yield value["reference"]
-        for part in value.values():
-            yield from references_in(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from references_in(part)
 
 
 def local_target(reference: str) -> tuple[str, str] | None:

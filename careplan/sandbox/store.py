@@ -15,8 +15,9 @@ from typing import Any
 
 from careplan.errors import BadRequest, Conflict, NotFound
 from careplan.fhir import json
+from careplan.fhir.bundle import references_in
 from careplan.fhir.conformance import Problem, check
-from careplan.sandbox.search import PARAMS, REFERS, Condition, Query, local_target, references_in, tokens_of
+from careplan.sandbox.search import PARAMS, REFERS, Condition, Query, local_target, tokens_of
 
 Resource = dict[str, Any]
 Check = Callable[[Resource], Sequence[Problem]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
@@ -17,6 +16,7 @@ from careplan.demo import synthetic_patients
 from careplan.errors import Refused
 from careplan.fhir import json
 from careplan.fhir.apply import Applied, collected_plan, contained_plan, request_group_plan
+from careplan.fhir.bundle import references_in
 from careplan.fhir.conformance import check, r4b_problems
 from careplan.fhir.reading import Confirmation
 from careplan.planning import PlanRequest, TaperPlan, plan_taper
@@ -62,17 +62,6 @@ def plans() -> dict[str, TaperPlan]:
 
 each_plan = pytest.mark.parametrize("name", sorted(plans()))
 each_shape = pytest.mark.parametrize("shape", [contained_plan, collected_plan, request_group_plan])
-
-
-def references_in(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        if isinstance(value.get("reference"), str):
-            yield value["reference"]
-        for each in value.values():
-            yield from references_in(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from references_in(each)
 
 
 def resources_in(answer: Resource) -> list[Resource]:

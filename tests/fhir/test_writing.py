@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 import pytest
 
+from careplan.fhir.bundle import references_in
 from careplan.fhir.wording import check_days
 from careplan.fhir.writing import PlanContext, plan_identity, transaction
 from careplan.taper.issue import DetectedIssue, IssueCode
@@ -92,17 +93,7 @@ def test_every_reference_in_the_bundle_resolves():
     _, _, bundle = make(10, 10)
     urls = {entry["fullUrl"] for entry in bundle["entry"]}
 
-    def references(value):
-        if isinstance(value, dict):
-            if str(value.get("reference", "")).startswith("urn:"):
-                yield value["reference"]
-            for each in value.values():
-                yield from references(each)
-        elif isinstance(value, list):
-            for each in value:
-                yield from references(each)
-
-    assert set(references(bundle)) <= urls
+    assert {each for each in references_in(bundle) if each.startswith("urn:")} <= urls
     named = {
         each["reference"]["reference"] for each in bundle["entry"][0]["resource"]["activity"] if "reference" in each
     }

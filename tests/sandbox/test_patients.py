@@ -10,6 +10,7 @@ import pytest
 
 from careplan.catalog import load_catalog
 from careplan.errors import Refused
+from careplan.fhir.bundle import references_in
 from careplan.fhir.conformance import check, r4b_problems
 from careplan.planning import plan_taper
 
@@ -33,17 +34,6 @@ def resources_of(path):
 def rows():
     found = [ROW.match(line) for line in (PATIENTS / "README.md").read_text(encoding="utf-8").splitlines()]
     return {row["file"]: row for row in found if row}
-
-
-def references_in(value):
-    if isinstance(value, dict):
-        if isinstance(value.get("reference"), str):
-            yield value["reference"]
-        for each in value.values():
-            yield from references_in(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from references_in(each)
 
 
 def test_the_readme_lists_every_patient():
