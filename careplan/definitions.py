@@ -53,21 +53,28 @@ def generated(catalog: Catalog) -> dict[str, Resource]:
 
 def drifted(catalog: Catalog) -> list[str]:
     """The names of the files that are missing, not as they would be generated, or left over."""
-    folder = catalog.root / "fhir"
-    texts = {name: _text(resource) for name, resource in generated(catalog).items()}
-    there = {path.name: path.read_text(encoding="utf-8") for path in _files(folder)}
-    return sorted(name for name in {*texts, *there} if texts.get(name) != there.get(name))
+    return _changed(catalog.root / "fhir", _texts(catalog))
 
 
 def write(catalog: Catalog) -> list[str]:
     """Make the files what they should be; the names of those that changed."""
-    folder, resources, changed = catalog.root / "fhir", generated(catalog), drifted(catalog)
+    folder, texts = catalog.root / "fhir", _texts(catalog)
+    changed = _changed(folder, texts)
     for name in changed:
-        if name in resources:
-            (folder / name).write_text(_text(resources[name]), encoding="utf-8")
+        if name in texts:
+            (folder / name).write_text(texts[name], encoding="utf-8")
         else:
             (folder / name).unlink()
     return changed
+
+
+def _texts(catalog: Catalog) -> dict[str, str]:
+    return {name: _text(resource) for name, resource in generated(catalog).items()}
+
+
+def _changed(folder: Path, texts: Mapping[str, str]) -> list[str]:
+    there = {path.name: path.read_text(encoding="utf-8") for path in _files(folder)}
+    return sorted(name for name in {*texts, *there} if texts.get(name) != there.get(name))
 
 
 def _files(folder: Path) -> Iterator[Path]:

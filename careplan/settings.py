@@ -13,13 +13,12 @@ from urllib.parse import urlsplit
 from marshmallow import EXCLUDE, Schema, ValidationError, fields, post_load, validate
 
 from careplan.fhir.dialects import DIALECTS
+from careplan.store import TEMPORARY
 
 if TYPE_CHECKING:  # they load requests and joserfc, which a command that only plans need not wait for
     from careplan.fhir.reach import Reach
     from careplan.fhir.smart import Client
 
-TEMPORARY = "sqlite://"
-"""A database that ends with the process: for the demo and for tests."""
 
 NO_LIMIT = "off"
 _PREFIX = "CAREPLAN_"

@@ -20,9 +20,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from careplan.errors import StoreError
-
-TEMPORARY = "sqlite://"
-"""A database that ends with the process: for the demo and for tests."""
+from careplan.store import TEMPORARY
 
 _BUSY_SECONDS = 20
 _MIGRATIONS = "careplan.store.migrations"

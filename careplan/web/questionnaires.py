@@ -21,6 +21,7 @@ from careplan.fhir.questionnaire import extract
 from careplan.fhir.record import checked_id
 from careplan.web.logs import note_issues
 from careplan.web.negotiation import fhir_body, fhir_response, is_lenient, require_acceptable
+from careplan.web.parameters import parameters_in, value_of
 from careplan.web.services import patient_in, services
 
 Resource = dict[str, Any]
@@ -88,11 +89,8 @@ def _given(main: str, kind: str, names: Sequence[str]) -> dict[str, list[Mapping
         raise BadRequest(f"The body must be a Parameters resource, or the {kind} itself.", expression="Parameters")
     if body["resourceType"] == kind:
         return {main: [{"name": main, "resource": body}]}
-    parameters = body.get("parameter", [])
-    if not isinstance(parameters, list):
-        raise BadRequest("Parameters.parameter must be a list.", expression="Parameters.parameter")
     found: dict[str, list[Mapping[str, Any]]] = {}
-    for number, parameter in enumerate(parameters):
+    for number, parameter in enumerate(parameters_in(body)):
         where = f"Parameters.parameter[{number}]"
         name = parameter.get("name") if isinstance(parameter, dict) else None
         if not isinstance(name, str):
@@ -122,12 +120,7 @@ def _from_query() -> Resource:
 
 def _value(given: Mapping[str, list[Mapping[str, Any]]], name: str, *kinds: str) -> Any:
     """The value of a parameter by one of *kinds*; None when it is not there. Raises BadRequest for another kind."""
-    if name not in given:
-        return None
-    for kind in kinds:
-        if kind in given[name][0]:
-            return given[name][0][kind]
-    raise BadRequest(f"The parameter {name} takes {' or '.join(kinds)}.", expression=name)
+    return value_of(given[name][0], name, *kinds) if name in given else None
 
 
 def _resource(given: Mapping[str, list[Mapping[str, Any]]], name: str, kind: str) -> Resource | None:

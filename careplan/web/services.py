@@ -44,7 +44,7 @@ class Example:
 
 @dataclass
 class Services:
-    """The collaborators of one app. The *database* is opened when it is first needed, unless it is given."""
+    """The collaborators of one app."""
 
     settings: Settings
     catalog: Catalog
@@ -103,7 +103,10 @@ class Services:
         """One resource of the FHIR server, if the caller may have it; the access is recorded."""
         access.require({reference.partition("/")[0]: "r"})
         found = self.server().read(reference)
-        with self.computing({}, patient_in(found), action="R", interaction="read"):
+        patient = patient_in(found)
+        if patient is not None:
+            access.require_subject(patient)
+        with self.accounted("R", "read", patient):
             return found
 
     def matches(self, kind: str, patient_id: str) -> list[Resource]:
@@ -113,14 +116,12 @@ class Services:
         with self.accounted("R", "search-type", f"Patient/{patient_id}"):
             return self.server().search(kind, {"patient": patient_id})
 
-    def computing(
-        self, needs: Needs, patient: str | None, *, action: Action = "E", interaction: str = "operation"
-    ) -> AbstractContextManager[list[str]]:
+    def computing(self, needs: Needs, patient: str | None) -> AbstractContextManager[list[str]]:
         """Record what the block does with data of *patient* that the caller sent. Raises Forbidden unless they may."""
         access.require(needs)
         if patient is not None:
             access.require_subject(patient)
-        return self.accounted(action, interaction, patient)
+        return self.accounted("E", "operation", patient)
 
     def require_reading(self, patient_id: str | None = None) -> None:
         """Raise Forbidden unless the caller may have a plan previewed, for *patient_id* where that is known."""
