@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from werkzeug.serving import make_server
 
 from careplan.sandbox import Store, create_app
+from careplan.serving import address_of, listen, serving
 
 # A busy machine is slow, not wrong. Where CI is set, Hypothesis takes its own profile for that.
 settings.register_profile("any machine", deadline=None)
@@ -54,13 +54,9 @@ def own_database(tmp_path, monkeypatch):
 @pytest.fixture(scope="session")
 def sandbox_base():
     """The address of a sandbox on a free loopback port."""
-    server = make_server("127.0.0.1", 0, create_app(Store(":memory:")), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/fhir"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    taken = listen("127.0.0.1", 0)
+    with serving(create_app(Store(":memory:")), taken):
+        yield f"{address_of(taken)}/fhir"
 
 
 @pytest.fixture(scope="session")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -17,9 +16,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from werkzeug.serving import make_server
-
 from careplan.sandbox import Store, create_app
+from careplan.serving import address_of, listen, serving
 from tests.faults.proxy import Fault
 from tests.faults.runs import STATEMENTS, Told, run, run_killed
 
@@ -51,13 +49,9 @@ def main() -> int:
 
 @contextmanager
 def _sandbox() -> Iterator[str]:
-    server = make_server("127.0.0.1", 0, create_app(Store(":memory:")), threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}/fhir"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    taken = listen("127.0.0.1", 0)
+    with serving(create_app(Store(":memory:")), taken):
+        yield f"{address_of(taken)}/fhir"
 
 
 def _in_a_sandbox(work: Callable[[int, str], Told]) -> Callable[[int], Told]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,29 +18,9 @@ from careplan.store.database import open_database, working
 START = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of an empty database: a file, and PostgreSQL where CAREPLAN_TEST_POSTGRESQL names one."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/state/careplan.db"
-        return
-    given = os.environ.get("CAREPLAN_TEST_POSTGRESQL")
-    if not given:
-        pytest.skip("CAREPLAN_TEST_POSTGRESQL names no database to test on")
-    with working(open_database(given)) as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
-    yield given
-
-
 @pytest.fixture
-def database(place: str) -> Engine:
-    return open_database(place)
-
-
-@pytest.fixture
-def log(database: Engine) -> AuditLog:
-    return AuditLog(database)
+def log(engine: Engine) -> AuditLog:
+    return AuditLog(engine)
 
 
 def fill(log: AuditLog, count: int) -> list[Anchor]:
@@ -72,11 +49,11 @@ def test_an_empty_chain_is_whole(log):
     assert log.verify().anchor == Anchor(0, FIRST)
 
 
-def test_records_are_kept_in_order_and_the_chain_is_whole(log, place):
+def test_records_are_kept_in_order_and_the_chain_is_whole(log, url):
     """Also for whoever opens the database next; over more than a page."""
     anchors = fill(log, 12)
     assert [each.count for each in anchors] == list(range(1, 13))
-    again = AuditLog(open_database(place))
+    again = AuditLog(open_database(url))
     assert again.verify() == log.verify()
     assert again.verify().broken is None
     assert again.verify().anchor == anchors[-1]
@@ -120,17 +97,17 @@ def test_more_than_a_page_is_read_whole(log, monkeypatch):
         (f"UPDATE audit_head SET hash = '{'a' * 64}'", 5, "the last hash says otherwise"),
     ],
 )
-def test_the_first_broken_link_is_named(log, database, statement, count, says):
+def test_the_first_broken_link_is_named(log, engine, statement, count, says):
     """Changed, lost, renumbered, cut off at the end."""
     fill(log, 5)
-    tampered(database, statement)
+    tampered(engine, statement)
     verdict = log.verify()
     assert verdict.broken is not None, "nothing was noticed"
     assert says in verdict.broken
     assert verdict.anchor.count == count
 
 
-def test_a_record_put_in_at_the_end_is_found(log, database):
+def test_a_record_put_in_at_the_end_is_found(log, engine):
     """Its hash may be right; the count is not."""
     fill(log, 2)
     last = list(log.records())[-1]
@@ -138,19 +115,19 @@ def test_a_record_put_in_at_the_end_is_found(log, database):
 
     row = {"sequence": 3, "recorded": "x", "patient": None, "previous": last.hash, "body": "{}"}
     tampered(
-        database,
+        engine,
         "INSERT INTO audit_record (sequence, recorded, body, previous, hash) "
         f"VALUES (3, 'x', '{{}}', '{last.hash}', '{hash_of(row)}')",
     )
     assert "Record 3 is there, but the count (2)" in str(log.verify().broken)
 
 
-def test_a_chain_rewritten_as_a_whole_is_found_by_an_anchor(log, database):
+def test_a_chain_rewritten_as_a_whole_is_found_by_an_anchor(log, engine):
     """Also one that was cut off together with its count."""
     anchors = fill(log, 3)
     assert log.verify(anchors[1]).broken is None
     for statement in ("DELETE FROM audit_record", f"UPDATE audit_head SET count = 0, hash = '{FIRST}'"):
-        tampered(database, statement)
+        tampered(engine, statement)
     assert log.verify().broken is None
     assert "when the anchor was noted there were 2" in str(log.verify(anchors[1]).broken)
     log.append({"number": "other"}, patient=None, recorded=START)
@@ -174,12 +151,12 @@ def test_a_chain_rewritten_as_a_whole_is_found_by_an_anchor(log, database):
         "INSERT INTO audit_record (sequence, recorded, body, previous, hash) VALUES (9, 'x', '{}', 'x', 'x')",
     ],
 )
-def test_the_database_itself_refuses_to_change_the_past(log, database, statement):
+def test_the_database_itself_refuses_to_change_the_past(log, engine, statement):
     """Whoever asks, as long as the guards are there."""
     fill(log, 2)
     before = log.verify()
     with pytest.raises(SQLAlchemyError, match=r"audit records are (never changed|numbered)|UNIQUE|unique"):  # noqa: SIM117
-        with database.begin() as connection:
+        with engine.begin() as connection:
             connection.execute(text(statement))
     assert log.verify() == before
 
@@ -197,14 +174,14 @@ def test_sqlite_does_not_replace_a_record_either(tmp_path):
     assert log.verify().broken is None
 
 
-def test_postgresql_does_not_empty_the_table(place, log, database):
+def test_postgresql_does_not_empty_the_table(url, log, engine):
     """TRUNCATE is no DELETE there."""
-    if database.dialect.name != "postgresql":
-        assert "sqlite" in place
+    if engine.dialect.name != "postgresql":
+        assert "sqlite" in url
         return
     fill(log, 2)
     for table in ("audit_record", "audit_head"):
-        with pytest.raises(SQLAlchemyError, match="never changed"), database.begin() as connection:
+        with pytest.raises(SQLAlchemyError, match="never changed"), engine.begin() as connection:
             connection.execute(text(f"TRUNCATE {table}"))
 
 
@@ -219,10 +196,10 @@ for number in range(25):
 """
 
 
-def test_processes_that_write_at_once_make_one_chain(place, log):
+def test_processes_that_write_at_once_make_one_chain(url, log):
     """None is lost, none is written twice, and there is no fork; each one's own records are in order."""
     writers = [
-        subprocess.Popen([sys.executable, "-c", APPEND, place, str(each)], stderr=subprocess.PIPE) for each in range(4)
+        subprocess.Popen([sys.executable, "-c", APPEND, url, str(each)], stderr=subprocess.PIPE) for each in range(4)
     ]
     for each in writers:
         _, said = each.communicate(timeout=60)

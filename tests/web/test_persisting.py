@@ -6,6 +6,7 @@ import json
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from careplan.settings import Settings
 from careplan.web import create_app
 from tests.fhir import capabilities as servers
 from tests.upstream import Misbehaving, misbehaving, refused
-from tests.web.records import diazepam, loading, parameters, patient, record, statements
+from tests.web.records import diazepam, loading, patient, record, statements
+from tests.web.test_operations import call as call_anywhere
+from tests.web.test_operations import parts
 
 PERSIST = {"name": "mode", "valueCode": "persist"}
 PATH = "/fhir/Patient/p1/$taper-plan"
@@ -33,18 +36,7 @@ def client(upstream: Misbehaving) -> FlaskClient:
     return create_app(Settings(fhir_base=upstream.base), today=lambda: date(2026, 1, 5)).test_client()
 
 
-def call(client: FlaskClient, *given: dict[str, Any], path: str = PATH, **headers: str) -> Any:
-    return client.post(
-        path,
-        data=json.dumps(parameters(*given)),
-        content_type="application/fhir+json",
-        headers={name.replace("_", "-"): value for name, value in headers.items()},
-    )
-
-
-def parts(answer: Any) -> dict[str, Any]:
-    assert answer.status_code == 200, answer.text
-    return {each["name"]: each["resource"] for each in json.loads(answer.text)["parameter"]}
+call = partial(call_anywhere, path=PATH)
 
 
 def notes(answer: Any) -> list[str]:

@@ -108,15 +108,16 @@ def test_what_stays_empty_is_said(client):
     assert [issue["details"]["coding"][0]["code"] for issue in made["issues"]["issue"]] == ["context-missing"]
 
 
+def write_plan(upstream):
+    """A plan for p1, who takes diazepam."""
+    recorded = datetime(2026, 1, 5, tzinfo=UTC)
+    planned = plan_taper([bundle(patient("p1"), diazepam("p1"))], load_catalog(), today=TODAY, recorded=recorded)
+    upstream.server.transaction(planned.bundle)
+
+
 def test_the_step_is_found_on_the_server(upstream):
     """With local, among the patient's requests; or by a reference to one of them."""
-    planned = plan_taper(
-        [bundle(patient("p1"), diazepam("p1"))],
-        load_catalog(),
-        today=TODAY,
-        recorded=datetime(2026, 1, 5, tzinfo=UTC),
-    )
-    upstream.server.transaction(planned.bundle)
+    write_plan(upstream)
     client = upstream.client()
     local = parameters(PATIENT, {"name": "local", "valueBoolean": True})
     made = parts(call(client, "Questionnaire/sleep/$populate", local))["response"]
@@ -135,13 +136,7 @@ def test_the_step_is_found_on_the_server(upstream):
 
 def test_the_check_of_a_plan_is_based_on_its_request(upstream):
     """The response to the form that a plan asks for points at its ServiceRequest, and so do its Observations."""
-    planned = plan_taper(
-        [bundle(patient("p1"), diazepam("p1"))],
-        load_catalog(),
-        today=TODAY,
-        recorded=datetime(2026, 1, 5, tzinfo=UTC),
-    )
-    upstream.server.transaction(planned.bundle)
+    write_plan(upstream)
     (asked,) = upstream.server.search("ServiceRequest", {"patient": "p1"})
     client = upstream.client()
     local = parameters(PATIENT, {"name": "local", "valueBoolean": True})
