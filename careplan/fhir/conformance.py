@@ -22,7 +22,17 @@ from typing import Any, Literal
 
 from careplan.fhir.bundle_rules import bundle_problems
 from careplan.fhir.profiles import Definitions
-from careplan.fhir.r4 import ANY_NUMBER, KNOWN_TYPES, PRIMITIVES, RESOURCE_TYPES, Element, Shape, Slicing, shape
+from careplan.fhir.r4 import (
+    ANY_NUMBER,
+    KNOWN_TYPES,
+    PRIMITIVES,
+    RESOURCE_TYPES,
+    Element,
+    Shape,
+    Slicing,
+    rules_for,
+    shape,
+)
 from careplan.fhir.xhtml import fault
 
 Resource = dict[str, Any]
@@ -232,12 +242,9 @@ class _Checker:
     # --- elements ---
 
     def element(self, element: dict[str, Any], form: Shape) -> None:
-        if self.sound.get(id(element)) is form:
-            return
-        found = self.found
+        found, sound = self.found, self.sound
         before = len(found)
         elements, single = form.elements, form.single
-        strays = False
         for key, value in element.items():
             test = single.get(key)
             if test is not None:
@@ -246,7 +253,6 @@ class _Checker:
                 continue
             spec = elements.get(key)
             if spec is None:
-                strays = True
                 continue
             _, inner, many, name, targets, concepts, _, _, _, _ = spec
             if many:
@@ -258,34 +264,42 @@ class _Checker:
                 if inner is None:
                     self.resource(value, "", contained=name == "contained")
                 else:
-                    self.element(value, inner)
+                    if sound.get(id(value)) is not inner:
+                        self.element(value, inner)
                     if targets is not None:
                         self._reference(value, targets)
                     if concepts is not None:
                         self._concept(value, concepts)
                 if len(found) != size:
                     self.inside(size, name)
-        if strays:
-            self._strays(element, form)
+        names = tuple(element)
+        rules = form.rules_for.get(names)
+        if rules is None:
+            self._names(element, form)
+            rules = rules_for(form, names)
+        for key, least, most in form.counts:
+            values = element.get(key)
+            if values.__class__ is list and not least <= len(values) <= most:
+                text = f"The profile {form.profile} asks for {_how_many(least, most)}; there are {len(values)}."
+                self.add("structure", key, text)
+        if not names or names == ("id",):
+            self.add("structure", "", f"This {form.name} is empty; leave it out, or put something in it.")
+        elif rules and (len(found) == before or all(each[1] in _OF_RULES for each in found[before:])):
+            for severity, code, text, holds in rules:
+                if not holds(element):
+                    self.add(code, "", text, severity)
+        if len(found) == before:
+            sound[id(element)] = form
+
+    def _names(self, element: dict[str, Any], form: Shape) -> None:
+        """What is wrong with the names in an element: strange ones, missing ones, two where one is allowed."""
+        self._strays(element, form)
         for key in form.required:
             if key not in element:
                 self._missing(element, key, form)
         for name, keys, is_required in form.choices:
             if len(keys.intersection(element)) != 1:
                 self._choice(element, name, keys, is_required)
-        for key, least, most in form.counts:
-            values = element.get(key)
-            if values.__class__ is list and not least <= len(values) <= most:
-                text = f"The profile {form.profile} asks for {_how_many(least, most)}; there are {len(values)}."
-                self.add("structure", key, text)
-        if not element or (len(element) == 1 and "id" in element):
-            self.add("structure", "", f"This {form.name} is empty; leave it out, or put something in it.")
-        elif form.rules and (len(found) == before or all(each[1] in _OF_RULES for each in found[before:])):
-            for severity, code, text, holds in form.rules:
-                if not holds(element):
-                    self.add(code, "", text, severity)
-        if len(found) == before:
-            self.sound[id(element)] = form
 
     def _list(self, key: str, values: Any, spec: Element, parent: dict[str, Any], form: Shape) -> None:
         if not isinstance(values, list):
@@ -307,6 +321,7 @@ class _Checker:
                 forms = self._sliced(values, slicing, inner, form, name)
             elif self.extensions and key == "extension":
                 forms = [self._extension(each, number, inner, form) for number, each in enumerate(values)]
+        sound = self.sound
         for number, value in enumerate(values):
             if not isinstance(value, dict):
                 self._not_an_object(value, spec, f"{name}[{number}]")
@@ -315,7 +330,9 @@ class _Checker:
             if inner is None:
                 self.resource(value, "", contained=name == "contained")
             else:
-                self.element(value, forms[number] if forms is not None else inner)
+                item = inner if forms is None else forms[number]
+                if sound.get(id(value)) is not item:
+                    self.element(value, item)
                 if targets is not None:
                     self._reference(value, targets)
                 if concepts is not None:
