@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
+from careplan.fhir import json
 from careplan.fhir.bundle_rules import bundle_problems
 from careplan.fhir.profiles import Definitions
 from careplan.fhir.r4 import (
@@ -145,9 +146,9 @@ class _Checker:
         """What a reference names: a resource type, "" for what cannot be told, or the problem with it."""
         self.container: str = ""
         self.contained: dict[str, str] = {}
-        self.sound: dict[int, Shape] = {}
-        """The objects in which nothing was found, by identity, and as what: our own plans share many of them."""
-        self.sounds: dict[str, dict[int, Shape]] = {}
+        self.sound: dict[int, Shape | Element] = {}
+        """The objects and lists in which nothing was found, by identity, and as what: our plans share many of them."""
+        self.sounds: dict[str, dict[int, Shape | Element]] = {}
         """The same by type of resource, since a reference can be right in one and wrong in another."""
 
     def add(self, code: str, path: str, text: str, severity: str = "error") -> None:
@@ -189,7 +190,14 @@ class _Checker:
             inner = [each for each in inner if isinstance(each, dict)] if isinstance(inner, list) else []
             self.contained = {str(each.get("id")): str(each.get("resourceType")) for each in inner}
         self.sound = {} if inner else self.sounds.setdefault(kind, {})
-        self._as_claimed(resource, kind, self.profiles.get(kind))
+        held_to = self.profiles.get(kind)
+        if kind != "Questionnaire":
+            self._as_claimed(resource, kind, held_to)
+        elif (asked := _as_text(resource)) is None or (held_to, asked) not in self.definitions.sound:
+            size = len(self.found)
+            self._as_claimed(resource, kind, held_to)
+            if len(self.found) == size and asked is not None:
+                self.definitions.remember(held_to, asked)
         if inner:
             self._contained(resource, inner)
         self.container, self.contained, self.sound = outer
@@ -315,13 +323,15 @@ class _Checker:
                 if not test(value) and not (value is None and _has_sibling(parent, key, number)):
                     self._primitive(value, spec, f"{name}[{number}]")
             return
+        before, sound = len(found), self.sound
+        if sound.get(id(values)) is spec:
+            return
         forms: list[Shape] | None = None
         if inner is not None:
             if slicing is not None:
                 forms = self._sliced(values, slicing, inner, form, name)
             elif self.extensions and key == "extension":
                 forms = [self._extension(each, number, inner, form) for number, each in enumerate(values)]
-        sound = self.sound
         for number, value in enumerate(values):
             if not isinstance(value, dict):
                 self._not_an_object(value, spec, f"{name}[{number}]")
@@ -339,6 +349,8 @@ class _Checker:
                     self._concept(value, concepts)
             if len(found) != size:
                 self.inside(size, f"{name}[{number}]")
+        if len(found) == before:
+            sound[id(values)] = spec
 
     def _extension(self, value: Any, number: int, inner: Shape, form: Shape) -> Shape:
         """What an extension looks like by its url; one that is defined here, only where it may be."""
@@ -520,6 +532,15 @@ class _Checker:
         for code, path, text in bundle_problems(bundle):
             self.add(code, path, text)
         self.bundle, self.kinds, self.sound, self.sounds = outer
+
+
+def _as_text(questionnaire: Resource) -> str | None:
+    """All that a check of it depends on, as JSON; None where that is more, or it cannot be JSON."""
+    try:
+        text = json.dumps(questionnaire)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return None if '"reference"' in text else text
 
 
 def _has_sibling(parent: dict[str, Any], key: str, number: int) -> bool:

@@ -308,12 +308,13 @@ def _matching(matches: Callable[[str], Any]) -> Test:
 
 
 def _dated(matches: Callable[[str], Any]) -> Test:
+    def fresh(value: str) -> bool:
+        return matches(value) is not None and (len(value) < 10 or value[8:10] < "29" or _exists(value[:10]))
+
+    known = lru_cache(maxsize=1000)(fresh)  # a plan says the days of a step for each of its products
+
     def is_match(value: Any) -> bool:
-        return (
-            value.__class__ is str
-            and matches(value) is not None
-            and (len(value) < 10 or value[8:10] < "29" or _exists(value[:10]))
-        )
+        return value.__class__ is str and (known(value) if len(value) < 40 else fresh(value))
 
     return is_match
 
