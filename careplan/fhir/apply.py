@@ -19,7 +19,7 @@ REQUESTS = ("MedicationRequest", "ServiceRequest")
 _WITHOUT_REFERENCES = frozenset(
     ("dosageInstruction", "category", "code", "courseOfTherapyType", "medicationCodeableConcept", "text")
 )
-Known = dict[int, Resource]
+Known = dict[int, Any]
 PERTAINS_TO_GOAL = "http://hl7.org/fhir/StructureDefinition/resource-pertainsToGoal"
 
 
@@ -111,11 +111,8 @@ def _local_names(resources: list[tuple[str, Resource]]) -> dict[str, str]:
 def _pointed(element: Resource, names: Mapping[str, str], known: Known) -> Resource:
     """The same with each Reference to one of *names* pointing there; what has none is not copied.
 
-    *known* are those that were gone through, by identity: what stands in several places is gone through once.
+    *known* has by identity what was gone through: what stands in several places is gone through once.
     """
-    done = known.get(id(element))
-    if done is not None:
-        return done
     changed: Resource = {}
     for key, value in element.items():
         if value.__class__ is str:
@@ -124,14 +121,23 @@ def _pointed(element: Resource, names: Mapping[str, str], known: Known) -> Resou
         elif key in _WITHOUT_REFERENCES:
             continue
         elif value.__class__ is dict:
-            other = _pointed(value, names, known)
+            other = known.get(id(value)) or _pointed(value, names, known)
             if other is not value:
                 changed[key] = other
         elif value.__class__ is list:
-            others = [_pointed(each, names, known) if each.__class__ is dict else each for each in value]
-            if any(other is not each for other, each in zip(others, value, strict=True)):
+            others = known.get(id(value)) or _pointed_list(value, names, known)
+            if others is not value:
                 changed[key] = others
     known[id(element)] = pointed = {**element, **changed} if changed else element
+    return pointed
+
+
+def _pointed_list(values: list[Any], names: Mapping[str, str], known: Known) -> list[Any]:
+    others = [
+        known.get(id(each)) or _pointed(each, names, known) if each.__class__ is dict else each for each in values
+    ]
+    same = all(other is each for other, each in zip(others, values, strict=True))
+    known[id(values)] = pointed = values if same else others
     return pointed
 
 

@@ -493,7 +493,10 @@ def _entry(urn: str, resource: Resource, query: str | None) -> Resource:
 
 
 def _of(portion: Portion, product: Product) -> Pieces | None:
-    return next((pieces for pieces in portion.pieces if pieces.product == product), None)
+    for pieces in portion.pieces:
+        if pieces.product is product or pieces.product == product:
+            return pieces
+    return None
 
 
 def _timing(portion: Portion, period: Resource, frequency: int) -> Resource:
