@@ -19,6 +19,7 @@ REQUESTS = ("MedicationRequest", "ServiceRequest")
 _WITHOUT_REFERENCES = frozenset(
     ("dosageInstruction", "category", "code", "courseOfTherapyType", "medicationCodeableConcept", "text")
 )
+Known = dict[int, Any]
 PERTAINS_TO_GOAL = "http://hl7.org/fhir/StructureDefinition/resource-pertainsToGoal"
 
 
@@ -48,11 +49,12 @@ def contained_plan(bundle: Resource, applied: Applied) -> Resource:
     (url, care_plan), *others = _resources(bundle, applied)
     kept = [(each, resource) for each, resource in others if resource["resourceType"] != "Questionnaire"]
     names = {url: "#", **_local_names(kept)}
+    known: Known = {}
     contained = [
-        {"resourceType": resource["resourceType"], "id": names[each][1:], **_pointed(resource, names)}
+        {"resourceType": resource["resourceType"], "id": names[each][1:], **_pointed(resource, names, known)}
         for each, resource in kept
     ]
-    return {"resourceType": "CarePlan", "contained": contained, **_pointed(care_plan, names)}
+    return {"resourceType": "CarePlan", "contained": contained, **_pointed(care_plan, names, known)}
 
 
 def collected_plan(bundle: Resource, applied: Applied) -> Resource:
@@ -70,7 +72,8 @@ def request_group_plan(bundle: Resource, applied: Applied) -> Resource:
     group_url = uuid5(UUID(url), "request group").urn
     options = [(each, _as_option(resource)) for each, resource in others]
     group = _request_group(care_plan, options)
-    renamed = [(each, _pointed(resource, {url: group_url})) for each, resource in options]
+    known: Known = {}
+    renamed = [(each, _pointed(resource, {url: group_url}, known)) for each, resource in options]
     return _collection([(group_url, group), *renamed])
 
 
@@ -105,8 +108,11 @@ def _local_names(resources: list[tuple[str, Resource]]) -> dict[str, str]:
     return names
 
 
-def _pointed(element: Resource, names: Mapping[str, str]) -> Resource:
-    """The same with each Reference to one of *names* pointing there; what has none is not copied."""
+def _pointed(element: Resource, names: Mapping[str, str], known: Known) -> Resource:
+    """The same with each Reference to one of *names* pointing there; what has none is not copied.
+
+    *known* has by identity what was gone through: what stands in several places is gone through once.
+    """
     changed: Resource = {}
     for key, value in element.items():
         if value.__class__ is str:
@@ -115,14 +121,24 @@ def _pointed(element: Resource, names: Mapping[str, str]) -> Resource:
         elif key in _WITHOUT_REFERENCES:
             continue
         elif value.__class__ is dict:
-            other = _pointed(value, names)
+            other = known.get(id(value)) or _pointed(value, names, known)
             if other is not value:
                 changed[key] = other
         elif value.__class__ is list:
-            others = [_pointed(each, names) if each.__class__ is dict else each for each in value]
-            if any(other is not each for other, each in zip(others, value, strict=True)):
+            others = known.get(id(value)) or _pointed_list(value, names, known)
+            if others is not value:
                 changed[key] = others
-    return {**element, **changed} if changed else element
+    known[id(element)] = pointed = {**element, **changed} if changed else element
+    return pointed
+
+
+def _pointed_list(values: list[Any], names: Mapping[str, str], known: Known) -> list[Any]:
+    others = [
+        known.get(id(each)) or _pointed(each, names, known) if each.__class__ is dict else each for each in values
+    ]
+    same = all(other is each for other, each in zip(others, values, strict=True))
+    known[id(values)] = pointed = values if same else others
+    return pointed
 
 
 def _as_option(resource: Resource) -> Resource:

@@ -20,9 +20,20 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
 
+from careplan.fhir import json
 from careplan.fhir.bundle_rules import bundle_problems
 from careplan.fhir.profiles import Definitions
-from careplan.fhir.r4 import ANY_NUMBER, KNOWN_TYPES, PRIMITIVES, RESOURCE_TYPES, Element, Shape, Slicing, shape
+from careplan.fhir.r4 import (
+    ANY_NUMBER,
+    KNOWN_TYPES,
+    PRIMITIVES,
+    RESOURCE_TYPES,
+    Element,
+    Shape,
+    Slicing,
+    rules_for,
+    shape,
+)
 from careplan.fhir.xhtml import fault
 
 Resource = dict[str, Any]
@@ -135,9 +146,9 @@ class _Checker:
         """What a reference names: a resource type, "" for what cannot be told, or the problem with it."""
         self.container: str = ""
         self.contained: dict[str, str] = {}
-        self.sound: dict[int, Shape] = {}
-        """The objects in which nothing was found, by identity, and as what: our own plans share many of them."""
-        self.sounds: dict[str, dict[int, Shape]] = {}
+        self.sound: dict[int, Shape | Element] = {}
+        """The objects and lists in which nothing was found, by identity, and as what: our plans share many of them."""
+        self.sounds: dict[str, dict[int, Shape | Element]] = {}
         """The same by type of resource, since a reference can be right in one and wrong in another."""
 
     def add(self, code: str, path: str, text: str, severity: str = "error") -> None:
@@ -179,7 +190,14 @@ class _Checker:
             inner = [each for each in inner if isinstance(each, dict)] if isinstance(inner, list) else []
             self.contained = {str(each.get("id")): str(each.get("resourceType")) for each in inner}
         self.sound = {} if inner else self.sounds.setdefault(kind, {})
-        self._as_claimed(resource, kind, self.profiles.get(kind))
+        held_to = self.profiles.get(kind)
+        if kind != "Questionnaire":
+            self._as_claimed(resource, kind, held_to)
+        elif (asked := _as_text(resource)) is None or (held_to, asked) not in self.definitions.sound:
+            size = len(self.found)
+            self._as_claimed(resource, kind, held_to)
+            if len(self.found) == size and asked is not None:
+                self.definitions.remember(held_to, asked)
         if inner:
             self._contained(resource, inner)
         self.container, self.contained, self.sound = outer
@@ -232,12 +250,9 @@ class _Checker:
     # --- elements ---
 
     def element(self, element: dict[str, Any], form: Shape) -> None:
-        if self.sound.get(id(element)) is form:
-            return
-        found = self.found
+        found, sound = self.found, self.sound
         before = len(found)
         elements, single = form.elements, form.single
-        strays = False
         for key, value in element.items():
             test = single.get(key)
             if test is not None:
@@ -246,7 +261,6 @@ class _Checker:
                 continue
             spec = elements.get(key)
             if spec is None:
-                strays = True
                 continue
             _, inner, many, name, targets, concepts, _, _, _, _ = spec
             if many:
@@ -258,34 +272,42 @@ class _Checker:
                 if inner is None:
                     self.resource(value, "", contained=name == "contained")
                 else:
-                    self.element(value, inner)
+                    if sound.get(id(value)) is not inner:
+                        self.element(value, inner)
                     if targets is not None:
                         self._reference(value, targets)
                     if concepts is not None:
                         self._concept(value, concepts)
                 if len(found) != size:
                     self.inside(size, name)
-        if strays:
-            self._strays(element, form)
+        names = tuple(element)
+        rules = form.rules_for.get(names)
+        if rules is None:
+            self._names(element, form)
+            rules = rules_for(form, names)
+        for key, least, most in form.counts:
+            values = element.get(key)
+            if values.__class__ is list and not least <= len(values) <= most:
+                text = f"The profile {form.profile} asks for {_how_many(least, most)}; there are {len(values)}."
+                self.add("structure", key, text)
+        if not names or names == ("id",):
+            self.add("structure", "", f"This {form.name} is empty; leave it out, or put something in it.")
+        elif rules and (len(found) == before or all(each[1] in _OF_RULES for each in found[before:])):
+            for severity, code, text, holds in rules:
+                if not holds(element):
+                    self.add(code, "", text, severity)
+        if len(found) == before:
+            sound[id(element)] = form
+
+    def _names(self, element: dict[str, Any], form: Shape) -> None:
+        """What is wrong with the names in an element: strange ones, missing ones, two where one is allowed."""
+        self._strays(element, form)
         for key in form.required:
             if key not in element:
                 self._missing(element, key, form)
         for name, keys, is_required in form.choices:
             if len(keys.intersection(element)) != 1:
                 self._choice(element, name, keys, is_required)
-        for key, least, most in form.counts:
-            values = element.get(key)
-            if values.__class__ is list and not least <= len(values) <= most:
-                text = f"The profile {form.profile} asks for {_how_many(least, most)}; there are {len(values)}."
-                self.add("structure", key, text)
-        if not element or (len(element) == 1 and "id" in element):
-            self.add("structure", "", f"This {form.name} is empty; leave it out, or put something in it.")
-        elif form.rules and (len(found) == before or all(each[1] in _OF_RULES for each in found[before:])):
-            for severity, code, text, holds in form.rules:
-                if not holds(element):
-                    self.add(code, "", text, severity)
-        if len(found) == before:
-            self.sound[id(element)] = form
 
     def _list(self, key: str, values: Any, spec: Element, parent: dict[str, Any], form: Shape) -> None:
         if not isinstance(values, list):
@@ -301,6 +323,9 @@ class _Checker:
                 if not test(value) and not (value is None and _has_sibling(parent, key, number)):
                     self._primitive(value, spec, f"{name}[{number}]")
             return
+        before, sound = len(found), self.sound
+        if sound.get(id(values)) is spec:
+            return
         forms: list[Shape] | None = None
         if inner is not None:
             if slicing is not None:
@@ -315,13 +340,17 @@ class _Checker:
             if inner is None:
                 self.resource(value, "", contained=name == "contained")
             else:
-                self.element(value, forms[number] if forms is not None else inner)
+                item = inner if forms is None else forms[number]
+                if sound.get(id(value)) is not item:
+                    self.element(value, item)
                 if targets is not None:
                     self._reference(value, targets)
                 if concepts is not None:
                     self._concept(value, concepts)
             if len(found) != size:
                 self.inside(size, f"{name}[{number}]")
+        if len(found) == before:
+            sound[id(values)] = spec
 
     def _extension(self, value: Any, number: int, inner: Shape, form: Shape) -> Shape:
         """What an extension looks like by its url; one that is defined here, only where it may be."""
@@ -503,6 +532,15 @@ class _Checker:
         for code, path, text in bundle_problems(bundle):
             self.add(code, path, text)
         self.bundle, self.kinds, self.sound, self.sounds = outer
+
+
+def _as_text(questionnaire: Resource) -> str | None:
+    """All that a check of it depends on, as JSON; None where that is more, or it cannot be JSON."""
+    try:
+        text = json.dumps(questionnaire)
+    except (TypeError, ValueError, RecursionError):
+        return None
+    return None if '"reference"' in text else text
 
 
 def _has_sibling(parent: dict[str, Any], key: str, number: int) -> bool:

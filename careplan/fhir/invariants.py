@@ -21,6 +21,9 @@ INVARIANTS: dict[str, dict[str, Holds]] = {}
 OTHER_RULES: dict[str, tuple[tuple[str, str, Holds], ...]] = {}
 """Type -> what R4 says in words only: issue type, text, function."""
 
+BY_NAMES: set[Holds] = set()
+"""The functions that look at the names in an element only, never at what they hold."""
+
 _UCUM = "http://unitsofmeasure.org"
 _CODES = "http://terminology.hl7.org/CodeSystem/"
 
@@ -34,6 +37,11 @@ def _of(*types: str) -> Callable[[Holds], Holds]:
         return holds
 
     return register
+
+
+def _by_names(holds: Holds) -> Holds:
+    BY_NAMES.add(holds)
+    return holds
 
 
 def has(element: dict[str, Any], stem: str) -> bool:
@@ -85,6 +93,7 @@ def _says(concept: Any, system: str, *codes: str) -> bool:
 
 
 @_of("Extension")
+@_by_names
 def ext_1(extension: dict[str, Any]) -> bool:
     for name in extension:
         if name not in ("url", "id", "extension", "_url"):  # so it is value[x]; there are many extensions, so quick
@@ -93,6 +102,7 @@ def ext_1(extension: dict[str, Any]) -> bool:
 
 
 @_of("Quantity")
+@_by_names
 def qty_3(quantity: dict[str, Any]) -> bool:
     return "code" not in quantity or "system" in quantity
 
@@ -123,6 +133,7 @@ OTHER_RULES["Quantity"] = (("code-invalid", _UNIT_TEXT, _has_unit_of_ucum),)
 
 
 @_of("SimpleQuantity")
+@_by_names
 def sqty_1(quantity: dict[str, Any]) -> bool:
     return "comparator" not in quantity
 
@@ -171,26 +182,31 @@ def rat_1(ratio: dict[str, Any]) -> bool:
 
 
 @_of("Attachment")
+@_by_names
 def att_1(attachment: dict[str, Any]) -> bool:
     return "data" not in attachment or "contentType" in attachment
 
 
 @_of("ContactPoint")
+@_by_names
 def cpt_2(contact: dict[str, Any]) -> bool:
     return "value" not in contact or "system" in contact
 
 
 @_of("Expression")
+@_by_names
 def exp_1(expression: dict[str, Any]) -> bool:
     return "expression" in expression or "reference" in expression
 
 
 @_of("Timing.repeat")
+@_by_names
 def tim_1(repeat: dict[str, Any]) -> bool:
     return "duration" not in repeat or "durationUnit" in repeat
 
 
 @_of("Timing.repeat")
+@_by_names
 def tim_2(repeat: dict[str, Any]) -> bool:
     return "period" not in repeat or "periodUnit" in repeat
 
@@ -206,16 +222,19 @@ def tim_5(repeat: dict[str, Any]) -> bool:
 
 
 @_of("Timing.repeat")
+@_by_names
 def tim_6(repeat: dict[str, Any]) -> bool:
     return "periodMax" not in repeat or "period" in repeat
 
 
 @_of("Timing.repeat")
+@_by_names
 def tim_7(repeat: dict[str, Any]) -> bool:
     return "durationMax" not in repeat or "duration" in repeat
 
 
 @_of("Timing.repeat")
+@_by_names
 def tim_8(repeat: dict[str, Any]) -> bool:
     return "countMax" not in repeat or "count" in repeat
 
@@ -227,6 +246,7 @@ def tim_9(repeat: dict[str, Any]) -> bool:
 
 
 @_of("Timing.repeat")
+@_by_names
 def tim_10(repeat: dict[str, Any]) -> bool:
     return "timeOfDay" not in repeat or "when" not in repeat
 
@@ -265,6 +285,7 @@ def drq_2(date_filter: dict[str, Any]) -> bool:
 
 
 @_of("CarePlan.activity")
+@_by_names
 def cpl_3(activity: dict[str, Any]) -> bool:
     return "detail" not in activity or "reference" not in activity
 
@@ -275,6 +296,7 @@ def gol_1(target: dict[str, Any]) -> bool:
 
 
 @_of("ServiceRequest")
+@_by_names
 def prr_1(request: dict[str, Any]) -> bool:
     return "orderDetail" not in request or "code" in request
 
@@ -333,6 +355,7 @@ def que_3(item: dict[str, Any]) -> bool:
 
 
 @_of("Questionnaire.item")
+@_by_names
 def que_4(item: dict[str, Any]) -> bool:
     return "answerOption" not in item or "answerValueSet" not in item
 
@@ -375,6 +398,7 @@ def que_10(item: dict[str, Any]) -> bool:
 
 
 @_of("Questionnaire.item")
+@_by_names
 def que_11(item: dict[str, Any]) -> bool:
     return "answerOption" not in item or "initial" not in item
 
@@ -391,6 +415,7 @@ def que_13(item: dict[str, Any]) -> bool:
 
 
 @_of("QuestionnaireResponse.item")
+@_by_names
 def qrs_1(item: dict[str, Any]) -> bool:
     return "answer" not in item or "item" not in item
 

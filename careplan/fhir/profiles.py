@@ -26,6 +26,9 @@ _ANYWHERE = frozenset({"Element", "BackboneElement", "Resource", "DomainResource
 # How R4 itself slices extensions.
 _BY_URL = {"discriminator": [{"type": "value", "path": "url"}], "rules": "open"}
 
+_MOST_REMEMBERED = 20
+_MOST_CHARACTERS = 200_000
+
 
 class Profile(NamedTuple):
     """A compiled profile: the resource type it is of, and what a resource of it looks like."""
@@ -54,6 +57,8 @@ class Definitions:
         self._by_url = {each["url"]: each for each in self._resources if isinstance(each.get("url"), str)}
         self._profiles: dict[str, Profile] = {}
         self.not_checked: list[str] = []
+        self.sound: set[tuple[str | None, str]] = set()
+        """Questionnaires in which nothing was found: what they were held to, and their JSON. Every plan has one."""
         self.contexts: dict[str, frozenset[str]] = {}
         """By the url of an extension the types and backbone elements it may stand in; none given: it may anywhere."""
         self.extensions: dict[str, Shape] = {}
@@ -61,6 +66,11 @@ class Definitions:
             if definition["type"] == "Extension":
                 self.contexts[url] = self._contexts(definition)
                 self.extensions[url] = self._compiled(url).shape
+
+    def remember(self, held_to: str | None, questionnaire: str) -> None:
+        """Take a Questionnaire, as JSON, for sound; a few of the usual size, since they come from outside too."""
+        if len(questionnaire) <= _MOST_CHARACTERS and len(self.sound) < _MOST_REMEMBERED:
+            self.sound.add((held_to, questionnaire))
 
     def profile(self, canonical: str) -> Profile | None:
         """The profile of a resource with that url, and that version if `|version` follows; None if it is not here."""

@@ -18,7 +18,7 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from careplan.fhir.invariants import INVARIANTS, OTHER_RULES, Holds
+from careplan.fhir.invariants import BY_NAMES, INVARIANTS, OTHER_RULES, Holds
 from careplan.fhir.xhtml import fault
 
 _TABLE: dict[str, Any] = json.loads(files("careplan.fhir").joinpath("r4.json").read_text(encoding="utf-8"))
@@ -30,6 +30,8 @@ TYPES = frozenset(_TABLE["types"])
 """The complex types and backbone elements that have a shape."""
 
 Test = Callable[[Any], bool]
+Rule = tuple[str, str, str, Holds]
+"""A severity, an issue type, a text, and the function that tells whether an element keeps it."""
 
 
 ANY_NUMBER = 2**31 - 1
@@ -89,8 +91,8 @@ class Shape:
     """A complex type, or a backbone element: its elements by JSON name, and what must hold in it.
 
     *single* are the tests of the elements that hold one primitive, which most do. *choices* are the JSON names of each
-    value[x], and whether one is required. *rules* are a severity, an issue type, a text and a function. Where a
-    *profile* makes it narrower, *barred* are elements that it forbids, *counts* the least and the most of lists.
+    value[x], and whether one is required. Where a *profile* makes it narrower, *barred* are elements that it forbids,
+    *counts* the least and the most of lists.
     """
 
     name: str
@@ -98,10 +100,35 @@ class Shape:
     single: dict[str, Test] = field(default_factory=dict)
     required: tuple[str, ...] = ()
     choices: tuple[tuple[str, frozenset[str], bool], ...] = ()
-    rules: tuple[tuple[str, str, str, Holds], ...] = ()
+    rules: tuple[Rule, ...] = ()
     profile: str = ""
     barred: frozenset[str] = frozenset()
     counts: tuple[tuple[str, int, int], ...] = ()
+    rules_for: dict[tuple[str, ...], tuple[Rule, ...]] = field(default_factory=dict, init=False, repr=False)
+    """By the names of an element, for those in which nothing is strange, missing or too much: see `rules_for`."""
+
+
+_MOST_REMEMBERED = 200
+"""Tuples of names, of one shape: what comes in can have them in any order."""
+
+
+def rules_for(form: Shape, names: tuple[str, ...]) -> tuple[Rule, ...]:
+    """The rules that more than the *names* in an element of *form* decides, as these do not break the others.
+
+    Remembered when every name is that of an element, none that is required is missing, and each value[x] is there once,
+    or not at all and need not be.
+    """
+    present = dict.fromkeys(names)
+    rules = tuple(rule for rule in form.rules if not (rule[3] in BY_NAMES and rule[3](present)))
+    counted = [(len(keys.intersection(names)), is_required) for _, keys, is_required in form.choices]
+    is_in_order = (
+        all(name in form.elements for name in names)
+        and all(name in present for name in form.required)
+        and all(count == 1 or (count == 0 and not is_required) for count, is_required in counted)
+    )
+    if is_in_order and len(form.rules_for) < _MOST_REMEMBERED:
+        form.rules_for[names] = rules
+    return rules
 
 
 def shape(name: str) -> Shape:
@@ -281,12 +308,13 @@ def _matching(matches: Callable[[str], Any]) -> Test:
 
 
 def _dated(matches: Callable[[str], Any]) -> Test:
+    def fresh(value: str) -> bool:
+        return matches(value) is not None and (len(value) < 10 or value[8:10] < "29" or _exists(value[:10]))
+
+    known = lru_cache(maxsize=1000)(fresh)  # a plan says the days of a step for each of its products
+
     def is_match(value: Any) -> bool:
-        return (
-            value.__class__ is str
-            and matches(value) is not None
-            and (len(value) < 10 or value[8:10] < "29" or _exists(value[:10]))
-        )
+        return value.__class__ is str and (known(value) if len(value) < 40 else fresh(value))
 
     return is_match
 

@@ -7,7 +7,7 @@ Builders take the resource's name and give plain R4 JSON.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
@@ -136,7 +136,7 @@ class _Plan:
             for step in schedule.steps
             for each in supplies(step, longest_days=supply)
         ]
-        self.extensions: dict[tuple[str, object], Resource] = {}
+        self.said: dict[tuple[object, ...], Any] = {}
         self.medications = {
             each.product.name: _concept(each.product.coding, each.product.name) for _, each, _ in self.requests
         }
@@ -197,15 +197,16 @@ class _Plan:
     def _entry(self, part: str, resource: Resource, query: str | None) -> Resource:
         return _entry(self._urn(part), resource, query)
 
-    def _extension(self, name: str, **value: Any) -> Resource:
-        """One of ours. What was said before in a word or a number is the same object again."""
-        ((kind, said),) = value.items()
-        if isinstance(said, dict | list):
-            return {"url": f"{self.base}/StructureDefinition/{name}", kind: said}
-        made = self.extensions.get((name, said))
+    def _once(self, make: Callable[[], Any], *key: object) -> Any:
+        """What *make* gives; the same object again for the same *key*, since a plan says most things many times."""
+        made = self.said.get(key)
         if made is None:
-            made = self.extensions[name, said] = {"url": f"{self.base}/StructureDefinition/{name}", kind: said}
+            made = self.said[key] = make()
         return made
+
+    def _extension(self, name: str, **value: Any) -> Resource:
+        """One of ours."""
+        return {"url": f"{self.base}/StructureDefinition/{name}", **value}
 
     # --- resources ---
 
@@ -266,14 +267,7 @@ class _Plan:
         product = supply.product
         return {
             "resourceType": "MedicationRequest",
-            "extension": [
-                self._extension("step-number", valuePositiveInt=step.number),
-                self._extension("step-kind", valueCode=step.kind),
-                self._extension("step-percent", valueDecimal=_number(step.cut_percent)),
-                *([self._extension("step-ceiling", valueQuantity=_mg(step.ceiling))] if step.ceiling else []),
-                self._extension("step-rule", valueString=f"{step.rule}; {citation_text(step.citation)}"),
-                *self._equivalence(step),
-            ],
+            "extension": self._once(lambda: self._about(step), "about", step.number),
             "identifier": [self._identifier("taper-step", value)],
             "status": "draft",
             "intent": "plan",
@@ -286,10 +280,22 @@ class _Plan:
             "courseOfTherapyType": ACUTE,
             **({"note": [{"text": note} for note in step.notes]} if step.notes else {}),
             "dosageInstruction": list(self._dosages(step, product)),
-            "dispenseRequest": _dispense_request(supply, self.periods[step.number]),
+            "dispenseRequest": self._dispense_request(supply, self.periods[step.number]),
             "substitution": AS_WRITTEN,
             **self._prior(step, product),
         }
+
+    def _about(self, step: TaperStep) -> list[Resource]:
+        """What every request of a step says of the step."""
+        kind, rule = step.kind, f"{step.rule}; {citation_text(step.citation)}"
+        return [
+            self._extension("step-number", valuePositiveInt=step.number),
+            self._once(lambda: self._extension("step-kind", valueCode=kind), "kind", kind),
+            self._extension("step-percent", valueDecimal=_number(step.cut_percent)),
+            *([self._extension("step-ceiling", valueQuantity=_mg(step.ceiling))] if step.ceiling else []),
+            self._once(lambda: self._extension("step-rule", valueString=rule), "rule", rule),
+            *self._equivalence(step),
+        ]
 
     def _equivalence(self, step: TaperStep) -> Iterator[Resource]:
         """By how much of the new medicine a step of a switch replaces the old one, and who confirmed it."""
@@ -315,15 +321,44 @@ class _Plan:
 
     def _dosages(self, step: TaperStep, product: Product) -> Iterator[Resource]:
         taken = [(portion, pieces) for portion in step.portions if (pieces := _of(portion, product))]
-        last = step is self.schedule.steps[-1] and not self.schedule.target
-        period = self.periods[step.number]
         counted = all(not portion.when and not portion.time for portion, _ in taken)
         if counted and taken:
             portion, pieces = taken[0]
-            yield _dosage(step, pieces, portion, period, frequency=len(taken), last=last)
+            yield self._dosage(step, pieces, portion, frequency=len(taken))
             return
         for portion, pieces in taken:
-            yield _dosage(step, pieces, portion, period, frequency=1, last=last)
+            yield self._dosage(step, pieces, portion, frequency=1)
+
+    def _dosage(self, step: TaperStep, pieces: Pieces, portion: Portion, *, frequency: int) -> Resource:
+        last = step is self.schedule.steps[-1] and not self.schedule.target
+        dose, when, time = pieces.dose, portion.when, portion.time
+        return {
+            "sequence": 1,
+            "text": dosage_text(step, pieces, portion, frequency=frequency),
+            "additionalInstruction": [THEN_STOP if last else KEEP_TAKING],
+            "timing": self._once(
+                lambda: _timing(portion, self.periods[step.number], frequency),
+                "timing",
+                step.number,
+                when,
+                time,
+                frequency,
+            ),
+            "asNeededBoolean": False,
+            "route": ORAL,
+            "doseAndRate": self._once(lambda: [{"type": ORDERED, "doseQuantity": _mg(dose)}], "dose", dose),
+        }
+
+    def _dispense_request(self, supply: Supply, period: Resource) -> Resource:
+        """The pieces of one supply, and how often it is handed out within the *period* of the step."""
+        days = self._once(lambda: _days(supply.days), "days", supply.days)
+        return {
+            "validityPeriod": period,
+            **({"dispenseInterval": days} if supply.times > 1 else {}),
+            "numberOfRepeatsAllowed": supply.times - 1,
+            "quantity": self._once(lambda: _supplied(supply), "supplied", str(supply.quantity), supply.product.name),
+            "expectedSupplyDuration": days,
+        }
 
     def goal(self) -> Resource:
         target, drugs = self.schedule.target, " and no ".join(dict.fromkeys((self.before, self.drug)))
@@ -458,43 +493,24 @@ def _entry(urn: str, resource: Resource, query: str | None) -> Resource:
 
 
 def _of(portion: Portion, product: Product) -> Pieces | None:
-    return next((pieces for pieces in portion.pieces if pieces.product == product), None)
+    for pieces in portion.pieces:
+        if pieces.product is product or pieces.product == product:
+            return pieces
+    return None
 
 
-def _dosage(
-    step: TaperStep, pieces: Pieces, portion: Portion, period: Resource, *, frequency: int, last: bool
-) -> Resource:
+def _timing(portion: Portion, period: Resource, frequency: int) -> Resource:
     repeat: Resource = {"boundsPeriod": period}
     if portion.time:
         repeat["timeOfDay"] = [portion.time]  # excludes frequency and period (R4 Timing.repeat.timeOfDay)
     else:
         repeat |= {"frequency": frequency, "period": 1, "periodUnit": "d"}
         repeat |= {"when": [portion.when]} if portion.when else {}
-    return {
-        "sequence": 1,
-        "text": dosage_text(step, pieces, portion, frequency=frequency),
-        "additionalInstruction": [THEN_STOP if last else KEEP_TAKING],
-        "timing": {"repeat": repeat},
-        "asNeededBoolean": False,
-        "route": ORAL,
-        "doseAndRate": [
-            {
-                "type": ORDERED,
-                "doseQuantity": _mg(pieces.dose),
-            }
-        ],
-    }
+    return {"repeat": repeat}
 
 
-def _dispense_request(supply: Supply, period: Resource) -> Resource:
-    """The pieces of one supply, and how often it is handed out within the *period* of the step."""
-    return {
-        "validityPeriod": period,
-        **({"dispenseInterval": _days(supply.days)} if supply.times > 1 else {}),
-        "numberOfRepeatsAllowed": supply.times - 1,
-        "quantity": {"value": supply.quantity, "system": UCUM, **_unit(supply.product)},
-        "expectedSupplyDuration": _days(supply.days),
-    }
+def _supplied(supply: Supply) -> Resource:
+    return {"value": supply.quantity, "system": UCUM, **_unit(supply.product)}
 
 
 def _days(days: int) -> Resource:

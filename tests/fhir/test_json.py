@@ -1,9 +1,12 @@
 """FHIR JSON: exact both ways, and nothing ambiguous gets in."""
 
+import json as python_json
 from datetime import date
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from careplan.errors import BadRequest, TooLarge
 from careplan.fhir import json
@@ -72,9 +75,46 @@ def test_messages_hold_nothing_of_the_record():
 
 @pytest.mark.parametrize(
     ("value", "error"),
-    [(date(2026, 1, 5), TypeError), (Decimal("NaN"), ValueError), (float("inf"), ValueError)],
+    [
+        (date(2026, 1, 5), TypeError),
+        ({1, 2}, TypeError),
+        (Decimal("NaN"), ValueError),
+        (Decimal("-Infinity"), ValueError),
+        (float("inf"), ValueError),
+        (float("nan"), ValueError),
+    ],
 )
 def test_what_json_has_no_form_for_is_not_written(value, error):
     """Rather than something that looks like it."""
     with pytest.raises(error, match="JSON"):
         json.dumps({"value": value})
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.integers(-(10**30), 10**30)
+        | st.decimals(allow_nan=False, allow_infinity=False)
+        | st.text()
+        | st.text('\x00\x1f\x7f\u2028\ud83d\ude00"\\/<é'),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_what_is_written_is_what_pythons_own_encoder_writes(value):
+    """Any value, whichever library writes it: the same characters, a decimal with the digits it has."""
+    assert json.dumps(value) == "".join(exactly(value)), f"{value!r} is written otherwise"
+
+
+def exactly(value):
+    """JSON put together by hand but for its strings."""
+    if isinstance(value, dict):
+        yield "{" + ",".join(f"{''.join(exactly(name))}:{''.join(exactly(each))}" for name, each in value.items()) + "}"
+    elif isinstance(value, list):
+        yield "[" + ",".join("".join(exactly(each)) for each in value) + "]"
+    elif isinstance(value, Decimal):
+        exponent = int(value.as_tuple().exponent)
+        yield format(value, "f") if -json.MAX_NUMBER_LENGTH < exponent <= 0 else str(value)
+    else:
+        yield python_json.dumps(value, ensure_ascii=False)
