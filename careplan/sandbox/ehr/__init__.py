@@ -5,9 +5,31 @@ Stricter than most where that finds mistakes, and able to answer with every erro
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
+from flask import Flask
+from werkzeug.exceptions import HTTPException
+from werkzeug.middleware.dispatcher import DispatcherMiddleware
+
 from careplan.sandbox.ehr.clients import RegisteredClient
 from careplan.sandbox.ehr.ehr import DevelopmentEhr
 from careplan.sandbox.ehr.faults import FAULTS, Fault
 from careplan.sandbox.ehr.views import ehr_blueprint
+from careplan.sandbox.views import http_outcome
 
-__all__ = ["FAULTS", "DevelopmentEhr", "Fault", "RegisteredClient", "ehr_blueprint"]
+__all__ = ["FAULTS", "DevelopmentEhr", "Fault", "RegisteredClient", "create_app", "ehr_blueprint", "mount"]
+
+
+def create_app(ehr: DevelopmentEhr) -> Flask:
+    """An app that is nothing but *ehr*, and answers to the host of its base alone."""
+    app = Flask("careplan.sandbox.ehr", static_folder=None)
+    app.config["TRUSTED_HOSTS"] = [urlsplit(ehr.base).hostname or ""]
+    app.register_blueprint(ehr_blueprint(ehr))
+    app.register_error_handler(HTTPException, http_outcome)
+    return app
+
+
+def mount(app: Flask, ehr: DevelopmentEhr) -> None:
+    """Serve *ehr* at the path of its base, beside *app*: another system, whose pages have headers of their own."""
+    inner = DispatcherMiddleware(app.wsgi_app, {urlsplit(ehr.base).path: create_app(ehr)})
+    app.wsgi_app = inner  # type: ignore[method-assign]

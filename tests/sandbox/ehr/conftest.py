@@ -16,7 +16,7 @@ from joserfc import jwk, jwt
 
 from careplan.fhir.smart import Client
 from careplan.sandbox import Store
-from careplan.sandbox.ehr import DevelopmentEhr, RegisteredClient, ehr_blueprint
+from careplan.sandbox.ehr import DevelopmentEhr, RegisteredClient, mount
 from careplan.sandbox.ehr.grants import Launch
 from tests.sandbox.records import patient, statement
 
@@ -58,7 +58,7 @@ class World:
         )
         self.ehr = DevelopmentEhr(self.store, base=BASE, clients=clients, now=lambda: self.time, slow=0.2)
         app = Flask("tests")
-        app.register_blueprint(ehr_blueprint(self.ehr), url_prefix=PATH)
+        mount(app, self.ehr)
         self.http = app.test_client()
 
     def launch(self, client: str = "app", **more: Any) -> str:
