@@ -21,9 +21,10 @@ __all__ = ["FAULTS", "DevelopmentEhr", "Fault", "RegisteredClient", "create_app"
 
 
 def create_app(ehr: DevelopmentEhr) -> Flask:
-    """An app that is nothing but *ehr*, and answers to the host of its base alone."""
+    """An app that is nothing but *ehr*, and answers to the host of its base and the names of this machine alone."""
     app = Flask("careplan.sandbox.ehr", static_folder=None)
-    app.config["TRUSTED_HOSTS"] = [urlsplit(ehr.base).hostname or ""]
+    here = urlsplit(ehr.base)
+    app.config["TRUSTED_HOSTS"] = ["localhost", "127.0.0.1", "[::1]", here.netloc.removesuffix(f":{here.port}")]
     app.register_blueprint(ehr_blueprint(ehr))
     app.register_error_handler(HTTPException, http_outcome)
     return app

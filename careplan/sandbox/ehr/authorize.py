@@ -132,8 +132,14 @@ def _sign_in_page(ehr: DevelopmentEhr, asked: Asked) -> Response:
 
 
 def _consent_page(ehr: DevelopmentEhr, asked: Asked) -> Response:
+    context = asked.context
     page = render_template(
-        "ehr/consent.html", client=asked.client, page=ehr.grants.pages.put(asked, PAGE), scopes=asked.scopes
+        "ehr/consent.html",
+        client=asked.client,
+        page=ehr.grants.pages.put(asked, PAGE),
+        scopes=asked.scopes,
+        practitioner=ehr.name("Practitioner", context.practitioner),
+        patient=ehr.name("Patient", context.patient),
     )
     return make_response(page)
 

@@ -101,6 +101,10 @@ class DevelopmentEhr:
         """Every resource of a type, in the order they were created."""
         return list(every(self.store, Query(resource_type)))
 
+    def name(self, resource_type: str, identity: str | None) -> str | None:
+        """How somebody is called; None for nobody."""
+        return name_of(self.store.read(resource_type, identity).resource) if identity else None
+
     def _opened_encounter(self, patient: str) -> str:
         identity = f"open-{patient}"[:64]
         self.store.update(

@@ -53,9 +53,8 @@ class World:
     def __init__(self, clients: Iterable[RegisteredClient] = CLIENTS) -> None:
         self.time = 1_800_000_000.0
         self.store = Store(":memory:")
-        self.store.load(
-            [patient("p1", name=[{"family": "One"}]), patient("p2"), statement("s1"), statement("s2", "Patient/p2")]
-        )
+        people = [patient("p1", name=[{"family": "One"}]), patient("p2", name=[{"family": "Two"}])]
+        self.store.load([*people, statement("s1"), statement("s2", "Patient/p2")])
         self.ehr = DevelopmentEhr(self.store, base=BASE, clients=clients, now=lambda: self.time, slow=0.2)
         app = Flask("tests")
         mount(app, self.ehr)

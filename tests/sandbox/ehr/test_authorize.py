@@ -119,6 +119,7 @@ def test_without_a_launch_somebody_signs_in_chooses_a_patient_and_consents(world
     form = {"page": world.page(sign_in), "practitioner": "synthetic-ash", "patient": "p2"}
     question = world.http.post(f"{PATH}/sign-in", data=form)
     assert "patient/Observation.rs" in question.text
+    assert "You are Test Synthetic-Ash Pharmacist, and this is about Two." in question.text
     form = {"page": world.page(question), "answer": "allow", "scope": ["launch/patient", "patient/Patient.r"]}
     code = answer_in(world.http.post(f"{PATH}/consent", data=form))["code"]
     said = world.exchange(code).json

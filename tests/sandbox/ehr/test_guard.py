@@ -31,6 +31,7 @@ def test_without_a_good_token_nothing_is_served(world, authorization):
         ("DELETE", "/Patient/p1"),
         ("POST", "/"),
         ("POST", "/Patient/$validate"),
+        ("PATCH", "/Patient/p1"),
     ):
         answer = world.fhir(None, method, path, {}, **headers)
         assert answer.status_code == 401, (method, path)

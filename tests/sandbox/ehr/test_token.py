@@ -1,5 +1,7 @@
 """The token endpoint: what it gives, to whom, and how often."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from joserfc import jwk, jwt
 
@@ -204,3 +206,18 @@ def test_a_confidential_client_uses_a_code_with_its_key(world):
     }
     answer = world.exchange(code, **form)
     assert answer.status_code == 200, answer.text
+
+
+@pytest.mark.parametrize("kind", ["code", "refresh"])
+def test_of_several_at_once_one_is_answered_and_all_is_ended(world, kind):
+    """Nobody gets two tokens for one code by being quick."""
+    code = world.code()
+    name = world.exchange(code).json["refresh_token"] if kind == "refresh" else code
+    ask = world.refresh if kind == "refresh" else world.exchange
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: ask(name), range(8)))
+    good = [answer.json for answer in answers if answer.status_code == 200]
+    assert len(good) <= 1, "or none, when the second came before the first was answered"
+    assert {answer.json.get("error") for answer in answers if answer.status_code != 200} == {"invalid_grant"}
+    for said in good:
+        assert world.fhir(said["access_token"], "GET", "/Patient/p1").status_code == 401
