@@ -120,3 +120,9 @@ def test_the_practitioners_are_obviously_made_up(world):
     for each in practitioners:
         assert each["meta"]["security"][0]["code"] == "HTEST"
         assert each["name"][0]["family"].startswith("Synthetic-")
+
+
+def test_no_page_of_the_internet_can_name_this_machine(world):
+    """DNS rebinding: a request for another host is not answered."""
+    for host, status in (("evil.example", 400), ("localhost", 200), ("127.0.0.1:8000", 200)):
+        assert world.http.get(f"{PATH}/", headers={"Host": host}).status_code == status, host
