@@ -133,7 +133,8 @@ class World:
             "exp": int(self.time) + 240,
             "jti": "j-1",
         }
-        named = {"alg": algorithm, "kid": key.thumbprint(), "typ": "JWT", **(header or {})}
+        header = {"alg": algorithm, "kid": key.thumbprint(), "typ": "JWT", **(header or {})}
+        named = {name: value for name, value in header.items() if value is not None}
         said = {name: value for name, value in {**usual, **claims}.items() if value is not None}
         return jwt.encode(named, said, key, algorithms=[named["alg"]])
 

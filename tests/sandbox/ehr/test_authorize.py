@@ -74,6 +74,24 @@ def test_what_is_wrong_with_a_request_is_told_to_the_app(world, changed, error):
     assert "code" not in said
 
 
+def test_an_app_that_was_opened_on_its_own_needs_a_scope_too(world):
+    """The scope launch is for those that were launched, so it counts for nothing here."""
+    for scope in ("nonsense", "launch"):
+        assert answer_in(world.authorize(scope=scope))["error"] == "invalid_scope", scope
+
+
+@pytest.mark.parametrize(
+    ("ticked", "told"), [("launch", {"patient", "encounter"}), ("patient/Patient.r", {"patient"}), ("openid", set())]
+)
+def test_the_open_chart_is_told_with_the_scope_for_it(world, ticked, told):
+    """Who unticks it keeps to themselves whose chart is open."""
+    scope = "launch openid patient/Patient.r"
+    question = world.authorize(launch=world.launch(consent=True, encounter=True), scope=scope)
+    form = {"page": world.page(question), "answer": "allow", "scope": ticked}
+    said = world.exchange(answer_in(world.http.post(f"{PATH}/consent", data=form))["code"]).json
+    assert {"patient", "encounter"} & said.keys() == told
+
+
 def test_aud_may_end_in_a_slash(world):
     """Some apps add one."""
     assert "code" in answer_in(world.authorize(launch=world.launch(), aud=f"{BASE}/fhir/"))

@@ -100,6 +100,7 @@ def test_an_app_for_people_gets_no_token_for_itself(world):
         (RSA, {"kid": "another"}, {}),
         (RSA, {"alg": "RS256"}, {}),
         (RSA, {"typ": "at+jwt"}, {}),
+        (RSA, {"kid": None}, {}),
         (RSA, {"jku": "https://evil.example/jwks"}, {}),
         (RSA, {}, {"iss": "nobody"}),
         (RSA, {}, {"iss": "keyed", "sub": "keyed"}),
@@ -120,6 +121,12 @@ def test_an_assertion_that_is_not_right_gives_nothing(world, key, header, claims
     assertion = world.assertion(key, header=header, **claims)
     answer = world.service_token(assertion)
     assert (answer.status_code, answer.json["error"]) == (401, "invalid_client"), answer.text
+
+
+def test_who_signs_with_another_algorithm_is_told_which_are_taken(world):
+    """RS256 is for id_tokens."""
+    answer = world.service_token(world.assertion(header={"alg": "RS256"}))
+    assert "RS384 or ES384" in answer.json["error_description"]
 
 
 @pytest.mark.parametrize("assertion", ["x", "a.b.c", "e30.W10.e30"])

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from joserfc import jwk, jwt
 
-from tests.sandbox.ehr.conftest import BASE, EC, PATH, SCOPES, answer_in
+from tests.sandbox.ehr.conftest import BASE, EC, PATH, SCOPES, answer_in, challenge_of
 
 
 def test_a_code_gives_all_that_smart_has(world):
@@ -67,6 +67,12 @@ def test_a_code_is_bound_to_client_address_and_verifier(world, changed):
     """Whoever caught it has none of these."""
     answer = world.exchange(world.code(), **changed)
     assert (answer.status_code, answer.json["error"]) == (400, "invalid_grant")
+
+
+def test_a_verifier_is_as_long_as_it_must_be(world):
+    """One that can be guessed is refused, also when it fits."""
+    answer = world.exchange(world.code(code_challenge=challenge_of("short")), code_verifier="short")
+    assert answer.json["error"] == "invalid_grant"
 
 
 def test_a_code_ends(world):
@@ -147,9 +153,9 @@ def test_a_refresh_token_lives_as_long_as_was_asked(world, scope, seconds):
     assert world.refresh(again.json["refresh_token"]).json["error"] == "invalid_grant"
 
 
-def test_who_asks_for_no_refresh_token_gets_none(world):
-    """Neither online_access nor offline_access."""
-    assert "refresh_token" not in world.tokens(scope="launch patient/Patient.r")
+def test_who_asks_for_no_refresh_token_and_no_id_token_gets_none(world):
+    """Neither online_access nor offline_access, nor openid."""
+    assert not {"refresh_token", "id_token"} & world.tokens(scope="launch patient/Patient.r").keys()
 
 
 @pytest.mark.parametrize("grant_type", ["password", None])
