@@ -26,6 +26,7 @@ from careplan.fhir.bundle import objects_in
 from careplan.fhir.server import FhirServer
 from careplan.fhir.wording import WORDS_FOR_WHEN
 from careplan.sandbox import Store, sandbox_blueprint
+from careplan.sandbox.ehr import DevelopmentEhr, RegisteredClient, mount
 from careplan.serving import address_of, listen, serving
 from careplan.settings import NO_LIMIT, Settings, is_loopback
 from careplan.taper.dose import plain
@@ -34,6 +35,7 @@ from careplan.web import Example, create_app
 Resource = dict[str, Any]
 
 SANDBOX_PATH = "/sandbox/fhir"
+EHR_PATH = "/sandbox/ehr"
 FIRST_SHOWN = "long-diazepam"
 PERSIST = {"resourceType": "Parameters", "parameter": [{"name": "mode", "valueCode": "persist"}]}
 
@@ -65,6 +67,8 @@ def run_demo(settings: Settings, *, port: int, fhir_base: str | None, load: bool
     app = create_app(settings, examples=[Example(each.patient_id, each.about) for each in patients])
     store = Store(":memory:")
     app.register_blueprint(sandbox_blueprint(store), url_prefix=SANDBOX_PATH)
+    if not fhir_base:  # it stands in front of the sandbox, which holds nobody when another server is used
+        mount(app, DevelopmentEhr(store, base=base + EHR_PATH, clients=[_our_app(base)]))
     load_one = FhirServer(fhir_base, reach=settings.reach()).transaction if fhir_base else store.load
     with _until_signalled() as stop:
         for each in track(patients, "Loading synthetic patients ...", console=console):
@@ -75,6 +79,11 @@ def run_demo(settings: Settings, *, port: int, fhir_base: str | None, load: bool
             while not stop.wait(1):
                 pass
     console.print("\nStopped.")
+
+
+def _our_app(base: str) -> RegisteredClient:
+    """The app of the service at *base*, as the development EHR knows it."""
+    return RegisteredClient("careplan-app", "careplan", (f"{base}/smart/callback",), f"{base}/smart/launch")
 
 
 def _for_demo(settings: Settings, fhir_base: str) -> Settings:
@@ -170,6 +179,7 @@ def _show(console: Console, base: str, fhir_base: str, patient: SyntheticPatient
         f"All patients          {base}/",
         f"What is served        {base}/fhir/metadata",
         f"The FHIR server       {fhir_base}/metadata",
+        *([f"The development EHR   {base}{EHR_PATH}/"] if fhir_base == base + SANDBOX_PATH else []),
     ):
         console.print(line, highlight=False, soft_wrap=True)
     console.print("\nServing until Ctrl-C.")

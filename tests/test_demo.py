@@ -30,10 +30,17 @@ def test_the_demo_plans_serves_and_stops():
     try:
         assert "Diazepam taper" in shown
         addresses = re.findall(r"http://127\.0\.0\.1:\d+\S*(?<!plan)$", shown, re.MULTILINE)
-        assert len(addresses) == 5, shown
+        assert len(addresses) == 6, shown
         for address in addresses:
             assert requests.get(address, timeout=10).status_code == 200, address
         base = addresses[2].rstrip("/")
+        with requests.Session() as browser:
+            page = browser.get(f"{base}/sandbox/ehr/", timeout=10).text
+            assert all(f'value="{each.patient_id}"' in page for each in synthetic_patients()), page
+            launch = f"{base}/sandbox/ehr/launch?client=careplan-app&patient=long-diazepam"
+            answer = browser.get(launch, timeout=10, allow_redirects=False)
+            assert answer.headers["Location"].startswith(f"{base}/smart/launch?iss="), answer.headers
+            assert browser.get(f"{base}/sandbox/ehr/fhir/Patient/long-diazepam", timeout=10).status_code == 401
         for each in synthetic_patients():
             answer = requests.get(f"{base}/plan/{each.patient_id}", timeout=10)
             assert answer.status_code in (200, 422), (each.patient_id, answer.text)

@@ -7,11 +7,11 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from careplan.errors import BadRequest, Conflict, NotFound
 from careplan.fhir import json
@@ -91,6 +91,32 @@ class Page:
     matches: tuple[Resource, ...]
     total: int
     after: int | None
+
+
+class Storage(Protocol):
+    """What the views and transactions ask of a `Store`, or of what stands in front of one and lets less through."""
+
+    def transaction(self) -> AbstractContextManager[None]: ...
+
+    def read(self, resource_type: str, identity: str) -> Stored: ...
+
+    def read_version(self, resource_type: str, identity: str, version: str) -> Stored: ...
+
+    def new_id(self) -> str: ...
+
+    def create(self, resource: Resource, *, identity: str | None = None) -> Stored: ...
+
+    def update(self, resource: Resource, *, if_version: str | None = None) -> Stored: ...
+
+    def delete(self, resource_type: str, identity: str) -> bool: ...
+
+    def search(self, query: Query) -> Page: ...
+
+    def find_one(self, query: Query) -> Stored | None: ...
+
+    def is_there(self, resource_type: str, identity: str) -> bool: ...
+
+    def problems(self, resource: Resource) -> Sequence[Problem]: ...
 
 
 class Store:
@@ -202,12 +228,7 @@ class Store:
 
     def find_one(self, query: Query) -> Stored | None:
         """The only match, or None. Raises PreconditionFailed for several."""
-        if not query.conditions:
-            raise BadRequest("A condition without a search parameter would fit every resource.")
-        page = self.search(query)
-        if page.total > 1:
-            raise PreconditionFailed(f"The condition fits {page.total} resources; it must fit one or none.")
-        return Stored(page.matches[0]) if page.matches else None
+        return only_match(query, self.search)
 
     def load(self, resources: Resource | Iterable[Resource]) -> Resource:
         """Write a Bundle, or resources, as one transaction; resources with an id keep it."""
@@ -286,6 +307,16 @@ class Store:
         ).fetchone()
         if row:
             raise Conflict(f"{resource_type} cannot be deleted while a {row[0]} refers to it.")
+
+
+def only_match(query: Query, search: Callable[[Query], Page]) -> Stored | None:
+    """What *search* finds when that is one or none. Raises PreconditionFailed for several, BadRequest for any."""
+    if not query.conditions:
+        raise BadRequest("A condition without a search parameter would fit every resource.")
+    page = search(query)
+    if page.total > 1:
+        raise PreconditionFailed(f"The condition fits {page.total} resources; it must fit one or none.")
+    return Stored(page.matches[0]) if page.matches else None
 
 
 def _where(query: Query) -> tuple[str, tuple[str, ...]]:

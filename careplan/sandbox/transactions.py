@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 from careplan.errors import BadRequest, NotSupported, TooLarge
 from careplan.fhir.bundle import with_references
 from careplan.sandbox.search import PARAMS, parse_query
-from careplan.sandbox.store import Store, Stored
+from careplan.sandbox.store import Storage, Stored
 
 Resource = dict[str, Any]
 
@@ -50,7 +50,7 @@ class Written:
     stored: Stored | None
 
 
-def process(store: Store, bundle: Resource, *, base_url: str = "") -> Resource:
+def process(store: Storage, bundle: Resource, *, base_url: str = "") -> Resource:
     """Carry out a transaction and return its transaction-response, entries in the order of the request.
 
     Raises BadRequest (with the number of the entry) and Conflict; then nothing has been written. References to
@@ -85,7 +85,7 @@ def relative_to(base_url: str) -> Callable[[str], str]:
     return lambda reference: reference.removeprefix(f"{base_url}/") if base_url else reference
 
 
-def matching(store: Store, resource_type: str, condition: str) -> Stored | None:
+def matching(store: Storage, resource_type: str, condition: str) -> Stored | None:
     """What If-None-Exist finds: `identifier=system|value`, with or without the type and a question mark before it."""
     query = condition.removeprefix(f"{resource_type}?").removeprefix("?")
     return store.find_one(parse_query(resource_type, parse_qsl(query, keep_blank_values=True)))
@@ -112,7 +112,7 @@ def _entry(full_url: str | None, resource: Resource) -> Resource:
     return {"fullUrl": full_url or f"urn:uuid:{uuid.uuid4()}", "resource": resource, "request": request}
 
 
-def _understood(store: Store, bundle: Resource) -> list[Entry]:
+def _understood(store: Storage, bundle: Resource) -> list[Entry]:
     if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "transaction":
         raise NotSupported("Only a Bundle of type transaction or batch is taken here.", expression="Bundle.type")
     given = entries_of(bundle)
@@ -137,7 +137,7 @@ def request_of(entry: Any) -> Mapping[str, Any]:
     return wanted if isinstance(wanted, dict) else {}
 
 
-def _one(store: Store, number: int, entry: Any) -> Entry:
+def _one(store: Storage, number: int, entry: Any) -> Entry:
     where = f"Bundle.entry[{number}]"
     request = request_of(entry)
     if request.get("method") not in _ORDER:
@@ -167,7 +167,7 @@ def _one(store: Store, number: int, entry: Any) -> Entry:
     )
 
 
-def _conditional(store: Store, resource: Any, url: str, where: str) -> tuple[str, Any, str]:
+def _conditional(store: Storage, resource: Any, url: str, where: str) -> tuple[str, Any, str]:
     """A conditional update as what it comes to: a PUT of what its condition finds, else a POST."""
     resource_type, _, query = url.partition("?")
     if resource_type not in PARAMS or not isinstance(resource, dict):
@@ -183,7 +183,7 @@ def _conditional(store: Store, resource: Any, url: str, where: str) -> tuple[str
     return "PUT", {"id": identity, **resource}, f"{resource_type}/{identity}"
 
 
-def _existing(store: Store, resource_type: str, request: Mapping[str, Any], where: str) -> Stored | None:
+def _existing(store: Storage, resource_type: str, request: Mapping[str, Any], where: str) -> Stored | None:
     if "ifNoneExist" not in request:
         return None
     try:
@@ -223,7 +223,7 @@ def _condition_of(request: Mapping[str, Any]) -> str | None:
     return str(request["url"]) if "?" in str(request["url"]) else None
 
 
-def _carry_out(store: Store, entry: Entry, moved: Mapping[str, str], base_url: str) -> Written:
+def _carry_out(store: Storage, entry: Entry, moved: Mapping[str, str], base_url: str) -> Written:
     if entry.method == "DELETE":
         store.delete(entry.resource_type, entry.identity)
         return Written("204 No Content", None)

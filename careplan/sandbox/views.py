@@ -21,7 +21,7 @@ from careplan.fhir import json
 from careplan.fhir.bundle import with_references
 from careplan.fhir.conformance import Problem
 from careplan.sandbox.search import AFTER, INCLUDES, PARAMS, Query, parse_query, referenced_by
-from careplan.sandbox.store import Invalid, Store, Stored
+from careplan.sandbox.store import Invalid, Storage, Stored
 from careplan.sandbox.transactions import (
     entries_of,
     matching,
@@ -51,7 +51,7 @@ class Interaction(NamedTuple):
     whole: bool = False
 
 
-def sandbox_blueprint(store: Store, *, name: str = "sandbox") -> Blueprint:
+def sandbox_blueprint(store: Storage, *, name: str = "sandbox") -> Blueprint:
     """A small R4 server on *store*, to be registered under the prefix that is to be its base."""
     blueprint = Blueprint(name, __name__)
     blueprint.before_request(_check_negotiable)
@@ -69,15 +69,15 @@ def sandbox_blueprint(store: Store, *, name: str = "sandbox") -> Blueprint:
     return blueprint
 
 
-def read(store: Store, resource_type: str, identity: str) -> Response:
+def read(store: Storage, resource_type: str, identity: str) -> Response:
     return _stored(store.read(resource_type, identity))
 
 
-def vread(store: Store, resource_type: str, identity: str, version_id: str) -> Response:
+def vread(store: Storage, resource_type: str, identity: str, version_id: str) -> Response:
     return _stored(store.read_version(resource_type, identity, version_id))
 
 
-def create(store: Store, resource_type: str) -> Response:
+def create(store: Storage, resource_type: str) -> Response:
     resource = _resource(resource_type)
     condition = request.headers.get("If-None-Exist")
     with store.transaction():  # so that of two at once one finds what the other made
@@ -85,7 +85,7 @@ def create(store: Store, resource_type: str) -> Response:
         return _written(existing or store.create(resource))
 
 
-def update(store: Store, resource_type: str, identity: str) -> Response:
+def update(store: Storage, resource_type: str, identity: str) -> Response:
     resource = _resource(resource_type)
     if resource.get("id") != identity:
         raise BadRequest("The id in the resource must be the id in the address.", expression=f"{resource_type}.id")
@@ -93,21 +93,21 @@ def update(store: Store, resource_type: str, identity: str) -> Response:
     return _written(store.update(resource, if_version=version_in(given) if given is not None else None))
 
 
-def delete(store: Store, resource_type: str, identity: str) -> Response:
+def delete(store: Storage, resource_type: str, identity: str) -> Response:
     was_there = store.delete(resource_type, identity)
     if _prefers("minimal"):
         return _answer(None, 204)
     return _answer(_outcome(_information("It is deleted." if was_there else "There was nothing to delete.")))
 
 
-def search(store: Store, resource_type: str) -> Response:
+def search(store: Storage, resource_type: str) -> Response:
     pairs = list(request.args.items(multi=True))
     if request.method == "POST":
         pairs += request.form.items(multi=True)
     return _answer(_searchset(store, resource_type, pairs))
 
 
-def bundle(store: Store) -> Response:
+def bundle(store: Storage) -> Response:
     """A transaction, or a batch of reads and searches."""
     given = _body()
     if given.get("resourceType") != "Bundle" or given.get("type") != "batch":
@@ -116,7 +116,7 @@ def bundle(store: Store) -> Response:
     return _answer({"resourceType": "Bundle", "type": "batch-response", **({"entry": answers} if answers else {})})
 
 
-def _batched(store: Store, wanted: Mapping[str, Any]) -> Resource:
+def _batched(store: Storage, wanted: Mapping[str, Any]) -> Resource:
     """The answer to one entry of a batch; one that fails leaves the others alone."""
     try:
         if wanted.get("method") != "GET":
@@ -135,7 +135,7 @@ def _batched(store: Store, wanted: Mapping[str, Any]) -> Resource:
         return {"response": {"status": status, "outcome": _outcome_of(error)}}
 
 
-def _searchset(store: Store, resource_type: str, pairs: Sequence[tuple[str, str]]) -> Resource:
+def _searchset(store: Storage, resource_type: str, pairs: Sequence[tuple[str, str]]) -> Resource:
     query = parse_query(resource_type, pairs)
     page = store.search(query)
     address = f"{_base()}/{resource_type}"
@@ -149,7 +149,7 @@ def _searchset(store: Store, resource_type: str, pairs: Sequence[tuple[str, str]
     return {**searchset, "entry": entries} if entries else searchset  # R4 has no empty lists
 
 
-def validate(store: Store, resource_type: str) -> Response:
+def validate(store: Storage, resource_type: str) -> Response:
     given = _body()
     if given.get("resourceType") == "Parameters":
         parts = given.get("parameter") if isinstance(given.get("parameter"), list) else []
@@ -160,7 +160,7 @@ def validate(store: Store, resource_type: str) -> Response:
     return _answer(_outcome(*map(_problem, store.problems(given))))
 
 
-def capabilities(store: Store) -> Response:
+def capabilities(store: Storage) -> Response:
     return _answer(capability_statement())
 
 
@@ -228,7 +228,7 @@ def _by_path() -> Mapping[str, list[Interaction]]:
     return paths
 
 
-def _dispatcher(store: Store, interactions: Iterable[Interaction]) -> Callable[..., Response]:
+def _dispatcher(store: Storage, interactions: Iterable[Interaction]) -> Callable[..., Response]:
     views = {interaction.method: interaction.view for interaction in interactions}
 
     def dispatch(**arguments: str) -> Response:
@@ -285,7 +285,7 @@ def _resource(resource_type: str) -> Resource:
     return changed
 
 
-def _included(store: Store, query: Query, matches: Iterable[Resource]) -> list[Resource]:
+def _included(store: Storage, query: Query, matches: Iterable[Resource]) -> list[Resource]:
     """What the matches of one page refer to, once each; nothing for a reference to another server."""
     wanted = dict.fromkeys(
         target for resource in matches for include in query.includes for target in referenced_by(resource, include)
