@@ -257,3 +257,10 @@ def test_addresses_of_answers_are_those_of_the_guarded_server(world):
     assert created.headers["Location"].startswith(f"{BASE}/fhir/MedicationStatement/")
     found = said(world.fhir(token, "GET", "/Patient?_count=1"))
     assert found["entry"][0]["fullUrl"] == f"{BASE}/fhir/Patient/p1"
+
+
+def test_what_names_a_patient_elsewhere_is_not_shared(world):
+    """It is somebody's, and nobody's here."""
+    world.store.load(statement("s9", "https://elsewhere.example/fhir/Patient/9"))
+    token = with_scope(world, "patient/*.rs")
+    assert world.fhir(token, "GET", "/MedicationStatement/s9").status_code == 403
