@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 from itertools import combinations
+from operator import attrgetter
 from typing import Any
 
 import pytest
@@ -119,7 +120,7 @@ def test_a_list_in_two_places_is_looked_at_as_what_it_is_in_each() -> None:
     assert {each.expression.partition("[")[0] for each in found} == {"MedicationRequest.note"}
 
 
-@pytest.mark.parametrize("holds", sorted(BY_NAMES, key=lambda each: each.__name__), ids=lambda each: each.__name__)
+@pytest.mark.parametrize("holds", sorted(BY_NAMES, key=attrgetter("__name__")), ids=attrgetter("__name__"))
 def test_rules_by_names_look_at_names_alone(holds: Holds) -> None:
     """Whatever the elements hold, the verdict is the same: so one verdict is good for all with the same names."""
     names = [each for const in holds.__code__.co_consts for each in (const if isinstance(const, tuple) else [const])]
