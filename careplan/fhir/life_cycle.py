@@ -119,6 +119,13 @@ class Asked:
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
+def day_asked(given: date | None, today: date) -> date:
+    """The day *given*, or *today*. Raises BadRequest for a day that it is nowhere: no date puts right what is late."""
+    if given is not None and abs((given - today).days) > 1:
+        raise BadRequest("It is done now: the date is today, or that of a clock elsewhere.", expression="date")
+    return given or today
+
+
 @dataclass(frozen=True)
 class Step:
     """What is taken from *start* to *end*, both included: a request for each product, and the orders made of them.

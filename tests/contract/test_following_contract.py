@@ -47,7 +47,8 @@ def reference(server) -> str:
 
 
 def asked(what: str, on: date, performer: str, **more: Any) -> Asked:
-    return Asked(Transition(what), performer=performer, on=on, recorded=datetime.now(UTC), **more)
+    recorded = datetime(on.year, on.month, on.day, 9, tzinfo=UTC)
+    return Asked(Transition(what), performer=performer, on=on, recorded=recorded, **more)
 
 
 def test_a_plan_is_followed(server, reference, people):
