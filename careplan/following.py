@@ -93,13 +93,17 @@ class Following:
             self._known = read_abilities(self._server.capabilities(), self._server.scopes)
         return self._known
 
+    def patient_of(self, reference: str) -> str:
+        """Whose plan it is (`Patient/12`). Raises Conflict where it names nobody."""
+        return _patient(self._server.read(reference))
+
     def plan(self, reference: str) -> WrittenPlan:
         """The plan called *reference* (`CarePlan/12`) with its steps, orders and what was done to it before.
 
         Raises NotFound, and Conflict for one that is not ours or not there in full.
         """
         careplan = self._server.read(reference)
-        patient = str(careplan.get("subject", {}).get("reference", "")).partition("/")[2]
+        patient = _patient(careplan).partition("/")[2]
         requests = self._server.search("MedicationRequest", {"patient": patient})
         parts = {label_of(each): each for each in requests}
         for name in parts_named_by(careplan):
@@ -161,8 +165,7 @@ class Following:
 
     def _require_alone(self, plan: WrittenPlan) -> None:
         """Raise Conflict when the patient has another live plan for the drug."""
-        patient = str(plan.careplan["subject"]["reference"])
-        known = plans_of(self._server, patient, dialect=self._dialect, abilities=self.abilities)
+        known = plans_of(self._server, _patient(plan.careplan), dialect=self._dialect, abilities=self.abilities)
         others = [each for each in known if label_of(each) != plan.label]
         live = [label_of(each) for each in live_tapers(others, plan.careplan, self._vocabulary)]
         if live:
@@ -209,6 +212,14 @@ class Following:
             self._sleep(1 if error.retry_after is None else error.retry_after)
         elif is_conflict(error):
             self._sleep(self._patience.looks[0] if self._patience.looks else 0)
+
+
+def _patient(careplan: Resource) -> str:
+    subject = careplan.get("subject")
+    reference = str(subject.get("reference")) if isinstance(subject, dict) else ""
+    if not reference.startswith("Patient/"):
+        raise Conflict(f"{label_of(careplan)} is for no patient that is known (CarePlan.subject).")
+    return reference
 
 
 def _followed(plan: WrittenPlan, made: Change | None) -> Followed:
