@@ -111,7 +111,7 @@ class Following:
                 parts.update(self._found(name))
         about = {"target": label_of(careplan)}
         provenances = self._server.search("Provenance", about)
-        return read_written_plan(careplan, parts.values(), requests, provenances)
+        return read_written_plan(careplan, parts.values(), requests, provenances, base=self._server.base_url)
 
     def preview(self, reference: str, asked: Asked) -> Change | None:
         """What `follow` would write; None where it is done already. Raises as it does."""

@@ -15,6 +15,7 @@ from careplan.delivery import Delivery, Patience
 from careplan.errors import Conflict, Refused, UpstreamBusy, UpstreamError, UpstreamRejected
 from careplan.fhir.ladder import Rung
 from careplan.fhir.life_cycle import Asked, Transition
+from careplan.fhir.record import fetch_record
 from careplan.following import Followed, Following
 from careplan.planning import Confirmation, PlanRequest, plan_taper
 from careplan.store.database import open_database
@@ -232,3 +233,26 @@ def test_a_plan_that_is_replaced_leaves_the_order_that_is_taken(following, upstr
     assert {each["status"] for each in plan.steps[0].orders} == {"active"}, "the dose of today has no order"
     withdrawn = [each for each in orders(upstream) if each["status"] == "cancelled"]
     assert len(withdrawn) == len(second.requests), "an order of the old plan can still be signed"
+
+
+def test_a_plan_is_planned_again_in_every_state_that_asks_for_it(following, upstream, reference):
+    """While it is followed or held only instead of it and from a confirmed dose; once it is revoked from its order."""
+
+    def planned_again(day: date, **more: Any) -> str:
+        with upstream.client() as server:
+            record = fetch_record(server, "p1")
+        return str(plan_taper(record, load_catalog(), today=day, asked=PlanRequest(**more)).careplan["title"])
+
+    confirmed = (Confirmation("diazepam", {"text": "9 mg once daily"}),)
+    day = START + timedelta(days=3)
+    following.follow(reference, asked("accept", orders="active"))
+    for what in ("hold", None):
+        with pytest.raises(Refused, match="A taper plan is being followed already"):
+            planned_again(day, confirmations=confirmed)
+        assert "from 9 mg a day" in planned_again(day, confirmations=confirmed, replaces=reference)
+        if what:
+            following.follow(reference, asked(what, day, reason="a fall"))
+    following.follow(reference, asked("revoke", day, reason="too fast"))
+    with upstream.client() as server:
+        server.update(diazepam(status="completed", effectivePeriod={"start": "2020-01-01", "end": "2026-01-04"}))
+    assert "from 9 mg a day" in planned_again(day), "what the order says is not what is taken"

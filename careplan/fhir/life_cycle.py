@@ -37,6 +37,7 @@ _OPEN = ("draft", "active", "on-hold")
 _NEVER = ("entered-in-error", "cancelled")
 _DATA_OPERATION = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 _PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
+_TREATMENT = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}]}
 _ACHIEVED = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/goal-achievement", "code": "achieved"}]}
 _MARK = re.compile(r"(?P<plan>.+)\.(?P<number>\d+)\.(?P<what>[a-z-]+)(?:\.(?P<step>\d+))?\.(?P<digest>[0-9a-f]{16})")
 _VERSIONED = re.compile(r"([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?")
@@ -179,8 +180,13 @@ class Done:
 
 @dataclass(frozen=True)
 class WrittenPlan:
-    """A plan as the server holds it. *identity* is the value of its identifier; *others* are its goals and checks."""
+    """A plan as the server at *base* holds it.
 
+    *identity* is the value of its identifier, *others* are its goals and symptom checks, *sources* what its dose was
+    read from, with the versions.
+    """
+
+    base: str
     careplan: Resource
     identity: str
     system: str
@@ -238,8 +244,11 @@ def read_written_plan(
     parts: Iterable[Resource],
     requests: Iterable[Resource],
     provenances: Iterable[Mapping[str, Any]],
+    *,
+    base: str,
 ) -> WrittenPlan:
-    """Put together what was read: the *parts* that the plan names, all *requests* for its patient, its *provenances*.
+    """Put together what was read from the server at *base*: the *parts* that the plan names, all *requests* for its
+    patient, its *provenances*.
 
     Raises Conflict for a plan that is not ours, is not there in full, or keeps no versions.
     """
@@ -262,6 +271,7 @@ def read_written_plan(
         raise Conflict("The FHIR server keeps no versions, so a plan cannot safely be changed there.")
     provenances = list(provenances)
     return WrittenPlan(
+        base=base,
         careplan=careplan,
         identity=str(identifiers[0]["value"]),
         system=str(identifiers[0]["system"]),
@@ -478,7 +488,7 @@ class _Made:
             careplan["activity"] = list(_with_progress(careplan, self.progress, self.asked, self.said))
         careplan["text"] = _with_paragraph(careplan.get("text"), self.said)
         before = {label_of(each): each for each in self._before()}
-        entries = [_over(careplan), *(_over(each) for each in self.changed.values())]
+        entries = [_over(each, plan.base) for each in (careplan, *self.changed.values())]
         entries += [_new(urn, order) for urn, order in self.orders]
         entries.append(self._provenance([plan.label, *self.changed], before))
         return Change({"resourceType": "Bundle", "type": "transaction", "entry": entries}, tuple(self.issues))
@@ -502,7 +512,7 @@ class _Made:
             "target": [{"reference": each} for each in (*changed, *(urn for urn, _ in self.orders))],
             "occurredDateTime": asked.on.isoformat(),
             "recorded": asked.recorded.isoformat(timespec="seconds"),
-            **({"reason": [{"text": asked.reason}]} if asked.reason else {}),
+            **({"reason": [{**_TREATMENT, "text": asked.reason}]} if asked.reason else {}),
             "activity": {"coding": [{"system": _DATA_OPERATION, "code": each} for each in codes], "text": self.said},
             "agent": [_agent("author", {"reference": asked.performer}), *software],
             "entity": [
@@ -789,10 +799,10 @@ def _with_paragraph(text: Any, said: str) -> Resource:
     return {"status": "generated", **narrative, "div": f"{head}><p>{escape(said)}</p>{rest}"}
 
 
-def _over(resource: Resource) -> Resource:
+def _over(resource: Resource, base: str) -> Resource:
     """An entry that changes a resource, only if it is still the version that was read."""
     request = {"method": "PUT", "url": label_of(resource), "ifMatch": f'W/"{_version(resource)}"'}
-    return {"resource": resource, "request": request}
+    return {"fullUrl": f"{base}/{label_of(resource)}", "resource": resource, "request": request}
 
 
 def _new(urn: str, order: Resource) -> Resource:

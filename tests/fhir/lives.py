@@ -29,9 +29,13 @@ from tests.web.records import diazepam, loading, patient
 
 Resource = dict[str, Any]
 
+BASE = "http://127.0.0.1/fhir"
 START = date(2026, 1, 5)
 DOCTOR, NURSE = "Practitioner/d1", "Practitioner/n1"
-PEOPLE = [{"resourceType": "Practitioner", "id": each} for each in ("d1", "n1")]
+PEOPLE: list[Resource] = [
+    *({"resourceType": "Practitioner", "id": each} for each in ("d1", "n1")),
+    {"resourceType": "PractitionerRole", "id": "r1", "practitioner": {"reference": DOCTOR}},
+]
 
 
 @cache
@@ -59,7 +63,7 @@ class Life:
         (careplan,) = self.found("CarePlan", patient="p1")
         requests = self.found("MedicationRequest", patient="p1")
         others = [each for kind in ("Goal", "ServiceRequest") for each in self.found(kind, patient="p1")]
-        return read_written_plan(careplan, [*requests, *others], requests, self.found("Provenance"))
+        return read_written_plan(careplan, [*requests, *others], requests, self.found("Provenance"), base=BASE)
 
     def asked(self, what: str, on: date, **more: Any) -> Asked:
         needs = {"reason": "asked for by the patient"} if what in ("hold", "revoke") else {}
@@ -74,7 +78,7 @@ class Life:
         made = change(plan, asked)
         assert check(made.bundle) == [], "our own checker finds something"
         assert r4b_problems(made.bundle) == [], "fhir.resources does not accept it"
-        process(self.store, made.bundle)
+        process(self.store, made.bundle, base_url=BASE)
         return made
 
     def through(self, steps: int, **more: Any) -> date:
