@@ -37,6 +37,7 @@ from careplan.fhir.life_cycle import (
     is_done,
     parts_named_by,
     read_written_plan,
+    reminders,
 )
 from careplan.fhir.plans import live_tapers
 from careplan.fhir.server import FhirServer
@@ -128,20 +129,20 @@ class Following:
         for attempt in range(1, ATTEMPTS + 1):
             plan = self.plan(reference)
             if is_done(plan, asked):
-                return _followed(plan, made)
+                return _followed(plan, asked, made)
             made = self._checked(plan, asked)
             try:
                 self._server.transaction(made.bundle)
             except UpstreamError as error:
                 lost = not isinstance(error, UpstreamRejected | UpstreamBusy)
                 if lost and (found := self._look(reference, asked)):
-                    return _followed(found, made)
+                    return _followed(found, asked, made)
                 if not may_pass(error) or attempt == ATTEMPTS:
                     raise _in_words(error) from error
                 made = made if lost else None
                 self._wait(error)
                 continue
-            return _followed(self._confirmed(reference, asked), made)
+            return _followed(self._confirmed(reference, asked), asked, made)
         raise AssertionError("the last attempt returns or raises")
 
     def _found(self, reference: str) -> Mapping[str, Resource]:
@@ -222,11 +223,11 @@ def _patient(careplan: Resource) -> str:
     return reference
 
 
-def _followed(plan: WrittenPlan, made: Change | None) -> Followed:
+def _followed(plan: WrittenPlan, asked: Asked, made: Change | None) -> Followed:
     """*made* is what was written now; None when it was done before."""
     orders = tuple(order for step in plan.steps for order in step.orders if order.get("status") in _OPEN)
     if made is None:
-        return Followed(plan.careplan, orders, (), existing=True)
+        return Followed(plan.careplan, orders, reminders(plan, asked), existing=True)
     changed = [label_of(entry["resource"]) for entry in made.bundle["entry"] if entry["request"]["method"] == "PUT"]
     written = tuple(dict.fromkeys((*changed, *map(label_of, orders))))
     return Followed(plan.careplan, orders, made.issues, existing=False, written=written)

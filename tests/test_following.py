@@ -86,6 +86,17 @@ def test_a_plan_is_followed_from_draft_to_the_second_step(following, upstream, r
     assert {each["status"] for each in done.orders} == {"active"}, "the dose that is taken was ended"
 
 
+@pytest.mark.parametrize("what", ["hold", "revoke"])
+def test_that_a_dose_goes_on_is_said_each_time(following, reference, what):
+    """Also when it was done before: whoever asks again may be another who has to see to it."""
+    following.follow(reference, asked("accept", orders="active"))
+    first = following.follow(reference, asked(what, reason="a fall"))
+    again = following.follow(reference, asked(what, reason="a fall"))
+    assert (first.existing, again.existing) == (False, True)
+    assert again.issues == first.issues
+    assert "diazepam 9 mg a day" in again.issues[0].text
+
+
 def test_a_preview_writes_nothing(following, upstream, reference):
     """It gives the transaction, and nothing once it is done."""
     made = following.preview(reference, asked("accept"))

@@ -161,9 +161,9 @@ class Step:
 
     @property
     def text(self) -> str:
-        """ "step 3, diazepam 7 mg a day"."""
+        """ "step 3 (diazepam 7 mg a day)"."""
         said = ", ".join(f"{drug} {plain(dose)} mg" for drug, dose in self.doses.items())
-        return f"step {self.number}, {said} a day"
+        return f"step {self.number} ({said} a day)"
 
 
 @dataclass(frozen=True)
@@ -202,6 +202,11 @@ class WrittenPlan:
     @property
     def status(self) -> str:
         return str(self.careplan.get("status"))
+
+    @property
+    def was_accepted(self) -> bool:
+        """Whether anybody may have taken anything by it."""
+        return self.status in ("active", "on-hold") or any(each.what is Transition.ACCEPT for each in self.history)
 
     def current(self, on: date) -> Step | None:
         """The last step that has begun and was ordered: what is taken, as far as the record tells; None before that."""
@@ -437,7 +442,7 @@ class _Made:
                 self.put(each, check)
 
     def warn(self, code: IssueCode, text: str, *, reference: str | None = None, settle: str | None = None) -> None:
-        self.issues.append(DetectedIssue(code, "warning", text, reference=reference, settle=settle))
+        self.issues.append(_warning(code, text, reference=reference, settle=settle))
 
     @property
     def why(self) -> Resource:
@@ -592,17 +597,12 @@ def _hold(made: _Made) -> None:
         made.put(each, "on-hold", statusReason=made.why)
     made.leave_orders_of(later)
     made.put_others(goal="on-hold", check=None)
-    dose = f"the dose of {current.text}," if current else "the dose of before the plan"
+    dose = f"the dose of {current.text}" if current else "the dose of before the plan"
     made.said = (
         f"Held on {asked.on} by {asked.performer}: {asked.reason}. No further cut until it is resumed; {dose} goes on. "
         "Nobody stops taking the medicine because of this."
     )
-    made.warn(
-        IssueCode.DOSE_GOES_ON,
-        f"The plan is held, not the medicine: {dose} goes on, and stopping at once can cause withdrawal.",
-        settle=f"See that there is an order beyond {current.end}." if current else None,
-    )
-    _warn_without_order(made, current)
+    made.issues += reminders(plan, asked)
 
 
 def _resume(made: _Made) -> None:
@@ -637,39 +637,24 @@ def _resume(made: _Made) -> None:
 
 def _revoke(made: _Made) -> None:
     plan, asked = made.plan, made.asked
-    was_followed = plan.status != "draft"
-    current = plan.current(asked.on) if was_followed else None
+    current = plan.current(asked.on) if plan.was_accepted else None
     reached = current.number if current else 0
-    left: list[Resource] = []
     for step in plan.steps:
         for each in (each for each in step.requests if each.get("status") in _OPEN):
             made.put(each, "stopped" if step.number <= reached else "cancelled", statusReason=made.why)
         for order in step.own_orders:
-            ended = end_of_order(order, asked.on)
-            if ended is None and not asked.stop_orders:
-                left.append(order)
-            else:
-                made.put(order, ended or "stopped", statusReason=made.why)
+            ended = end_of_order(order, asked.on) or ("stopped" if asked.stop_orders else None)
+            if ended:
+                made.put(order, ended, statusReason=made.why)
     made.put_others(goal="cancelled", check="revoked")
     made.leave_orders_of(plan.steps)
     made.said = f"Revoked on {asked.on} by {asked.performer}: {asked.reason}."
-    if not was_followed:
+    if not plan.was_accepted:
         return
     dose = f"the dose of {current.text}" if current else "the dose of before the plan"
-    made.said += f" This ends the plan, not the medicine: by the plan {dose}, was taken last, and it goes on until "
+    made.said += f" This ends the plan, not the medicine: by the plan {dose} was taken last, and it goes on until "
     made.said += "a prescriber decides otherwise."
-    made.warn(
-        IssueCode.DOSE_GOES_ON,
-        f"By the plan the patient takes {dose}. Stopping at once can cause withdrawal, and seizures.",
-        settle="See that the patient has a dose to go on with, and knows it.",
-    )
-    for order in left:
-        made.warn(
-            IssueCode.STILL_ORDERED,
-            "This order is in force and stays so: the patient is taking it.",
-            reference=label_of(order),
-            settle="Stop it only once another order takes its place.",
-        )
+    made.issues += reminders(plan, asked)
 
 
 def _complete(made: _Made) -> None:
@@ -690,7 +675,7 @@ def _complete(made: _Made) -> None:
         made.settle_orders_of(plan.steps[:-1])
         made.warn(
             IssueCode.DOSE_GOES_ON,
-            f"The target is reached, and the dose of {last.text}, goes on until it is reviewed.",
+            f"The target is reached, and the dose of {last.text} goes on until it is reviewed.",
             settle="See that there is an order for it.",
         )
     else:
@@ -722,13 +707,53 @@ def _require_in_turn(plan: WrittenPlan, step: Step) -> None:
         )
 
 
-def _warn_without_order(made: _Made, step: Step | None) -> None:
-    if step and not any(each.get("status") == "active" for each in step.orders):
-        made.warn(
-            IssueCode.ORDER_NOT_SIGNED,
-            f"No order of step {step.number} is active.",
-            settle="Ask what is taken, and sign an order for it.",
+def reminders(plan: WrittenPlan, asked: Asked) -> tuple[DetectedIssue, ...]:
+    """What a hold or a revocation leaves to be seen to, said each time it is asked for: that somebody goes on taking
+    a medicine, and by which orders.
+    """
+    if asked.transition not in (Transition.HOLD, Transition.REVOKE) or not plan.was_accepted:
+        return ()
+    step = plan.current(asked.on)
+    dose = f"the dose of {step.text}" if step else "the dose of before the plan"
+    in_force = [each for each in step.orders if each.get("status") == "active"] if step else []
+    if asked.transition is Transition.HOLD:
+        text = f"The plan is held, not the medicine: {dose} goes on, and stopping at once can cause withdrawal."
+        goes_on = _warning(
+            IssueCode.DOSE_GOES_ON, text, settle=f"See that there is an order beyond {step.end}." if step else None
         )
+        return (goes_on, *([] if in_force or not step else [_without_order(step)]))
+    goes_on = _warning(
+        IssueCode.DOSE_GOES_ON,
+        f"By the plan the patient takes {dose}. Stopping at once can cause withdrawal, and seizures.",
+        settle="See that the patient has a dose to go on with, and knows it.",
+    )
+    left = [] if asked.stop_orders else [each for each in in_force if _is_own(each) and _goes_on(each, asked.on)]
+    return (goes_on, *(_still_ordered(each) for each in left))
+
+
+def _warning(code: IssueCode, text: str, *, reference: str | None = None, settle: str | None = None) -> DetectedIssue:
+    return DetectedIssue(code, "warning", text, reference=reference, settle=settle)
+
+
+def _without_order(step: Step) -> DetectedIssue:
+    return _warning(
+        IssueCode.ORDER_NOT_SIGNED,
+        f"No order of step {step.number} is active.",
+        settle="Ask what is taken, and sign an order for it.",
+    )
+
+
+def _still_ordered(order: Resource) -> DetectedIssue:
+    return _warning(
+        IssueCode.STILL_ORDERED,
+        "This order is in force and stays so: the patient is taking it.",
+        reference=label_of(order),
+        settle="Stop it only once another order takes its place.",
+    )
+
+
+def _goes_on(order: Resource, today: date) -> bool:
+    return end_of_order(order, today) is None
 
 
 def end_of_order(order: Mapping[str, Any], today: date) -> str | None:

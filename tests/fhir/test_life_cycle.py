@@ -138,7 +138,7 @@ def test_completing_a_step_orders_the_next(life):
     assert len(following.orders) == len(second.requests)
     progress = [each["progress"] for each in life.plan.careplan["activity"] if "progress" in each]
     assert len(progress) == len(first.requests)
-    assert "Step 1 completed on 2026-02-01 by Practitioner/d1; next is step 2, diazepam 8 mg a day" in str(progress)
+    assert "Step 1 completed on 2026-02-01 by Practitioner/d1; next is step 2 (diazepam 8 mg a day)" in str(progress)
     assert life.make("complete-step", first.end) is None, "without a number it is the step that is over"
 
 
@@ -196,7 +196,7 @@ def test_a_hold_stops_cuts_and_no_medicine(life):
     assert made
     assert "stopping at once can cause withdrawal" in made.issues[0].text
     text = life.plan.careplan["text"]["div"]
-    assert "the dose of step 2, diazepam 8 mg a day, goes on. Nobody stops taking the medicine" in text
+    assert "the dose of step 2 (diazepam 8 mg a day) goes on. Nobody stops taking the medicine" in text
     assert "(draft)" not in text, "the text still says that it is a draft"
 
 
