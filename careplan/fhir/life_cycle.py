@@ -779,13 +779,12 @@ def _refused(plan: WrittenPlan, code: IssueCode, text: str, *, seen: str, settle
 def order_of(request: Resource, plan: WrittenPlan, step: Step, asked: Asked) -> Resource:
     """An order instance of one request of a step: same medicine, days, directions and supply, by the performer.
 
+    What tells a step of a plan (its number, kind and rule) stays with the step, so that nobody takes the order for one.
     Its groupIdentifier is that of the orders signed together with it, as R4 means it, not that of the whole plan.
     """
     (identifier,) = [each for each in objects_in(request["identifier"]) if is_ours(each)]
-    number = [each for each in objects_in(request.get("extension")) if str(each.get("url")).endswith("/step-number")]
     return {
         "resourceType": "MedicationRequest",
-        "extension": number,
         "identifier": [{"system": identifier["system"], "value": f"{identifier['value']}.order"}],
         "status": asked.orders,
         "intent": "order",

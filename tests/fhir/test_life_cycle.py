@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from careplan.errors import BadRequest, CareplanError, Conflict, Refused
 from careplan.fhir.life_cycle import RULES, Transition, read_written_plan
+from careplan.fhir.population import step_of
 from tests.fhir.lives import BASE, DOCTOR, NURSE, START, Life, planned
 
 Resource = dict[str, Any]
@@ -322,6 +323,23 @@ def test_a_plan_that_is_not_there_in_full_is_not_followed(life):
     bare = {name: value for name, value in plan.careplan.items() if name != "meta"}
     with pytest.raises(Conflict, match="keeps no versions"):
         read_written_plan(bare, [*requests, *plan.others], requests, [], base=BASE)
+
+
+def test_a_form_finds_the_step_that_is_taken(life):
+    """Orders are not taken for steps, and a step that is held is not what is taken."""
+
+    def numbers(day: date) -> set[int]:
+        found, _ = step_of(life.found("MedicationRequest", patient="p1"), day)
+        return {each["extension"][0]["valuePositiveInt"] for each in found}
+
+    first, second, *_ = life.plan.steps
+    life.make("accept", orders="active")
+    assert numbers(START) == {1}
+    life.make("complete-step", first.end)
+    assert (numbers(first.end), numbers(second.start)) == ({1}, {2})
+    life.make("hold", first.end)
+    assert numbers(first.end) == {1}
+    assert 2 not in numbers(second.start), "a cut that is held was taken for the dose"
 
 
 OFTEN = [*Transition, *[Transition.COMPLETE_STEP] * 6, *[Transition.RESUME] * 4]
