@@ -225,6 +225,11 @@ class WrittenPlan:
         values = [_object(each.get("detailQuantity")).get("value") for each in targets]
         return values != [0]
 
+    @property
+    def ending_steps(self) -> tuple[Step, ...]:
+        """The steps whose dose ends with them: all, but for the last one of a plan that ends at a dose."""
+        return self.steps[:-1] if self.ends_at_a_dose else self.steps
+
 
 @dataclass(frozen=True)
 class Change:
@@ -462,6 +467,14 @@ class _Made:
             else:
                 self.put(order, "completed")
 
+    def warn_of_target(self) -> None:
+        """The dose that a plan ends at goes on, by an order that is left in force."""
+        self.warn(
+            IssueCode.DOSE_GOES_ON,
+            f"The target is reached, and the dose of {self.plan.steps[-1].text} goes on until it is reviewed.",
+            settle="See that there is an order for it.",
+        )
+
     def leave_orders_of(self, steps: Iterable[Step]) -> None:
         """Say which orders of others are left as they are."""
         for order in (order for step in steps for order in step.foreign_orders):
@@ -564,7 +577,7 @@ def _complete_step(made: _Made) -> None:
             seen=str(asked.on),
             settle="Complete it on its last day, or once it has begun with a reason; its dates stay as they are.",
         )
-    if following and asked.on > following.start:
+    if following and not following.orders and asked.on > following.start:
         raise _refused(
             plan,
             IssueCode.DATES_PASSED,
@@ -576,11 +589,13 @@ def _complete_step(made: _Made) -> None:
     made.step, made.progress = step.number, step
     for request in step.requests:
         made.put(request, "completed")
-    made.settle_orders_of(each for each in plan.steps if each.number <= step.number and each.end <= asked.on)
+    made.settle_orders_of(each for each in plan.ending_steps if each.number <= step.number and each.end <= asked.on)
     if following:
         made.order(following)
     after = f"next is {following.text}, from {following.start}" if following else "it was the last"
     made.said = f"Step {step.number} completed on {asked.on} by {asked.performer}; {after}."
+    if not following and plan.ends_at_a_dose:
+        made.warn_of_target()
     if asked.on < step.end:
         made.warn(
             IssueCode.DOSE_GOES_ON,
@@ -671,15 +686,9 @@ def _complete(made: _Made) -> None:
     _require_in_turn(plan, last)
     for request in last.requests:
         made.put(request, "completed")
+    made.settle_orders_of(plan.ending_steps)
     if plan.ends_at_a_dose:
-        made.settle_orders_of(plan.steps[:-1])
-        made.warn(
-            IssueCode.DOSE_GOES_ON,
-            f"The target is reached, and the dose of {last.text} goes on until it is reviewed.",
-            settle="See that there is an order for it.",
-        )
-    else:
-        made.settle_orders_of(plan.steps)
+        made.warn_of_target()
     made.put_others(goal="completed", check="completed", achievementStatus=_ACHIEVED)
     made.said = f"Completed on {asked.on} by {asked.performer}: the target is reached."
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from careplan.catalog import load_catalog
 from careplan.fhir.conformance import check, r4b_problems
+from careplan.fhir.forms import patient_of
 from careplan.fhir.life_cycle import (
     Asked,
     Change,
@@ -50,19 +51,21 @@ def planned(target: str = "0") -> Resource:
 class Life:
     """A plan in a store of its own. Nothing is made that is not asked for."""
 
-    def __init__(self, bundle: Resource | None = None) -> None:
+    def __init__(self, bundle: Resource | None = None, record: Resource | None = None) -> None:
         self.store = Store(":memory:")
-        self.store.load(loading(patient(), diazepam(), *PEOPLE))
+        self.store.load(record or loading(patient(), diazepam()))
+        self.store.load(loading(*PEOPLE))
         process(self.store, bundle or planned())
+        self.patient = patient_of(bundle or planned()).partition("/")[2]
 
     def found(self, kind: str, **by: str) -> list[Resource]:
         return list(self.store.search(parse_query(kind, [*by.items(), ("_count", "500")])).matches)
 
     @property
     def plan(self) -> WrittenPlan:
-        (careplan,) = self.found("CarePlan", patient="p1")
-        requests = self.found("MedicationRequest", patient="p1")
-        others = [each for kind in ("Goal", "ServiceRequest") for each in self.found(kind, patient="p1")]
+        (careplan,) = self.found("CarePlan", patient=self.patient)
+        requests = self.found("MedicationRequest", patient=self.patient)
+        others = [each for kind in ("Goal", "ServiceRequest") for each in self.found(kind, patient=self.patient)]
         return read_written_plan(careplan, [*requests, *others], requests, self.found("Provenance"), base=BASE)
 
     def asked(self, what: str, on: date, **more: Any) -> Asked:
@@ -83,15 +86,15 @@ class Life:
 
     def through(self, steps: int, **more: Any) -> date:
         """Accept, and complete so many steps on their last day; the day of the last one."""
-        self.make("accept", **more)
-        day = START
+        day = self.plan.steps[0].start
+        self.make("accept", day, **more)
         for step in self.plan.steps[:steps]:
             day = step.end
             self.make("complete-step", day, step=step.number, **more)
         return day
 
     def orders(self, *statuses: str) -> list[Resource]:
-        found = [each for each in self.found("MedicationRequest", patient="p1") if each["intent"] == "order"]
+        found = [each for each in self.found("MedicationRequest", patient=self.patient) if each["intent"] == "order"]
         return [each for each in found if not statuses or each["status"] in statuses]
 
     def doses(self, *statuses: str) -> dict[date, Decimal]:

@@ -9,9 +9,14 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from careplan.catalog import load_catalog
+from careplan.demo import synthetic_patients
 from careplan.errors import BadRequest, CareplanError, Conflict, Refused
+from careplan.fhir.bundle import label_of
 from careplan.fhir.life_cycle import RULES, Transition, read_written_plan
 from careplan.fhir.population import step_of
+from careplan.planning import plan_taper
+from tests.everything import ASKED, TODAY
 from tests.fhir.lives import BASE, DOCTOR, NURSE, START, Life, planned
 
 Resource = dict[str, Any]
@@ -27,6 +32,13 @@ def life() -> Life:
 def put(life: Life, resource: Resource, **changed: Any) -> None:
     """Change a resource past all rules, as somebody else might."""
     life.store.update({**resource, **changed})
+
+
+def by_hand(life: Life, request: Resource) -> None:
+    """An order of a request that somebody made elsewhere: active, and without an identifier of ours."""
+    made = {**request, "intent": "order", "status": "active", "basedOn": [{"reference": label_of(request)}]}
+    order = {name: made[name] for name in made if name not in ("id", "meta", "identifier", "groupIdentifier")}
+    life.store.create(order)
 
 
 def statuses(life: Life, kind: str, element: str = "status") -> set[str]:
@@ -170,8 +182,13 @@ def test_steps_are_completed_in_turn(life):
 def test_a_next_step_that_should_have_begun_is_not_ordered(life):
     """It would be shorter than planned, and the cut after it too early."""
     life.make("accept")
+    day = life.plan.steps[1].start + DAY
     with pytest.raises(Refused, match="Step 2 was due on 2026-02-02 and had no order"):
-        life.make("complete-step", life.plan.steps[1].start + DAY, step=1)
+        life.make("complete-step", day, step=1)
+    by_hand(life, life.plan.steps[1].requests[0])
+    made = life.make("complete-step", day, step=1)
+    assert made
+    assert "still-ordered" in {each.code for each in made.issues}, "somebody has ordered it in time"
 
 
 def test_an_order_that_nobody_signed_is_withdrawn_with_its_step(life):
@@ -298,12 +315,7 @@ def test_a_plan_that_ends_at_a_dose_leaves_it_in_force():
 
 def test_an_order_of_somebody_else_is_not_doubled(life):
     """A step that was ordered by hand gets no second order, and that one is never changed here."""
-    request = life.plan.steps[0].requests[0]
-    reference = {"reference": f"MedicationRequest/{request['id']}"}
-    made = {**request, "intent": "order", "status": "active", "basedOn": [reference]}
-    by_hand = {name: made[name] for name in made if name not in ("id", "meta", "identifier", "groupIdentifier")}
-    life.store.load({"resourceType": "Bundle", "type": "transaction", "entry": [
-        {"resource": by_hand, "request": {"method": "POST", "url": "MedicationRequest"}}]})  # fmt: skip
+    by_hand(life, life.plan.steps[0].requests[0])
     accepted = life.make("accept")
     assert accepted
     assert [each.code for each in accepted.issues] == ["still-ordered"]
@@ -323,6 +335,20 @@ def test_a_plan_that_is_not_there_in_full_is_not_followed(life):
     bare = {name: value for name, value in plan.careplan.items() if name != "meta"}
     with pytest.raises(Conflict, match="keeps no versions"):
         read_written_plan(bare, [*requests, *plan.others], requests, [], base=BASE)
+
+
+@pytest.mark.parametrize("name", ["switch", "liquid", "fixed", "bands", "target", "adjusted"])
+def test_a_plan_of_any_kind_is_followed_to_its_end(name):
+    """Two drugs at once, a liquid, three times a day, a dose that rises again: the orders are the plan, day by day."""
+    who, asked = ASKED[name]
+    record = next(each.bundle for each in synthetic_patients("") if each.patient_id == who)
+    life = Life(plan_taper([record], load_catalog(), today=TODAY, asked=asked).bundle, record)
+    life.through(len(life.plan.steps), orders="active")
+    life.make("complete", life.plan.steps[-1].end + DAY)
+    assert life.plan.status == "completed"
+    assert life.doses("active", "completed") == life.planned(), "a day has another dose than planned, or none"
+    *_, last = life.plan.steps
+    assert {each["status"] for each in last.orders} == {"active" if name == "target" else "completed"}
 
 
 def test_a_form_finds_the_step_that_is_taken(life):
