@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +47,6 @@ from careplan.taper.profile import Vocabulary
 Resource = dict[str, Any]
 
 _LOCAL = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
-_OPEN = ("draft", "active", "on-hold")
 
 
 @dataclass(frozen=True)
@@ -225,12 +224,18 @@ def _patient(careplan: Resource) -> str:
 
 def _followed(plan: WrittenPlan, asked: Asked, made: Change | None) -> Followed:
     """*made* is what was written now; None when it was done before."""
-    orders = tuple(order for step in plan.steps for order in step.orders if order.get("status") in _OPEN)
+    orders = tuple(order for step in plan.steps for order in (*step.own_orders, *step.foreign_orders))
     if made is None:
         return Followed(plan.careplan, orders, reminders(plan, asked), existing=True)
-    changed = [label_of(entry["resource"]) for entry in made.bundle["entry"] if entry["request"]["method"] == "PUT"]
-    written = tuple(dict.fromkeys((*changed, *map(label_of, orders))))
-    return Followed(plan.careplan, orders, made.issues, existing=False, written=written)
+    return Followed(plan.careplan, orders, made.issues, existing=False, written=tuple(_written(made.bundle, orders)))
+
+
+def _written(bundle: Resource, orders: Iterable[Resource]) -> Iterator[str]:
+    """What the transaction changed, and those of *orders* that it made, by the identifiers they were given."""
+    entries = [(entry["request"]["method"], entry["resource"]) for entry in bundle["entry"]]
+    made = [each["identifier"] for method, each in entries if method == "POST" and "identifier" in each]
+    yield from (label_of(each) for method, each in entries if method == "PUT")
+    yield from (label_of(each) for each in orders if each.get("identifier") in made)
 
 
 def _in_words(error: UpstreamError) -> UpstreamError | Conflict:

@@ -72,7 +72,9 @@ def test_a_plan_is_followed_from_draft_to_the_second_step(following, upstream, r
     done = following.follow(reference, asked("accept", orders="active"))
     assert (done.careplan["status"], done.existing, upstream.writes) == ("active", False, 1)
     assert {each["status"] for each in done.orders} == {"active"}
-    assert set(done.written) > {reference, *(f"MedicationRequest/{each['id']}" for each in done.orders)}
+    (goal,), (check,) = upstream.found("Goal"), upstream.found("ServiceRequest")
+    made = [f"MedicationRequest/{each['id']}" for each in done.orders]
+    assert set(done.written) == {reference, f"Goal/{goal['id']}", f"ServiceRequest/{check['id']}", *made}
     first, second, *_ = following.plan(reference).steps
     done = following.follow(reference, asked("complete-step", first.end, orders="active"))
     assert [each["dosageInstruction"] for each in done.orders] == [

@@ -80,6 +80,16 @@ READERS: Mapping[Transition, Mapping[str, Reader]] = {
 }
 
 
+_SUMMARIES = {
+    Transition.ACCEPT: "Accept a drafted plan: it becomes active, and its first step is ordered.",
+    Transition.COMPLETE_STEP: "Complete the step that is over, and order the next.",
+    Transition.HOLD: "Hold a plan: no further cut, and what is taken goes on.",
+    Transition.RESUME: "Resume a plan that is held, while its dates hold.",
+    Transition.REVOKE: "Revoke a plan: its later steps are cancelled, and what is taken is left in force.",
+    Transition.COMPLETE: "Complete a plan after its last day.",
+}
+
+
 def _view(transition: Transition) -> Callable[[str], Response]:
     def view(plan_id: str) -> Response:
         given = _given(transition, fhir_body())
@@ -97,14 +107,6 @@ def _view(transition: Transition) -> Callable[[str], Response]:
     return view
 
 
-_SUMMARIES = {
-    Transition.ACCEPT: "Accept a drafted plan: it becomes active, and its first step is ordered.",
-    Transition.COMPLETE_STEP: "Complete the step that is over, and order the next.",
-    Transition.HOLD: "Hold a plan: no further cut, and what is taken goes on.",
-    Transition.RESUME: "Resume a plan that is held, while its dates hold.",
-    Transition.REVOKE: "Revoke a plan: its later steps are cancelled, and what is taken is left in force.",
-    Transition.COMPLETE: "Complete a plan after its last day.",
-}
 for _each in Transition:
     blueprint.add_url_rule(f"/CarePlan/<plan_id>/${_each}", f"{_each}", _view(_each), methods=["POST"])
 

@@ -141,7 +141,7 @@ def test_without_a_token_nothing_is_read_or_told(guarded):
     found = guarded.client().get("/.well-known/oauth-protected-resource").json
     assert found["authorization_servers"] == [guarded.issuer.url]
     assert found["resource"] == AUDIENCE
-    assert "system/CarePlan.crs" in found["scopes_supported"]
+    assert "system/CarePlan.crus" in found["scopes_supported"]
 
 
 @pytest.mark.parametrize(
