@@ -532,6 +532,89 @@ def undo_entry(entry: int, settled_after: float) -> None:
     sys.exit(_answer(lambda: _settled(entry, "D", undone, settled_after=settled_after)))
 
 
+following_options = _together(
+    click.argument("plan_reference", metavar="CarePlan/ID"),
+    click.option("--fhir", "fhir_base", metavar="URL", help="The FHIR R4 server. Default: CAREPLAN_FHIR_BASE."),
+    click.option("--by", "performer", required=True, metavar="Practitioner/ID", help="In whose name it is done."),
+    click.option("--reason", metavar="TEXT", help="Why; kept with the plan. Needed to hold and to revoke."),
+    click.option("--date", "day", type=_Day(), metavar="DATE", help="Today if not given, else the day next to it."),
+    click.option("--dry-run", is_flag=True, help="Write nothing; print the transaction that would be written."),
+)
+orders_option = click.option(
+    "--orders",
+    type=click.Choice(["draft", "active"]),
+    default="draft",
+    show_default=True,
+    help="Whether the orders are there to sign, or in force at once.",
+)
+
+
+@main.group()
+def follow() -> None:
+    """What becomes of a plan that is written: accepted, a step completed, held, resumed, revoked, completed.
+
+    Each is one transaction with a Provenance of who did it and why. Asked again it writes nothing and says the same.
+
+    \b
+    Examples:
+      careplan follow accept CarePlan/34 --by Practitioner/5 --dry-run
+      careplan follow accept CarePlan/34 --by Practitioner/5
+      careplan follow complete-step CarePlan/34 --by Practitioner/5 --step 1
+      careplan follow hold CarePlan/34 --by Practitioner/5 --reason 'a fall'
+
+    \b
+    Exit status: 0 done, now or before; 3 refused, since doses would be wrong; 2 wrong usage; 1 anything else, such as
+    a plan in another state.
+    """
+
+
+@follow.command("accept")
+@following_options
+@orders_option
+def accept_plan(**options: Any) -> None:
+    """Make a drafted plan active, and order its first step."""
+    sys.exit(_answer(lambda: _follow("accept", **options)))
+
+
+@follow.command("complete-step")
+@following_options
+@orders_option
+@click.option("--step", type=click.IntRange(1), metavar="N", help="Which one. Default: the last whose days are over.")
+def complete_step(**options: Any) -> None:
+    """Mark a step as completed, and order the next one."""
+    sys.exit(_answer(lambda: _follow("complete-step", **options)))
+
+
+@follow.command("hold")
+@following_options
+def hold_plan(**options: Any) -> None:
+    """Make no further cut for now. What is being taken goes on: a hold never means to stop."""
+    sys.exit(_answer(lambda: _follow("hold", **options)))
+
+
+@follow.command("resume")
+@following_options
+@orders_option
+def resume_plan(**options: Any) -> None:
+    """Go on with a plan that is held, as long as no cut was due meanwhile."""
+    sys.exit(_answer(lambda: _follow("resume", **options)))
+
+
+@follow.command("revoke")
+@following_options
+@click.option("--stop-orders", is_flag=True, help="Stop the order that is being taken too: see that another is there.")
+def revoke_plan(**options: Any) -> None:
+    """End a plan before its time. What is being taken stays in force."""
+    sys.exit(_answer(lambda: _follow("revoke", **options)))
+
+
+@follow.command("complete")
+@following_options
+def complete_plan(**options: Any) -> None:
+    """End a plan after its last day: its goal is achieved."""
+    sys.exit(_answer(lambda: _follow("complete", **options)))
+
+
 @main.group()
 def profiles() -> None:
     """The clinical rules and where they come from."""
@@ -743,6 +826,53 @@ def _settled(entry: int, action: Action, work: Callable[[Delivery, Posting], Res
     return said
 
 
+def _follow(
+    what: str,
+    *,
+    plan_reference: str,
+    fhir_base: str | None,
+    performer: str,
+    reason: str | None,
+    day: date | None,
+    dry_run: bool,
+    **more: Any,
+) -> Resource:
+    """Make one transition of a plan, or say what it would write; recorded."""
+    from careplan.connections import connections_to
+    from careplan.fhir.dialects import DIALECTS
+    from careplan.fhir.life_cycle import Asked, Transition, day_asked
+    from careplan.fhir.outcome import outcome
+    from careplan.following import Following
+
+    plan = _careplan(plan_reference, "CarePlan/ID") or ""
+    settings, request_id = _settings(), str(uuid4())
+    asked = Asked(Transition(what), performer, day_asked(day, _today()), datetime.now(UTC), reason=reason, **more)
+    connections, base = connections_to(settings, fhir_base)
+    server = connections(base)
+    server.trace(request_id)
+    auditor = _auditor(settings, lambda: connections(base))
+    following = Following(server, _catalog().vocabulary, dialect=DIALECTS[settings.fhir_dialect])
+    patient, command = following.patient_of(plan), f"careplan follow {what}"
+    if dry_run:
+        with _accounted(auditor, "R", "read", patient, request_id, command=command):
+            made = following.preview(plan, asked)
+        issues = outcome(made.issues if made else (), canonical_base=settings.canonical_base)
+        said: Resource = {"existing": made is None, "bundle": made.bundle if made else None, "issues": issues}
+    else:
+        with _accounted(auditor, "U", "transaction", patient, request_id, announce=True, command=command) as written:
+            done = following.follow(plan, asked)
+            written += done.written
+        said = {
+            "careplan": f"{base.rstrip('/')}/{plan}",
+            "status": done.careplan["status"],
+            "existing": done.existing,
+            "orders": [f"{base.rstrip('/')}/MedicationRequest/{each['id']}" for each in done.orders],
+            "issues": outcome(done.issues, canonical_base=settings.canonical_base),
+        }
+    _send_on(auditor)
+    return said
+
+
 def _patient_in(row: Posting) -> str | None:
     """The patient of an entry, as long as its plan is kept."""
     from careplan.fhir.forms import patient_of
@@ -877,9 +1007,9 @@ def _pairs(given: Iterable[str], option: str) -> list[tuple[str, str]]:
     return found
 
 
-def _careplan(text: str | None) -> str | None:
+def _careplan(text: str | None, hint: str = "--replaces") -> str | None:
     if text is not None and not re.fullmatch(r"CarePlan/[A-Za-z0-9\-.]{1,64}", text):
-        raise click.BadParameter("write CarePlan/ID.", param_hint="--replaces")
+        raise click.BadParameter("write CarePlan/ID.", param_hint=hint)
     return text
 
 
@@ -988,7 +1118,14 @@ def _auditor(settings: Settings, server: Callable[[], FhirServer] | None = None)
 
 
 def _accounted(
-    auditor: Auditor, action: Action, interaction: str, patient: str | None, request_id: str, *, announce: bool = False
+    auditor: Auditor,
+    action: Action,
+    interaction: str,
+    patient: str | None,
+    request_id: str,
+    *,
+    announce: bool = False,
+    command: str = "careplan post",
 ) -> AbstractContextManager[list[str]]:
     """Record what the block does as done by whoever is at the terminal."""
     from careplan.auditing import accounted
@@ -998,7 +1135,7 @@ def _accounted(
         return datetime.now(UTC)
 
     agent = Agent("urn:careplan:user", _user())
-    begun = Access(action, interaction, "careplan post", agent, patient, now(), request_id)
+    begun = Access(action, interaction, command, agent, patient, now(), request_id)
     return accounted(auditor, begun, now=now, announce=announce)
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from careplan.errors import NotSupported
 from careplan.fhir.dialects import DIALECTS
-from careplan.fhir.scopes import WRITING, joined, reading
+from careplan.fhir.scopes import FOLLOWING, WRITING, joined, reading
 from careplan.fhir.server import FhirServer, Observe
 from careplan.fhir.smart import SignIn
 from careplan.settings import Settings
@@ -25,7 +25,7 @@ class Connections:
         self._signed_in: dict[str, SignIn] = {}
         client = settings.client()
         if client and settings.fhir_base:
-            needs = joined(reading(DIALECTS[settings.fhir_dialect]), WRITING)
+            needs = joined(reading(DIALECTS[settings.fhir_dialect]), WRITING, FOLLOWING)
             if settings.audit_to_server:
                 needs = joined(needs, {"AuditEvent": "c"})
             reach = self._reach.including(settings.fhir_base)

@@ -1,6 +1,7 @@
 """The conformance resources that are generated: nobody edits them, `careplan profiles generate` writes them.
 
-A PlanDefinition and an ActivityDefinition for each drug with a profile, and the CapabilityStatement, from the routes.
+A PlanDefinition and an ActivityDefinition for each drug with a profile, an OperationDefinition for each transition of a
+written plan, and the CapabilityStatement, from the routes.
 They are definitions to read and to name: the doses are computed by `$apply` here, in no query language, so there is no
 `library`. An engine that applies them by itself gets one request for each pace, without any dose, and as a draft.
 """
@@ -15,6 +16,7 @@ from typing import Any
 
 from careplan.catalog import CANONICAL_BASE, Catalog
 from careplan.fhir.dialects import R4
+from careplan.fhir.life_cycle import RULES, Transition
 from careplan.settings import Settings
 from careplan.taper.dose import plain
 from careplan.taper.profile import (
@@ -30,14 +32,20 @@ from careplan.taper.profile import (
 )
 from careplan.taper.screening import Limit
 from careplan.web import create_app
-from careplan.web.metadata import capability_statement
+from careplan.web.following import READERS
+from careplan.web.metadata import LAST_CHANGED, capability_statement
 
 Resource = dict[str, Any]
 
 BASE = CANONICAL_BASE
 PUBLISHER = "careplan contributors"
 PATIENT = {"coding": [{"system": "http://hl7.org/fhir/resource-types", "code": "Patient"}]}
-GENERATED = ("PlanDefinition-taper-*.json", "ActivityDefinition-taper-step-*.json", "CapabilityStatement-careplan.json")
+GENERATED = (
+    "PlanDefinition-taper-*.json",
+    "ActivityDefinition-taper-step-*.json",
+    "CapabilityStatement-careplan.json",
+    *(f"OperationDefinition-{each}.json" for each in Transition),
+)
 _USAGE = (
     "Apply it with the operation $apply of this service, which computes every dose by its own rules. Another engine's "
     "$apply gives one request for each pace, without a dose: nothing to hand out."
@@ -48,6 +56,7 @@ _EFFECTS: Mapping[Effect, str] = {"refuse": "No plan", "slow": "The slowest pace
 def generated(catalog: Catalog) -> dict[str, Resource]:
     """Every generated resource by the name of its file."""
     definitions = [make(profile, catalog) for profile in _profiles(catalog) for make in (plan_definition, activity)]
+    definitions += [operation(transition) for transition in Transition]
     return {_file(each): each for each in [*definitions, _capabilities(catalog, definitions)]}
 
 
@@ -101,6 +110,120 @@ def _capabilities(catalog: Catalog, definitions: Iterable[Resource]) -> Resource
     served = {f"{each['resourceType']}/{each['id']}": each for each in [*definitions, itself]}
     app = create_app(Settings(), catalog=replace(catalog, conformance={**kept, **served}))
     return capability_statement(app.url_map.iter_rules(), canonical_base=BASE)
+
+
+# --- the life of a plan -------------------------------------------------------------------------------------------
+
+
+_TITLES: Mapping[Transition, str] = {
+    Transition.ACCEPT: "Accept a taper plan",
+    Transition.COMPLETE_STEP: "Complete a step of a taper plan",
+    Transition.HOLD: "Hold a taper plan",
+    Transition.RESUME: "Resume a taper plan",
+    Transition.REVOKE: "Revoke a taper plan",
+    Transition.COMPLETE: "Complete a taper plan",
+}
+_DOES: Mapping[Transition, str] = {
+    Transition.ACCEPT: (
+        "Makes a drafted plan active in the name of a practitioner, and orders its first step: MedicationRequests of "
+        "intent order, based on those of the plan. Refused once the day of the first cut has passed; 409 when what the "
+        "plan was computed from has changed, or the patient has another live plan for the drug."
+    ),
+    Transition.COMPLETE_STEP: (
+        "Marks the requests and orders of a step as completed, and orders the next one with its own dates. Refused out "
+        "of turn, before the last day of the step unless there is a reason, and once the next step should have begun."
+    ),
+    Transition.HOLD: (
+        "Puts the plan and its steps to come on hold: no further cut is made. What is being taken stays in force. A "
+        "hold never means to stop taking the medicine."
+    ),
+    Transition.RESUME: (
+        "Makes a plan that is on hold active again, with the dates that it has. Refused once a cut was due meanwhile: "
+        "then a new plan is made from the dose that is taken, which replaces this one."
+    ),
+    Transition.REVOKE: (
+        "Ends the plan before its time: its steps to come, and orders that have not begun or were not signed, are "
+        "cancelled. The order that is being taken stays in force unless stopOrders is true, since stopping at once can "
+        "cause withdrawal."
+    ),
+    Transition.COMPLETE: (
+        "Ends the plan after its last day, with every step before the last one completed: its goal is achieved. Where "
+        "the plan ends at a dose, the order for that stays in force."
+    ),
+}
+_COMMENT = (
+    "Only POST. All of it is one transaction over the versions that were read, with a Provenance of who did what and "
+    "why. The same request again gives the same result, and writes nothing; with the header Idempotency-Key it also "
+    "gets the same answer. 409 with what is so when the plan is in another state, or somebody else was faster; 422 "
+    "with codes of the CodeSystem taper-issue when doses would be wrong."
+)
+_DOCUMENTED: Mapping[str, str] = {
+    "performer": (
+        "Who does it. Needed unless the token names the practitioner (fhirUser), and then it is nobody else. The "
+        "FHIR server has to know them."
+    ),
+    "reason": "Why, in words. It is kept with the plan and in Provenance. Needed to hold and to revoke.",
+    "date": "Today if not given, else yesterday or tomorrow: what is today where it is done.",
+    "step": "The number of the step that is completed. The last one whose last day has come, if not given.",
+    "orders": "draft: the orders are there to sign. active: they are in force at once. draft if not given.",
+    "stopOrders": "Whether to stop the order that is being taken too. Only once the patient has another dose to take.",
+}
+_OF_TYPE: Mapping[str, str] = {
+    "performer": "Reference",
+    "reason": "string",
+    "date": "date",
+    "step": "positiveInt",
+    "orders": "code",
+    "stopOrders": "boolean",
+}
+_GIVEN_BACK: Mapping[str, tuple[str, str]] = {
+    "careplan": ("CarePlan", "The plan as the FHIR server has it now."),
+    "orders": ("Bundle", "Its orders that are not over: those to sign, those in force, and those on hold."),
+    "issues": ("OperationOutcome", "What to know now: what goes on, and what stays in force."),
+}
+
+
+def operation(transition: Transition) -> Resource:
+    """What a plan goes through, as an operation on the CarePlan."""
+    name = "".join(part.capitalize() for part in transition.split("-"))
+    return {
+        "resourceType": "OperationDefinition",
+        "id": transition.value,
+        "url": f"{BASE}/OperationDefinition/{transition}",
+        "version": "0.1.0",
+        "name": f"{name}TaperPlan",
+        "title": _TITLES[transition],
+        "status": "draft",
+        "kind": "operation",
+        "experimental": False,
+        "date": LAST_CHANGED,
+        "publisher": PUBLISHER,
+        "description": _DOES[transition],
+        "affectsState": True,
+        "code": transition.value,
+        "comment": _COMMENT,
+        "resource": ["CarePlan"],
+        "system": False,
+        "type": False,
+        "instance": True,
+        "parameter": [
+            *(_given(each, RULES[transition].needs_reason) for each in READERS[transition]),
+            *(_parameter(each, "out", 1, *said) for each, said in _GIVEN_BACK.items()),
+        ],
+    }
+
+
+def _given(name: str, needs_reason: bool) -> Resource:
+    least = 1 if name == "reason" and needs_reason else 0
+    parameter = _parameter(name, "in", least, _OF_TYPE[name], _DOCUMENTED[name])
+    if name != "performer":
+        return parameter
+    kinds = ("Practitioner", "PractitionerRole")
+    return {**parameter, "targetProfile": [f"http://hl7.org/fhir/StructureDefinition/{each}" for each in kinds]}
+
+
+def _parameter(name: str, use: str, least: int, kind: str, documentation: str) -> Resource:
+    return {"name": name, "use": use, "min": least, "max": "1", "documentation": documentation, "type": kind}
 
 
 # --- one drug -----------------------------------------------------------------------------------------------------

@@ -46,6 +46,7 @@ from careplan.fhir.forms import (
     is_part,
     key_from,
     key_of,
+    orders_of,
     parts_of,
     patient_of,
     printable,
@@ -169,7 +170,7 @@ class Delivery:
         from has changed, or the patient has another live plan for the drug; Undecided when nobody knows whether it was
         written; an UpstreamError when it was not.
         """
-        _require_valid(bundle)
+        require_valid(bundle)
         choice = self.choice(bundle, encounter=encounter)
         if choice.rung is Rung.NOTHING:
             return Delivered(None, False, choice, None)
@@ -415,30 +416,13 @@ class Delivery:
     def _require_fresh(self, held: _Held, record: Sequence[Resource] | None) -> None:
         """Raise Conflict when what the plan was computed from is not any more what was read."""
         if record is None:
-            moved = list(self._moved(sources_of(_bundle(held))))
+            moved = list(moved_since(self._server, sources_of(_bundle(held))))
         else:
             patient = patient_of(_bundle(held)).partition("/")[2]
             now = fetch_record(self._server, patient, dialect=self._dialect)
             before, after = ([each for each in one if not belongs_to(each, held.key)] for one in (record, now))
             moved = changes_between(before, after)
-        if moved:
-            more = f" and {len(moved) - _SHOWN} more" if len(moved) > _SHOWN else ""
-            raise Conflict(
-                f"What the plan was computed from has changed: {'; '.join(moved[:_SHOWN])}{more}. Plan again."
-            )
-
-    def _moved(self, sources: dict[str, str | None]) -> Iterator[str]:
-        for reference, version in sources.items():
-            if version is None:
-                continue
-            try:
-                now = objects_in([self._server.read(reference).get("meta")])
-            except NotFound:
-                yield f"{reference} is no longer there"
-                continue
-            found = str(now[0].get("versionId")) if now else None
-            if found != version:
-                yield f"{reference} was version {version} and is version {found} now"
+        require_unmoved(moved)
 
     def _make_room(self, held: _Held) -> bool:
         """See that the patient has no other live plan for the drug, but for the one that this one replaces.
@@ -447,11 +431,9 @@ class Delivery:
         Raises Conflict.
         """
         bundle = _bundle(held)
-        replaced, patient = replaced_by(bundle), patient_of(bundle).partition("/")[2]
-        searches = [query for kind, query in self._dialect.searches(patient) if kind == "CarePlan"]
-        may = self.abilities.may("search-type", "CarePlan")
-        plans = {label_of(each): each for query in searches if may for each in self._server.search("CarePlan", query)}
-        known = [each for each in plans.values() if not belongs_to(each, held.key)]
+        replaced = replaced_by(bundle)
+        plans = plans_of(self._server, patient_of(bundle), dialect=self._dialect, abilities=self.abilities)
+        known = [each for each in plans if not belongs_to(each, held.key)]
         live = live_tapers(known, bundle["entry"][0]["resource"], self._vocabulary)
         others = [label_of(each) for each in live if label_of(each) != replaced]
         if others:
@@ -470,11 +452,18 @@ class Delivery:
         return len(known) < len(plans)
 
     def _replacing(self, bundle: Resource, old: Resource) -> Resource:
-        """The transaction that also ends the plan *old*, with every request of ours in it as it is now."""
+        """The transaction that also ends the plan *old*, with every request of ours in it as it is now, and its orders.
+
+        Orders are found among all requests of the patient: R4 has no search by what they are based on.
+        """
         references = [each for each in parts_of(old) if each.split("/")[0] in REPLACED]
         parts = [part for each in references if (part := self._read(each)) and belongs_to_some_plan(part)]
+        orders: list[Resource] = []
+        if old.get("status") != "draft":
+            patient = patient_of(bundle).partition("/")[2]
+            orders = orders_of(references, self._server.search("MedicationRequest", {"patient": patient}))
         try:
-            return replacing(bundle, [old, *parts])
+            return replacing(bundle, [old, *parts, *orders])
         except KeyError as error:
             raise Conflict("The FHIR server keeps no versions, so a plan cannot safely be replaced there.") from error
 
@@ -551,7 +540,7 @@ class Delivery:
         try:
             self._send(held, send, lambda: self._look(held) is not None, repeatable=held.repeatable)
         except UpstreamRejected as error:
-            if not _is_conflict(error) or not replaced_by(sent):
+            if not is_conflict(error) or not replaced_by(sent):
                 raise
             raise Conflict("The plan that is to be replaced was changed meanwhile: plan again.") from error
 
@@ -577,7 +566,7 @@ class Delivery:
 
     def _send_one(self, held: _Held, resource: Resource) -> None:
         """One resource that is the whole plan."""
-        _require_valid(resource)
+        require_valid(resource)
         kind = resource["resourceType"]
         unless = condition_of(_bundle(held)["entry"][0]) if self.abilities.of(kind).conditional_create else None
 
@@ -662,10 +651,10 @@ class Delivery:
                 before, held.unclear = held.unclear, held.unclear or lost
                 self._note(held, error=_words(error))
                 self._wait(error)
-                if self._seen(held, look, patiently=lost or _is_conflict(error)):
+                if self._seen(held, look, patiently=lost or is_conflict(error)):
                     held.unclear = before
                     return
-                if attempt == ATTEMPTS or not _may_pass(error) or (lost and not repeatable):
+                if attempt == ATTEMPTS or not may_pass(error) or (lost and not repeatable):
                     raise
 
     def _seen(self, held: _Held, look: Callable[[], bool], *, patiently: bool) -> bool:
@@ -689,7 +678,7 @@ class Delivery:
 
     def _wait(self, error: UpstreamError) -> None:
         """As long as the server asks for, within bounds; what asks for more is told to the caller."""
-        if isinstance(error, UpstreamBusy) and _may_pass(error):
+        if isinstance(error, UpstreamBusy) and may_pass(error):
             self._sleep(1 if error.retry_after is None else error.retry_after)
 
     # --- taking back ---
@@ -777,7 +766,38 @@ _SENDERS: Mapping[Rung, Callable[[Delivery, _Held], None]] = {
 }
 
 
-def _require_valid(resource: Resource) -> None:
+def plans_of(server: FhirServer, patient: str, *, dialect: Dialect, abilities: Abilities) -> list[Resource]:
+    """The CarePlans of *patient* (`Patient/12`); none where the server does not search for them."""
+    if not abilities.may("search-type", "CarePlan"):
+        return []
+    searches = [query for kind, query in dialect.searches(patient.partition("/")[2]) if kind == "CarePlan"]
+    return list({label_of(each): each for query in searches for each in server.search("CarePlan", query)}.values())
+
+
+def moved_since(server: FhirServer, sources: Mapping[str, str | None]) -> Iterator[str]:
+    """Which of *sources* (reference, version that was read or None) is another now, in a phrase each."""
+    for reference, version in sources.items():
+        if version is None:
+            continue
+        try:
+            now = objects_in([server.read(reference).get("meta")])
+        except NotFound:
+            yield f"{reference} is no longer there"
+            continue
+        found = str(now[0].get("versionId")) if now else None
+        if found != version:
+            yield f"{reference} was version {version} and is version {found} now"
+
+
+def require_unmoved(moved: Sequence[str]) -> None:
+    """Raise Conflict when anything that a plan was computed from has changed."""
+    if moved:
+        more = f" and {len(moved) - _SHOWN} more" if len(moved) > _SHOWN else ""
+        raise Conflict(f"What the plan was computed from has changed: {'; '.join(moved[:_SHOWN])}{more}. Plan again.")
+
+
+def require_valid(resource: Resource) -> None:
+    """Raise CareplanError for what is no valid R4: it is never sent."""
     problems = [problem for problem in (*check(resource), *r4b_problems(resource)) if problem.severity == "error"]
     if problems:
         first = problems[0]
@@ -811,15 +831,16 @@ def _idle(row: Posting) -> float:
     return (datetime.now(UTC) - row.changed).total_seconds()
 
 
-def _is_conflict(error: UpstreamError) -> bool:
+def is_conflict(error: UpstreamError) -> bool:
+    """Whether somebody else was faster."""
     return isinstance(error, UpstreamRejected) and error.upstream_status in (409, 412)
 
 
-def _may_pass(error: UpstreamError) -> bool:
+def may_pass(error: UpstreamError) -> bool:
     """Whether the same request may be taken a little later."""
     if isinstance(error, UpstreamBusy):
         return error.retry_after is None or error.retry_after <= MAX_WAIT
-    return _is_conflict(error) or not isinstance(error, UpstreamRejected)
+    return is_conflict(error) or not isinstance(error, UpstreamRejected)
 
 
 def _words(error: BaseException) -> str:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from careplan.catalog import CANONICAL_BASE, load_catalog
 from careplan.demo import synthetic_patients
 from careplan.errors import Refused
+from careplan.fhir.life_cycle import Change
 from careplan.fhir.outcome import outcome
 from careplan.fhir.reading import Confirmation
 from careplan.fhir.writing import profiles_at
@@ -19,6 +20,7 @@ from careplan.taper.dose import Dose
 from careplan.taper.products import ProductChoice
 from careplan.taper.schedule import PaceChange, Pause, Restart
 from careplan.taper.switch import Equivalence
+from tests.fhir.lives import Life, planned
 from tests.fhir.profile_cases import EXAMPLES, PROFILE
 from tests.web.records import bundle, patient
 
@@ -87,8 +89,34 @@ def everything() -> Iterator[tuple[str, Resource]]:
         strengths = sorted({product.strength for product in profile.products}, key=lambda each: each.value)
         for size, strength in (("small", strengths[0]), ("large", strengths[-1])):
             yield _planned(f"{name}-{size}", [bundle(patient(), _twice_daily(name, strength))], PlanRequest())
+    yield from lives()
     for name, (claim, example) in EXAMPLES.items():
         yield f"example-{name}", example | {"meta": {"profile": [f"{PROFILE}/{claim}"]}}
+
+
+def lives() -> Iterator[tuple[str, Resource]]:
+    """The transaction of each transition of a plan, and the plan with its orders when it is over."""
+    life = Life()
+    first = life.plan.steps[0]
+    moves: list[tuple[str, date, dict[str, Any]]] = [
+        ("accept", first.start, {}),
+        ("complete-step", first.end, {"orders": "active", "performer": "PractitionerRole/r1"}),
+        ("hold", first.end, {}),
+        ("resume", first.end, {}),
+        ("revoke", first.end, {}),
+    ]
+    for what, day, more in moves:
+        yield f"life-{what}", _written(life.make(what, day, **more))
+    short = Life(planned("8"))
+    short.through(len(short.plan.steps) - 1, orders="active")
+    yield "life-complete", _written(short.make("complete", short.plan.steps[-1].end + timedelta(days=1)))
+    yield "life-over", short.plan.careplan
+    yield from ((f"life-order-{number}", order) for number, order in enumerate(short.orders()))
+
+
+def _written(made: Change | None) -> Resource:
+    assert made is not None, "it was done before"
+    return made.bundle
 
 
 def published() -> Iterator[tuple[str, Resource]]:

@@ -74,8 +74,8 @@ def test_the_sign_in_is_kept_for_all_clients_and_asks_for_what_is_needed(key):
             with connections(ehr.base) as server:
                 assert server.read("Patient/p")["id"] == "p"
     (form,) = ehr.forms
-    asked = form["scope"].split()
-    assert {"system/Patient.r", "system/MedicationStatement.rs", "system/CarePlan.crs", "system/Goal.c"} <= set(asked)
+    asked = set(form["scope"].split())
+    assert {"system/Patient.r", "system/MedicationStatement.rs", "system/CarePlan.crus", "system/Goal.cru"} <= asked
     assert not any(scope.startswith("system/AuditEvent") for scope in asked)
 
 

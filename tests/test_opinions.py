@@ -13,6 +13,7 @@ import pytest
 from careplan.catalog import load_catalog
 from careplan.fhir import json as fhir_json
 from careplan.fhir.conformance import check, r4b_problems
+from careplan.fhir.life_cycle import Transition
 from tests import everything
 from tests.fhir import conformance_cases, profile_cases
 from tests.fhir.conformance_cases import changed_in
@@ -75,6 +76,7 @@ def test_everything_is_there():
     assert len(kinds["plan-"]) >= 20, "few plans were made"
     assert len(kinds["refused-"]) >= 10, "few were refused"
     assert len(kinds["profiles-"]) >= 40, "few files were found"
+    assert {f"life-{each}" for each in Transition} <= EVERYTHING.keys(), "a transition is missing"
     types = {each["resource"]["resourceType"] for name in kinds["plan-"] for each in EVERYTHING[name]["entry"]}
     assert set(everything.PROFILES) <= types, "a profile is of nothing that is written"
 

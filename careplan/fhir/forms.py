@@ -9,6 +9,7 @@ import re
 from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import date
 from html import escape
 from typing import Any
 
@@ -16,7 +17,8 @@ from careplan.fhir import json
 from careplan.fhir.bundle import objects_in, references_in, with_references
 from careplan.fhir.dialects import NoteRules
 from careplan.fhir.ladder import SHARED, Abilities
-from careplan.fhir.plans import is_ours
+from careplan.fhir.life_cycle import end_of_order
+from careplan.fhir.plans import is_ours, is_step
 
 Resource = dict[str, Any]
 
@@ -102,6 +104,7 @@ def replaced_by(bundle: Resource) -> str | None:
 def replacing(bundle: Resource, old: Iterable[Resource]) -> Resource:
     """The transaction that also ends the *old* plan: its CarePlan, and what of its requests and goals is not over.
 
+    Orders made of its steps are withdrawn unless they are being taken: the new plan is a draft, and ends no dose.
     Each is changed only if it is still the version that was read. Raises KeyError for one without a version.
     """
     kept = [entry for entry in bundle["entry"] if "ifMatch" not in entry["request"]]
@@ -134,6 +137,8 @@ def _ended(resource: Mapping[str, Any], today: str) -> str | None:
         return "cancelled" if status in ("proposed", "planned", "accepted", "active", "on-hold") else None
     if status not in ("draft", "active", "on-hold"):
         return None
+    if kind == "MedicationRequest" and not is_step(resource):
+        return end_of_order(resource, date.fromisoformat(today))
     if kind == "MedicationRequest":
         return "stopped" if status != "draft" and _first_day(resource) <= today else "cancelled"
     return "revoked"
@@ -236,6 +241,13 @@ def parts_of(careplan: Mapping[str, Any]) -> list[str]:
     findings = [each for each in objects_in(careplan.get("supportingInfo")) if _names(each, "DetectedIssue")]
     named = [*requests, *objects_in(careplan.get("goal")), *findings]
     return [str(each["reference"]) for each in named if isinstance(each, Mapping) and _LOCAL.fullmatch(_text(each))]
+
+
+def orders_of(steps: Iterable[str], requests: Iterable[Resource]) -> list[Resource]:
+    """Those of *requests* that are orders made here of one of *steps* (references)."""
+    labels = set(steps)
+    made = [each for each in requests if not is_step(each) and belongs_to_some_plan(each)]
+    return [each for each in made if labels & set(map(_text, objects_in(each.get("basedOn"))))]
 
 
 def _names(reference: Mapping[str, Any], kind: str) -> bool:

@@ -151,6 +151,17 @@ def choose(
     return Choice(rung, tuple((each, reasons[each]) for each in before), is_repeatable(rung, bundle, abilities))
 
 
+def against_following(bundle: Resource, abilities: Abilities) -> str:
+    """Why a plan that is written could not be changed by the transaction *bundle*; empty when it can."""
+    if not abilities.transactions:
+        return "the server does not take transactions."
+    return (
+        _refusals(abilities, "update", _types(bundle, "PUT"))
+        or _refusals(abilities, "create", _types(bundle, "POST"))
+        or _refusals(abilities, "search-type", ["MedicationRequest", "Provenance"])
+    )
+
+
 def _against_transaction(bundle: Resource, abilities: Abilities) -> str:
     if not abilities.transactions:
         return "the server does not take transactions."

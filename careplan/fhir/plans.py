@@ -17,6 +17,8 @@ from careplan.taper.regimen import Finding
 PLAN_CATEGORY = "medication-taper"
 _TAPER = re.compile(r"\b(taper\w*|deprescri\w*|gradual (reduction|withdrawal))\b", re.IGNORECASE)
 _KINDS = re.compile(r"\bbenzo\w*", re.IGNORECASE)
+_OVER = ("stopped", "cancelled", "completed", "entered-in-error")
+_ORDERS = ("order", "original-order", "reflex-order", "filler-order", "instance-order")
 _TAPERED = ("benzodiazepine", "baclofen")
 
 
@@ -116,7 +118,8 @@ def _is_followed(plan: Resource, index: ResourceIndex, vocabulary: Vocabulary) -
         return False
     if plan["resourceType"] == "CarePlan":
         return _is_taper(plan, vocabulary)
-    return any(is_step(each) for each in (plan, *_resolved(plan.get("basedOn"), plan, index)))
+    steps = [each for each in (plan, *_resolved(plan.get("basedOn"), plan, index)) if is_step(each)]
+    return any(each.get("status") not in _OVER for each in steps)
 
 
 def _is_taper(plan: Mapping[str, Any], vocabulary: Vocabulary) -> bool:
@@ -137,7 +140,12 @@ def _words(plan: Mapping[str, Any]) -> str:
 
 
 def is_step(request: Mapping[str, Any]) -> bool:
-    """Whether it is a step of a plan of ours, as `writing` marks it: it says what is planned, not what is taken."""
+    """Whether it is a step of a plan of ours, as `writing` marks it: it says what is planned, not what is taken.
+
+    An order that was made of a step is none: that is taken, also when its plan is over.
+    """
+    if request.get("intent") in _ORDERS:
+        return False
     return any(map(is_ours, (*objects_in(request.get("identifier")), *objects_in([request.get("groupIdentifier")]))))
 
 

@@ -23,7 +23,7 @@ Resource = dict[str, Any]
 
 STEP = "taperStep"
 MAX_EXPRESSIONS = 200
-_UNUSED = ("entered-in-error", "cancelled", "stopped")
+_UNUSED = ("entered-in-error", "cancelled", "stopped", "on-hold")
 _NOT_DONE = {
     f"{SDC}-itemPopulationContext": "itemPopulationContext",
     f"{SDC}-observationLinkPeriod": "observationLinkPeriod",

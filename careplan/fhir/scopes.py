@@ -89,6 +89,16 @@ WRITING: Needs = {
 """What writing a plan needs, beside reading: each type of its transaction, and the plan read back."""
 
 
+FOLLOWING: Needs = {
+    "CarePlan": "rus",
+    "Goal": "ru",
+    "MedicationRequest": "crus",
+    "Provenance": "crs",
+    "ServiceRequest": "ru",
+}
+"""What the life of a written plan needs, beside reading what it was computed from."""
+
+
 def joined(*needs: Needs) -> Needs:
     """All of *needs*."""
     kinds = dict.fromkeys(kind for each in needs for kind in each)

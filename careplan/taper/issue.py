@@ -92,6 +92,13 @@ class IssueCode(StrEnum):
     SWITCH_NOT_ADVISED = "switch-not-advised"
     OVERRIDE_NOT_ALLOWED = "override-not-allowed"
     PATIENT_DECEASED = "patient-deceased"
+    # the life of a plan that is written
+    DATES_PASSED = "dates-passed"
+    STEP_OUT_OF_ORDER = "step-out-of-order"
+    STEP_NOT_OVER = "step-not-over"
+    DOSE_GOES_ON = "dose-goes-on"
+    STILL_ORDERED = "still-ordered"
+    ORDER_NOT_SIGNED = "order-not-signed"
 
 
 @dataclass(frozen=True)

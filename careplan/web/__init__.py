@@ -21,6 +21,7 @@ from careplan.web import (
     access,
     apply,
     errors,
+    following,
     health,
     known,
     limits,
@@ -86,6 +87,7 @@ def create_app(
     access.enforce(app)
     app.register_blueprint(operations.blueprint, url_prefix="/fhir")
     app.register_blueprint(apply.blueprint, url_prefix="/fhir")
+    app.register_blueprint(following.blueprint, url_prefix="/fhir")
     app.register_blueprint(questionnaires.blueprint, url_prefix="/fhir")
     app.register_blueprint(metadata.blueprint_for(catalog), url_prefix="/fhir")
     app.register_blueprint(health.blueprint, url_prefix="/health")

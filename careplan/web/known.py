@@ -6,7 +6,7 @@ from flask import Blueprint, Response, jsonify
 
 from careplan.errors import NotFound
 from careplan.fhir.dialects import DIALECTS
-from careplan.fhir.scopes import WRITING, Needs, asked, joined, reading
+from careplan.fhir.scopes import FOLLOWING, WRITING, Needs, asked, joined, reading
 from careplan.web.access import METADATA_PATH
 from careplan.web.services import services
 
@@ -19,7 +19,7 @@ def protected_resource() -> Response:
     settings = services().settings
     if not settings.issuers:
         raise NotFound("No token is needed here.")
-    needs = joined(reading(DIALECTS[settings.fhir_dialect]), WRITING)
+    needs = joined(reading(DIALECTS[settings.fhir_dialect]), WRITING, FOLLOWING)
     return jsonify(
         resource=settings.audience,
         authorization_servers=[issuer.url for issuer in settings.issuers],

@@ -31,7 +31,7 @@ _PRIMITIVES: Mapping[str, Schema] = {
     "canonical": {"type": "string", "minLength": 1},
     "code": {"type": "string", "minLength": 1},
     "date": {"type": "string", "format": "date"},
-    "positiveInt": {"type": "integer", "minimum": 1, "maximum": MOST_WEEKS},
+    "positiveInt": {"type": "integer", "minimum": 1},
     "string": {"type": "string", "minLength": 1},
     "uri": {"type": "string", "minLength": 1},
 }
@@ -290,6 +290,8 @@ def _value_schema(parameter: Resource, kind: str, catalog: Catalog) -> Schema:
         return _reference(parameter)
     if kind == "Reference":
         return {"type": "object", "required": ["reference"], "properties": {"reference": _reference(parameter)}}
+    if parameter["name"] == "weeks":
+        return {**_TYPES[kind], "maximum": MOST_WEEKS}
     return _TYPES.get(kind, {"type": "object"})
 
 

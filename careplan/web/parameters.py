@@ -128,7 +128,8 @@ def value_of(parameter: Mapping[str, Any], where: str, *kinds: str) -> Any:
     raise BadRequest(f"The parameter {parameter['name']} takes {' or '.join(kinds)}.", expression=where)
 
 
-def _reference(parameter: Mapping[str, Any], where: str) -> str:
+def reference_of(parameter: Mapping[str, Any], where: str) -> str:
+    """`Type/id`."""
     value = value_of(parameter, where, "valueReference")
     reference = text_in(value.get("reference")) if isinstance(value, Mapping) else None
     if reference is None or not re.fullmatch(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}", reference):
@@ -140,7 +141,7 @@ def _reference(parameter: Mapping[str, Any], where: str) -> str:
 
 def _reference_to(kind: str) -> Callable[[Mapping[str, Any], str], str]:
     def read(parameter: Mapping[str, Any], where: str) -> str:
-        reference = _reference(parameter, where)
+        reference = reference_of(parameter, where)
         if not reference.startswith(f"{kind}/"):
             raise BadRequest(f"The reference must be to a {kind}.", expression=f"{where}.value.reference")
         return reference
@@ -148,7 +149,8 @@ def _reference_to(kind: str) -> Callable[[Mapping[str, Any], str], str]:
     return read
 
 
-def _text(parameter: Mapping[str, Any], where: str) -> str:
+def text_of(parameter: Mapping[str, Any], where: str) -> str:
+    """A string or code with something in it."""
     value = text_in(value_of(parameter, where, "valueCode", "valueString"))
     if value is None:
         raise BadRequest("The value must be text.", expression=f"{where}.value")
@@ -156,13 +158,14 @@ def _text(parameter: Mapping[str, Any], where: str) -> str:
 
 
 def _mode(parameter: Mapping[str, Any], where: str) -> str:
-    mode = _text(parameter, where)
+    mode = text_of(parameter, where)
     if mode not in MODES:
         raise BadRequest(f"The mode must be one of: {', '.join(MODES)}.", expression=f"{where}.value")
     return mode
 
 
-def _day(parameter: Mapping[str, Any], where: str) -> date:
+def day_of(parameter: Mapping[str, Any], where: str) -> date:
+    """A whole date."""
     value = value_of(parameter, where, "valueDate")
     try:
         if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", value):
@@ -197,6 +200,14 @@ def flag_of(parameter: Mapping[str, Any], where: str) -> bool:
     return value
 
 
+def number_of(parameter: Mapping[str, Any], where: str) -> int:
+    """A number from 1 on."""
+    value = value_of(parameter, where, "valuePositiveInt", "valueInteger")
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise BadRequest("The value must be a whole number from 1 on.", expression=f"{where}.value")
+    return value
+
+
 def _weeks(parameter: Mapping[str, Any], where: str) -> int:
     value = value_of(parameter, where, "valuePositiveInt", "valueInteger")
     if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MOST_WEEKS:
@@ -227,26 +238,26 @@ def _parts(
 
 
 def _confirmation(parameter: Mapping[str, Any], where: str) -> Confirmation:
-    parts = _parts(parameter, where, {"medication": _medication, "dosage": _dosage, "by": _text}, frozenset({"by"}))
+    parts = _parts(parameter, where, {"medication": _medication, "dosage": _dosage, "by": text_of}, frozenset({"by"}))
     return Confirmation(parts["medication"], parts["dosage"], parts.get("by"))
 
 
 def _pause(parameter: Mapping[str, Any], where: str) -> Pause:
-    return Pause(**_parts(parameter, where, {"on": _day, "weeks": _weeks}))
+    return Pause(**_parts(parameter, where, {"on": day_of, "weeks": _weeks}))
 
 
 def _pace_change(parameter: Mapping[str, Any], where: str) -> PaceChange:
-    return PaceChange(**_parts(parameter, where, {"on": _day, "pace": _text}))
+    return PaceChange(**_parts(parameter, where, {"on": day_of, "pace": text_of}))
 
 
 def _restart(parameter: Mapping[str, Any], where: str) -> Restart:
-    return Restart(**_parts(parameter, where, {"on": _day, "daily": _dose}))
+    return Restart(**_parts(parameter, where, {"on": day_of, "daily": _dose}))
 
 
 def _switch(parameter: Mapping[str, Any], where: str) -> tuple[str, Equivalence | None]:
     """The drug to switch to, and the equivalence if one is confirmed: then all three of its parts."""
     readers: Mapping[str, Reader]
-    readers = {"to": _text, "dose": _dose, "equals": _dose, "by": _text}
+    readers = {"to": text_of, "dose": _dose, "equals": _dose, "by": text_of}
     parts = _parts(parameter, where, readers, frozenset({"dose", "equals", "by"}))
     to = str(parts.pop("to"))
     if not parts:
@@ -257,12 +268,12 @@ def _switch(parameter: Mapping[str, Any], where: str) -> tuple[str, Equivalence 
 
 
 def _override(parameter: Mapping[str, Any], where: str) -> Override:
-    parts = _parts(parameter, where, {"code": _text, "by": _text, "reason": _text})
+    parts = _parts(parameter, where, {"code": text_of, "by": text_of, "reason": text_of})
     return override_of(parts["code"], by=parts["by"], reason=parts["reason"], where=where)
 
 
 def _medication(part: Mapping[str, Any], where: str) -> str:
-    return _reference(part, where) if "valueReference" in part else _text(part, where)
+    return reference_of(part, where) if "valueReference" in part else text_of(part, where)
 
 
 def _dosage(part: Mapping[str, Any], where: str) -> Resource:
@@ -274,14 +285,14 @@ def _dosage(part: Mapping[str, Any], where: str) -> Resource:
 
 MOST_MG, MOST_WEEKS = 10_000, 52
 READERS: Mapping[str, Reader] = {
-    "subject": _reference,
-    "medication": _reference,
+    "subject": reference_of,
+    "medication": reference_of,
     "statements": bundle_of,
-    "strategy": _text,
+    "strategy": text_of,
     "amount": _dose,
     "inTurn": flag_of,
-    "pace": _text,
-    "start": _day,
+    "pace": text_of,
+    "start": day_of,
     "target": _dose,
     "exclude": _dose,
     "halves": flag_of,

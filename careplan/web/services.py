@@ -20,9 +20,10 @@ from careplan.fhir.audit import REFUSED, Access, Action
 from careplan.fhir.dialects import DIALECTS
 from careplan.fhir.ladder import Abilities, read_abilities
 from careplan.fhir.record import checked_id, fetch_record, is_id
-from careplan.fhir.scopes import WRITING, Needs, joined, reading
+from careplan.fhir.scopes import FOLLOWING, WRITING, Needs, joined, reading
 from careplan.fhir.server import FhirServer
 from careplan.fhir.smart import Client
+from careplan.following import Following
 from careplan.settings import Settings
 from careplan.store.answers import Answers
 from careplan.store.outbox import Outbox
@@ -142,6 +143,28 @@ class Services:
         access.require_subject(subject)
         with self.accounted("C", "transaction", subject, announce=True) as what:
             yield what
+
+    def require_following(self) -> None:
+        """Raise Forbidden unless the caller may change a plan that is written."""
+        access.require(joined(reading(DIALECTS[self.settings.fhir_dialect]), FOLLOWING))
+
+    @contextmanager
+    def following(self, subject: str) -> Iterator[tuple[Following, list[str]]]:
+        """What follows plans of *subject* (`Patient/12`); the references of what was written go into the list.
+
+        The access is recorded before and after. Raises Forbidden when the caller may not, NotSupported without a
+        FHIR server.
+        """
+        self.require_following()
+        access.require_subject(subject)
+        following = Following(
+            self.server(),
+            self.catalog.vocabulary,
+            dialect=DIALECTS[self.settings.fhir_dialect],
+            abilities=self._abilities(),
+        )
+        with self.accounted("U", "transaction", subject, announce=True) as what:
+            yield following, what
 
     def accounted(
         self, action: Action, interaction: str, patient: str | None, *, announce: bool = False

@@ -7,7 +7,7 @@ import pytest
 
 from careplan.catalog import load_catalog
 from careplan.fhir.bundle import ResourceIndex
-from careplan.fhir.plans import already_tapering, live_tapers, tapers_given_up
+from careplan.fhir.plans import already_tapering, is_step, live_tapers, tapers_given_up
 from careplan.taper.dose import Dose
 from careplan.taper.regimen import Administration, PatientFacts, Regimen
 from careplan.taper.screening import screen
@@ -128,6 +128,19 @@ ORDER = {
     "basedOn": [{"reference": "MedicationRequest/s1"}],
 }
 FOLLOWED = plan("a", status="active", activity=[{"reference": {"reference": "MedicationRequest/s1"}}])
+
+
+@pytest.mark.parametrize(("intent", "planned"), [("plan", True), ("order", False), ("instance-order", False)])
+def test_an_order_of_a_step_is_what_is_taken(intent, planned):
+    """It has an identifier of ours as the step has, and is a medicine in force like any other."""
+    assert is_step({**ORDER, "intent": intent}) is planned
+
+
+@pytest.mark.parametrize(("status", "followed"), [("draft", True), ("active", True), ("stopped", False)])
+def test_an_order_of_a_step_that_is_over_is_no_plan_that_is_followed(status, followed):
+    """The order that a revoked plan leaves in force is where the next one begins."""
+    records = [{**STEP, "status": status, "identifier": ORDER["identifier"]}, {**ORDER, "intent": "order"}]
+    assert bool(list(already_tapering(ResourceIndex(records), CATALOG.vocabulary))) is followed
 
 
 @pytest.mark.parametrize(

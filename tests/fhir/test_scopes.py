@@ -10,8 +10,9 @@ from careplan.catalog import load_catalog
 from careplan.demo import synthetic_patients
 from careplan.errors import Refused
 from careplan.fhir.dialects import DIALECTS, EPIC, R4
-from careplan.fhir.scopes import WRITING, Scope, asked, joined, missing, read_scopes, reading
+from careplan.fhir.scopes import FOLLOWING, WRITING, Scope, asked, joined, missing, read_scopes, reading
 from careplan.planning import plan_taper
+from tests.everything import lives
 
 
 @pytest.mark.parametrize(
@@ -82,6 +83,18 @@ def test_writing_needs_every_type_that_a_plan_has():
         written |= {entry["resource"]["resourceType"] for entry in bundle["entry"]}
         assert {entry["request"]["method"] for entry in bundle["entry"]} == {"POST"}
     assert set(WRITING) == written
+
+
+def test_following_needs_what_transitions_change():
+    """Each type that one changes or makes, with its letter; whatever is changed is read first."""
+    done: dict[str, set[str]] = {}
+    for _, resource in lives():
+        for entry in resource.get("entry", ()):
+            letter = {"PUT": "u", "POST": "c"}[entry["request"]["method"]]
+            done.setdefault(entry["resource"]["resourceType"], set()).add(letter)
+    assert {kind: letters - set(FOLLOWING[kind]) for kind, letters in done.items()} == {kind: set() for kind in done}
+    assert {kind: set(letters) & {"c", "u"} for kind, letters in FOLLOWING.items()} == done, "more than is needed"
+    assert all("r" in letters for letters in FOLLOWING.values())
 
 
 def test_scopes_to_ask_for():

@@ -93,6 +93,12 @@ def test_every_address_with_patient_data_needs_a_token(guarded):
         "/fhir/Questionnaire/<form_id>/$populate",
         "/fhir/QuestionnaireResponse/$extract",
         "/fhir/QuestionnaireResponse/<response_id>/$extract",
+        "/fhir/CarePlan/<plan_id>/$accept",
+        "/fhir/CarePlan/<plan_id>/$complete",
+        "/fhir/CarePlan/<plan_id>/$complete-step",
+        "/fhir/CarePlan/<plan_id>/$hold",
+        "/fhir/CarePlan/<plan_id>/$resume",
+        "/fhir/CarePlan/<plan_id>/$revoke",
         "/plan/<patient_id>",
     }
 
@@ -135,7 +141,7 @@ def test_without_a_token_nothing_is_read_or_told(guarded):
     found = guarded.client().get("/.well-known/oauth-protected-resource").json
     assert found["authorization_servers"] == [guarded.issuer.url]
     assert found["resource"] == AUDIENCE
-    assert "system/CarePlan.crs" in found["scopes_supported"]
+    assert "system/CarePlan.crus" in found["scopes_supported"]
 
 
 @pytest.mark.parametrize(
