@@ -840,8 +840,9 @@ def _follow(
     """Make one transition of a plan, or say what it would write; recorded."""
     from careplan.connections import connections_to
     from careplan.fhir.dialects import DIALECTS
-    from careplan.fhir.life_cycle import Asked, Transition, day_asked
+    from careplan.fhir.life_cycle import Asked, day_asked
     from careplan.fhir.outcome import outcome
+    from careplan.fhir.written_plan import Transition
     from careplan.following import Following
 
     plan = _careplan(plan_reference, "CarePlan/ID") or ""

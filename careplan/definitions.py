@@ -16,7 +16,8 @@ from typing import Any
 
 from careplan.catalog import CANONICAL_BASE, Catalog
 from careplan.fhir.dialects import R4
-from careplan.fhir.life_cycle import RULES, Transition
+from careplan.fhir.life_cycle import RULES
+from careplan.fhir.written_plan import Transition
 from careplan.settings import Settings
 from careplan.taper.dose import plain
 from careplan.taper.profile import (

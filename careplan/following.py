@@ -28,19 +28,10 @@ from careplan.errors import Conflict, NotFound, UpstreamBusy, UpstreamError, Ups
 from careplan.fhir.bundle import label_of
 from careplan.fhir.dialects import R4, Dialect
 from careplan.fhir.ladder import Abilities, against_following, read_abilities
-from careplan.fhir.life_cycle import (
-    Asked,
-    Change,
-    Transition,
-    WrittenPlan,
-    change,
-    is_done,
-    parts_named_by,
-    read_written_plan,
-    reminders,
-)
+from careplan.fhir.life_cycle import Asked, Change, change, is_done, reminders
 from careplan.fhir.plans import live_tapers
 from careplan.fhir.server import FhirServer
+from careplan.fhir.written_plan import Transition, WrittenPlan, parts_named_by, read_written_plan
 from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Vocabulary
 

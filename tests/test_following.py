@@ -14,8 +14,9 @@ from careplan.catalog import load_catalog
 from careplan.delivery import Delivery, Patience
 from careplan.errors import Conflict, Refused, UpstreamBusy, UpstreamError, UpstreamRejected
 from careplan.fhir.ladder import Rung
-from careplan.fhir.life_cycle import Asked, Transition
+from careplan.fhir.life_cycle import Asked
 from careplan.fhir.record import fetch_record
+from careplan.fhir.written_plan import Transition
 from careplan.following import Followed, Following
 from careplan.planning import Confirmation, PlanRequest, plan_taper
 from careplan.store.database import open_database

@@ -13,7 +13,7 @@ import pytest
 from careplan.catalog import load_catalog
 from careplan.fhir import json as fhir_json
 from careplan.fhir.conformance import check, r4b_problems
-from careplan.fhir.life_cycle import Transition
+from careplan.fhir.written_plan import Transition
 from tests import everything
 from tests.fhir import conformance_cases, profile_cases
 from tests.fhir.conformance_cases import changed_in

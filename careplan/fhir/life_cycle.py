@@ -16,32 +16,36 @@ import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from decimal import Decimal
-from enum import StrEnum
+from datetime import date, datetime
 from html import escape
 from typing import Any, Literal
 from urllib.parse import quote
 from uuid import UUID, uuid5
 
 from careplan.errors import BadRequest, Conflict, Refused
-from careplan.fhir.bundle import day_in, label_of, objects_in
+from careplan.fhir.bundle import label_of, objects_in
 from careplan.fhir.plans import is_ours
-from careplan.taper.dose import plain
+from careplan.fhir.written_plan import (
+    OPEN,
+    Done,
+    Step,
+    Transition,
+    WrittenPlan,
+    is_own,
+    kind_of,
+    mapping_in,
+    period_of,
+    version_of,
+)
 from careplan.taper.issue import DetectedIssue, IssueCode
 
 Resource = dict[str, Any]
 OrderStatus = Literal["draft", "active"]
 
-_OPEN = ("draft", "active", "on-hold")
-_NEVER = ("entered-in-error", "cancelled")
 _DATA_OPERATION = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 _PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 _TREATMENT = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}]}
 _ACHIEVED = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/goal-achievement", "code": "achieved"}]}
-_MARK = re.compile(r"(?P<plan>.+)\.(?P<number>\d+)\.(?P<what>[a-z-]+)(?:\.(?P<step>\d+))?\.(?P<digest>[0-9a-f]{16})")
-_VERSIONED = re.compile(r"([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?")
-_VERSION_SAID = re.compile(r", version ([A-Za-z0-9\-.]{1,64})$")
 _COPIED = (
     "category",
     "medicationCodeableConcept",
@@ -53,15 +57,6 @@ _COPIED = (
     "substitution",
 )
 _REPLAN = "Plan again from the dose that is taken now, and let the new plan replace this one (`replaces`)."
-
-
-class Transition(StrEnum):
-    ACCEPT = "accept"
-    COMPLETE_STEP = "complete-step"
-    HOLD = "hold"
-    RESUME = "resume"
-    REVOKE = "revoke"
-    COMPLETE = "complete"
 
 
 @dataclass(frozen=True)
@@ -128,242 +123,11 @@ def day_asked(given: date | None, today: date) -> date:
 
 
 @dataclass(frozen=True)
-class Step:
-    """What is taken from *start* to *end*, both included: a request for each product, and the orders made of them.
-
-    Those *orders* that others made by hand count as orders, and are left as they are.
-    """
-
-    number: int
-    start: date
-    end: date
-    requests: tuple[Resource, ...]
-    orders: tuple[Resource, ...]
-
-    @property
-    def is_completed(self) -> bool:
-        return all(each.get("status") == "completed" for each in self.requests)
-
-    @property
-    def own_orders(self) -> list[Resource]:
-        """The orders made here, that are not over."""
-        return [each for each in self.orders if _is_own(each) and each.get("status") in _OPEN]
-
-    @property
-    def foreign_orders(self) -> list[Resource]:
-        """The orders made by others, that are not over."""
-        return [each for each in self.orders if not _is_own(each) and each.get("status") in _OPEN]
-
-    @property
-    def doses(self) -> dict[str, Decimal]:
-        """Milligrams a day by drug."""
-        return doses_of(self.requests)
-
-    @property
-    def text(self) -> str:
-        """ "step 3 (diazepam 7 mg a day)"."""
-        said = ", ".join(f"{drug} {plain(dose)} mg" for drug, dose in self.doses.items())
-        return f"step {self.number} ({said} a day)"
-
-
-@dataclass(frozen=True)
-class Done:
-    """A transition of before, as its Provenance tells."""
-
-    number: int
-    what: Transition
-    step: int | None
-    digest: str
-    by: str
-    on: str
-
-
-@dataclass(frozen=True)
-class WrittenPlan:
-    """A plan as the server at *base* holds it.
-
-    *identity* is the value of its identifier, *others* are its goals and symptom checks, *sources* what its dose was
-    read from, with the versions.
-    """
-
-    base: str
-    careplan: Resource
-    identity: str
-    system: str
-    steps: tuple[Step, ...]
-    others: tuple[Resource, ...]
-    history: tuple[Done, ...]
-    sources: Mapping[str, str | None]
-
-    @property
-    def label(self) -> str:
-        return label_of(self.careplan)
-
-    @property
-    def status(self) -> str:
-        return str(self.careplan.get("status"))
-
-    @property
-    def was_accepted(self) -> bool:
-        """Whether anybody may have taken anything by it."""
-        return self.status in ("active", "on-hold") or any(each.what is Transition.ACCEPT for each in self.history)
-
-    def current(self, on: date) -> Step | None:
-        """The last step that has begun and was ordered: what is taken, as far as the record tells; None before that."""
-        begun = [each for each in self.steps if each.start <= on and (each.orders or each.is_completed)]
-        return begun[-1] if begun else None
-
-    @property
-    def stops_on(self) -> date | None:
-        """The first day without a dose; None where the plan ends at one."""
-        return None if self.ends_at_a_dose else self.steps[-1].end + timedelta(days=1)
-
-    @property
-    def ends_at_a_dose(self) -> bool:
-        """Whether a goal of the plan is a dose above zero. A goal that does not say counts as one."""
-        targets = [each for goal in self.others if _kind(goal) == "Goal" for each in objects_in(goal.get("target"))]
-        values = [_object(each.get("detailQuantity")).get("value") for each in targets]
-        return values != [0]
-
-    @property
-    def ending_steps(self) -> tuple[Step, ...]:
-        """The steps whose dose ends with them: all, but for the last one of a plan that ends at a dose."""
-        return self.steps[:-1] if self.ends_at_a_dose else self.steps
-
-
-@dataclass(frozen=True)
 class Change:
     """The transaction that makes a transition, and what whoever asked for it should know."""
 
     bundle: Resource
     issues: tuple[DetectedIssue, ...]
-
-
-# --- what the server holds ----------------------------------------------------------------------------------------
-
-
-def parts_named_by(careplan: Mapping[str, Any]) -> list[str]:
-    """References of the requests and goals that a plan names as its own."""
-    requests = [each.get("reference") for each in objects_in(careplan.get("activity"))]
-    named = [*requests, *objects_in(careplan.get("goal"))]
-    return [str(each["reference"]) for each in named if isinstance(each, Mapping) and "reference" in each]
-
-
-def read_written_plan(
-    careplan: Resource,
-    parts: Iterable[Resource],
-    requests: Iterable[Resource],
-    provenances: Iterable[Mapping[str, Any]],
-    *,
-    base: str,
-) -> WrittenPlan:
-    """Put together what was read from the server at *base*: the *parts* that the plan names, all *requests* for its
-    patient, its *provenances*.
-
-    Raises Conflict for a plan that is not ours, is not there in full, or keeps no versions.
-    """
-    identifiers = [each for each in objects_in(careplan.get("identifier")) if is_ours(each)]
-    if not identifiers:
-        raise Conflict(f"{label_of(careplan)} is no taper plan that was written here (CarePlan.identifier).")
-    named = set(parts_named_by(careplan))
-    found = {label_of(each): each for each in parts if label_of(each) in named}
-    steps = [each for each in found.values() if _kind(each) == "MedicationRequest"]
-    if named - set(found) or not steps:
-        missing = ", ".join(sorted(named - set(found))) or "the requests of its steps"
-        raise Conflict(
-            f"{label_of(careplan)} is not there in full: {missing} could not be read (CarePlan.activity). A plan that "
-            "was written as one CarePlan or as a document is followed by hand."
-        )
-    based = [each for each in requests if each.get("status") not in _NEVER and each.get("intent") != "plan"]
-    orders = [(set(_references(each.get("basedOn"))), each) for each in based]
-    wholes = [careplan, *found.values(), *(order for based, order in orders if based & named)]
-    if not all(_version(each) for each in wholes):
-        raise Conflict("The FHIR server keeps no versions, so a plan cannot safely be changed there.")
-    provenances = list(provenances)
-    return WrittenPlan(
-        base=base,
-        careplan=careplan,
-        identity=str(identifiers[0]["value"]),
-        system=str(identifiers[0]["system"]),
-        steps=tuple(_steps(steps, orders)),
-        others=tuple(each for each in found.values() if _kind(each) != "MedicationRequest"),
-        history=tuple(_history(provenances, str(identifiers[0]["value"]))),
-        sources=_sources(provenances),
-    )
-
-
-def _steps(requests: Sequence[Resource], orders: Sequence[tuple[set[str], Resource]]) -> Iterator[Step]:
-    by_number: dict[int, list[Resource]] = {}
-    for each in requests:
-        by_number.setdefault(_number(each), []).append(each)
-    for number, alike in sorted(by_number.items()):
-        labels = set(map(label_of, alike))
-        period = {_period(each) for each in alike}
-        if len(period) != 1:
-            raise Conflict(f"The requests of step {number} are not for the same days: somebody has changed them.")
-        ((start, end),) = period
-        yield Step(number, start, end, tuple(alike), tuple(one for based, one in orders if based & labels))
-
-
-def _number(request: Resource) -> int:
-    for each in objects_in(request.get("extension")):
-        if str(each.get("url")).endswith("/StructureDefinition/step-number"):
-            return int(each["valuePositiveInt"])
-    raise Conflict(f"{label_of(request)} does not say which step it is (extension step-number).")
-
-
-def _period(request: Mapping[str, Any]) -> tuple[date, date]:
-    """The first and last day of a request of ours. Raises Conflict where its dosages do not agree on them."""
-    repeats = [_object(_object(each.get("timing")).get("repeat")) for each in objects_in(request["dosageInstruction"])]
-    bounds = [_object(each.get("boundsPeriod")) for each in repeats]
-    days = {(day_in(each.get("start")), day_in(each.get("end"), last=True)) for each in bounds}
-    start, end = days.pop() if len(days) == 1 else (None, None)
-    if start is None or end is None:
-        raise Conflict(f"{label_of(request)} does not say from when to when it is (boundsPeriod).")
-    return start, end
-
-
-def doses_of(requests: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
-    """Milligrams a day by drug, of requests of ours: the drug is that of their identifiers."""
-    total: dict[str, Decimal] = {}
-    for request in requests:
-        value = next(str(each["value"]) for each in objects_in(request["identifier"]) if is_ours(each))
-        drug = value.split(".")[1]
-        for dosage in objects_in(request["dosageInstruction"]):
-            repeat = dosage["timing"]["repeat"]
-            times = len(repeat["timeOfDay"]) if "timeOfDay" in repeat else repeat["frequency"]
-            each = Decimal(str(dosage["doseAndRate"][0]["doseQuantity"]["value"]))
-            total[drug] = total.get(drug, Decimal(0)) + each * times
-    return total
-
-
-def _history(provenances: Iterable[Mapping[str, Any]], identity: str) -> Iterator[Done]:
-    for provenance in provenances:
-        entities = objects_in(provenance.get("entity"))
-        marks = [str(_object(_object(each.get("what")).get("identifier")).get("value")) for each in entities]
-        for match in filter(None, map(_MARK.fullmatch, marks)):
-            if match["plan"] == identity and match["what"] in set(Transition):
-                agents = objects_in(provenance.get("agent"))
-                by = str(_object(agents[0].get("who")).get("reference")) if agents else "nobody named"
-                step = int(match["step"]) if match["step"] else None
-                day = str(provenance.get("recorded"))[:10]
-                yield Done(int(match["number"]), Transition(match["what"]), step, match["digest"], by, day)
-
-
-def _sources(provenances: Iterable[Mapping[str, Any]]) -> dict[str, str | None]:
-    """What the dose was read from, with its version: in words too, since HAPI keeps references without their version.
-
-    Only the Provenance of the plan as it was made has sources.
-    """
-    found: dict[str, str | None] = {}
-    for provenance in provenances:
-        for each in objects_in(provenance.get("entity")):
-            what = _object(each.get("what"))
-            match = _VERSIONED.fullmatch(str(what.get("reference", "")))
-            if each.get("role") == "source" and match:
-                said = _VERSION_SAID.search(str(what.get("display", "")))
-                found[match[1]] = match[2] or (said[1] if said else None)
-    return found
 
 
 # --- what is asked ------------------------------------------------------------------------------------------------
@@ -435,13 +199,13 @@ class _Made:
 
     def put(self, resource: Resource, status: str, **more: Any) -> None:
         """Give *resource* a status; None in *more* takes an element away."""
-        element = "lifecycleStatus" if _kind(resource) == "Goal" else "status"
+        element = "lifecycleStatus" if kind_of(resource) == "Goal" else "status"
         whole = {**resource, element: status, **more}
         self.changed[label_of(resource)] = {name: value for name, value in whole.items() if value is not None}
 
     def put_others(self, *, goal: str, check: str | None, **more: Any) -> None:
         for each in self.plan.others:
-            if _kind(each) == "Goal":
+            if kind_of(each) == "Goal":
                 self.put(each, goal, statusDate=self.asked.on.isoformat(), **more)
             elif check is not None:
                 self.put(each, check)
@@ -655,7 +419,7 @@ def _revoke(made: _Made) -> None:
     current = plan.current(asked.on) if plan.was_accepted else None
     reached = current.number if current else 0
     for step in plan.steps:
-        for each in (each for each in step.requests if each.get("status") in _OPEN):
+        for each in (each for each in step.requests if each.get("status") in OPEN):
             made.put(each, "stopped" if step.number <= reached else "cancelled", statusReason=made.why)
         for order in step.own_orders:
             ended = end_of_order(order, asked.on) or ("stopped" if asked.stop_orders else None)
@@ -736,7 +500,7 @@ def reminders(plan: WrittenPlan, asked: Asked) -> tuple[DetectedIssue, ...]:
         f"By the plan the patient takes {dose}. Stopping at once can cause withdrawal, and seizures.",
         settle="See that the patient has a dose to go on with, and knows it.",
     )
-    left = [] if asked.stop_orders else [each for each in in_force if _is_own(each) and _goes_on(each, asked.on)]
+    left = [] if asked.stop_orders else [each for each in in_force if is_own(each) and _goes_on(each, asked.on)]
     return (goes_on, *(_still_ordered(each) for each in left))
 
 
@@ -770,9 +534,9 @@ def end_of_order(order: Mapping[str, Any], today: date) -> str | None:
 
     An order that has not begun or was not signed is withdrawn, one whose days are over is completed.
     """
-    if order.get("status") not in _OPEN:
+    if order.get("status") not in OPEN:
         return None
-    start, end = _period(order)
+    start, end = period_of(order)
     if order.get("status") != "active" or start > today:
         return "cancelled"
     return "completed" if end < today else None
@@ -808,7 +572,7 @@ def order_of(request: Resource, plan: WrittenPlan, step: Step, asked: Asked) -> 
 def _with_progress(careplan: Resource, step: Step, asked: Asked, text: str) -> Iterator[Resource]:
     labels = set(map(label_of, step.requests))
     for activity in objects_in(careplan.get("activity")):
-        if _object(activity.get("reference")).get("reference") in labels:
+        if mapping_in(activity.get("reference")).get("reference") in labels:
             progress = [*objects_in(activity.get("progress")), _annotation(asked, text)]
             yield {**activity, "progress": progress}
         else:
@@ -824,7 +588,7 @@ def _annotation(asked: Asked, text: str) -> Resource:
 
 def _with_paragraph(text: Any, said: str) -> Resource:
     """The narrative with what has become of the plan on top of what it was drafted as."""
-    narrative = _object(text)
+    narrative = mapping_in(text)
     head, end, rest = str(narrative.get("div", "")).partition(">")
     if not end:
         head, rest = '<div xmlns="http://www.w3.org/1999/xhtml"', "</div>"
@@ -834,7 +598,7 @@ def _with_paragraph(text: Any, said: str) -> Resource:
 
 def _over(resource: Resource, base: str) -> Resource:
     """An entry that changes a resource, only if it is still the version that was read."""
-    request = {"method": "PUT", "url": label_of(resource), "ifMatch": f'W/"{_version(resource)}"'}
+    request = {"method": "PUT", "url": label_of(resource), "ifMatch": f'W/"{version_of(resource)}"'}
     return {"fullUrl": f"{base}/{label_of(resource)}", "resource": resource, "request": request}
 
 
@@ -851,31 +615,9 @@ def _agent(code: str, who: Resource, **more: Any) -> Resource:
 
 def _versioned(resource: Resource) -> Resource:
     """A reference to the version that was read, said in words too: HAPI keeps references without their version."""
-    label, version = label_of(resource), _version(resource)
+    label, version = label_of(resource), version_of(resource)
     return {"reference": f"{label}/_history/{version}", "display": f"{label}, version {version}"}
 
 
 def _namespace(plan: WrittenPlan) -> UUID:
     return uuid5(UUID("5c0b6f0e-7c7b-5a1e-9a44-4e2f6c3d8b25"), plan.identity)
-
-
-def _version(resource: Mapping[str, Any]) -> str | None:
-    version = _object(resource.get("meta")).get("versionId")
-    return None if version is None else str(version)
-
-
-def _references(value: Any) -> list[str]:
-    return [str(each.get("reference", "")).split("/_history/")[0] for each in objects_in(value)]
-
-
-def _object(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _is_own(order: Mapping[str, Any]) -> bool:
-    """Whether an order was made here."""
-    return any(map(is_ours, objects_in(order.get("identifier"))))
-
-
-def _kind(resource: Mapping[str, Any]) -> str:
-    return str(resource["resourceType"])

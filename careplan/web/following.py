@@ -11,9 +11,10 @@ from flask import Blueprint, Response
 
 from careplan.errors import BadRequest, Conflict, Forbidden, NotSupported
 from careplan.fhir.bundle import label_of
-from careplan.fhir.life_cycle import Asked, Transition, day_asked
+from careplan.fhir.life_cycle import Asked, day_asked
 from careplan.fhir.outcome import codes_of, note, outcome
 from careplan.fhir.record import checked_id
+from careplan.fhir.written_plan import Transition
 from careplan.following import Followed
 from careplan.web.access import caller
 from careplan.web.idempotency import once

@@ -13,9 +13,10 @@ from careplan.catalog import load_catalog
 from careplan.delivery import Delivery
 from careplan.demo import synthetic_patients
 from careplan.errors import Conflict
-from careplan.fhir.life_cycle import Asked, Transition
+from careplan.fhir.life_cycle import Asked
 from careplan.fhir.record import fetch_record
 from careplan.fhir.server import FhirServer
+from careplan.fhir.written_plan import Transition
 from careplan.following import Followed, Following
 from careplan.planning import plan_taper
 from careplan.store.database import open_database

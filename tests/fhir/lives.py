@@ -11,16 +11,8 @@ from typing import Any
 from careplan.catalog import load_catalog
 from careplan.fhir.conformance import check, r4b_problems
 from careplan.fhir.forms import patient_of
-from careplan.fhir.life_cycle import (
-    Asked,
-    Change,
-    Transition,
-    WrittenPlan,
-    change,
-    doses_of,
-    is_done,
-    read_written_plan,
-)
+from careplan.fhir.life_cycle import Asked, Change, change, is_done
+from careplan.fhir.written_plan import Transition, WrittenPlan, doses_of, read_written_plan
 from careplan.planning import PlanRequest, plan_taper
 from careplan.sandbox import Store
 from careplan.sandbox.search import parse_query

@@ -13,8 +13,9 @@ from careplan.catalog import load_catalog
 from careplan.demo import synthetic_patients
 from careplan.errors import BadRequest, CareplanError, Conflict, Refused
 from careplan.fhir.bundle import label_of
-from careplan.fhir.life_cycle import RULES, Transition, read_written_plan
+from careplan.fhir.life_cycle import RULES
 from careplan.fhir.population import step_of
+from careplan.fhir.written_plan import Transition, read_written_plan
 from careplan.planning import plan_taper
 from tests.everything import ASKED, TODAY
 from tests.fhir.lives import BASE, DOCTOR, NURSE, START, Life, planned

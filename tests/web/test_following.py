@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from careplan.catalog import load_catalog
-from careplan.fhir.life_cycle import Transition
+from careplan.fhir.written_plan import Transition
 from careplan.settings import Issuer, Settings
 from careplan.web import create_app
 from careplan.web.following import READERS
