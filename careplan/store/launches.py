@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from base64 import urlsafe_b64encode
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -19,7 +19,7 @@ from typing import Any
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import Engine, delete, insert, or_, select, update
+from sqlalchemy import Engine, delete, insert, not_, or_, select, update
 
 from careplan.store.database import working
 from careplan.store.tables import AUTHORISATIONS, LAUNCHES
@@ -138,6 +138,12 @@ class Launches:
             if row["used"] < self._ago(_NOTED):
                 connection.execute(update(LAUNCHES).where(LAUNCHES.c.key == key).values(used=now.isoformat()))
         return self._launch(row)
+
+    def open_among(self, keys: Collection[str]) -> set[str]:
+        """Those of *keys* that are open, whoever's they are; to look is no use of them."""
+        which = select(LAUNCHES.c.key).where(LAUNCHES.c.key.in_(keys), not_(self._is_over()))
+        with working(self._engine) as connection:
+            return set(connection.execute(which).scalars())
 
     def again(self, key: str) -> OpenLaunch | None:
         """The launch *key* as it is now; for who has found it before."""

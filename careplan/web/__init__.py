@@ -14,6 +14,7 @@ from careplan.auditing import Auditor
 from careplan.catalog import Catalog, load_catalog
 from careplan.connections import Connections
 from careplan.fhir.server import FhirServer
+from careplan.fhir.smart import Client
 from careplan.settings import Settings, load_settings
 from careplan.store.audit import AuditLog
 from careplan.store.database import open_database
@@ -21,8 +22,10 @@ from careplan.web import (
     access,
     apply,
     errors,
+    headers,
     health,
     known,
+    launches,
     limits,
     logs,
     metadata,
@@ -31,8 +34,10 @@ from careplan.web import (
     operations,
     questionnaires,
     services,
+    smart,
     ui,
 )
+from careplan.web.launching import Launching
 from careplan.web.services import Example, Services, local_today
 
 __all__ = ["Example", "create_app"]
@@ -75,15 +80,17 @@ def create_app(
             auditor,
             database,
             examples=tuple(examples),
-            client=settings.client(),
+            clients=_clients(settings),
         ),
     )
     logs.init_app(app, settings.log_level)
+    headers.init_app(app, settings)
     metrics.init_app(app, numbers, settings)
     errors.init_app(app)
     access.init_app(app, settings)
     limits.init_app(app, settings.rate_limit)
     access.enforce(app)
+    launches.init_app(app, Launching(settings, database, observe=numbers.observe_upstream))
     app.register_blueprint(operations.blueprint, url_prefix="/fhir")
     app.register_blueprint(apply.blueprint, url_prefix="/fhir")
     app.register_blueprint(questionnaires.blueprint, url_prefix="/fhir")
@@ -92,8 +99,15 @@ def create_app(
     app.register_blueprint(known.blueprint)
     app.register_blueprint(metrics.blueprint)
     app.register_blueprint(openapi.blueprint)
+    app.register_blueprint(smart.blueprint)
     app.register_blueprint(ui.blueprint)
     return app
+
+
+def _clients(settings: Settings) -> tuple[Client, ...]:
+    """Whose public keys others look up here: those of the service, and of the app at each EHR."""
+    of_app = (settings.app_client(ehr).signer() for ehr in settings.app_ehrs)
+    return tuple(filter(None, (settings.client(), *of_app)))
 
 
 def _auditor(

@@ -53,8 +53,8 @@ class Services:
     auditor: Auditor
     database: Engine
     examples: tuple[Example, ...] = ()
-    client: Client | None = None
-    _known: dict[str | None, tuple[float, Abilities]] = field(default_factory=dict)
+    clients: tuple[Client, ...] = ()
+    _known: dict[tuple[str, str | None], tuple[float, Abilities]] = field(default_factory=dict)
 
     @property
     def answers(self) -> Answers:
@@ -73,19 +73,23 @@ class Services:
     def _abilities(self) -> Abilities:
         """Those of the FHIR server, asked anew now and then."""
         server = self.server()
-        asked, known = self._known.get(server.scopes, (0.0, None))
+        which = (server.base_url, server.scopes)
+        asked, known = self._known.get(which, (0.0, None))
         if known is None or time.monotonic() - asked > _ABILITIES_SECONDS:
             known = read_abilities(server.capabilities(), server.scopes)
-            self._known[server.scopes] = (time.monotonic(), known)
+            self._known[which] = (time.monotonic(), known)
         return known
 
     def server(self) -> FhirServer:
-        """This request's client of the FHIR server that patients are read from. Raises NotSupported without one."""
-        if self.settings.fhir_base is None:
-            raise NotSupported(
-                "No FHIR server is configured (CAREPLAN_FHIR_BASE). Send the record as the parameter `statements`."
-            )
+        """This request's client of the FHIR server that patients are read from. Raises NotSupported without one.
+
+        Within a launch that is the EHR's, with the launch's token.
+        """
         if "fhir_server" not in g:
+            if self.settings.fhir_base is None:
+                raise NotSupported(
+                    "No FHIR server is configured (CAREPLAN_FHIR_BASE). Send the record as the parameter `statements`."
+                )
             g.fhir_server = self.server_for(self.settings.fhir_base)
             g.fhir_server.trace(g.request_id)
         server: FhirServer = g.fhir_server

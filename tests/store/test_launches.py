@@ -176,6 +176,16 @@ def test_a_launch_that_was_ended_is_gone(launches, engine):
     assert made.key not in everything_in(engine)
 
 
+def test_to_look_which_are_open_is_no_use_of_them(launches, clock):
+    """They end an hour after somebody used them."""
+    made = launches.open(LAUNCH, "browser")
+    clock.time += timedelta(minutes=50)
+    assert launches.open_among([made.key, "another"]) == {made.key}
+    clock.time += timedelta(minutes=11)
+    assert launches.open_among([made.key]) == set()
+    assert launches.find(made.key, "browser") is None
+
+
 def test_a_launch_without_an_ehr_has_no_tokens(launches):
     """Of the demo."""
     made = launches.open(replace(LAUNCH, tokens=None), "browser")
