@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 
 from flask import Flask, current_app, g, request
+from flask.sansio.app import App
 
 from careplan.errors import CareplanError, Forbidden, NotSignedIn
 from careplan.fhir.audit import Agent
@@ -36,7 +37,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.before_request(_identify)
 
 
-def by_launch(app: Flask, blueprint: str) -> None:
+def by_launch(app: App, blueprint: str) -> None:
     """The views of *blueprint* need no token: they are entered by a launch, which says who asks, or not at all."""
     app.extensions[_ENTERED].add(blueprint)
 

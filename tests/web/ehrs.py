@@ -233,34 +233,34 @@ class Launched:
         return Launched(_app(settings, self.database, self.clock), self.ehr, self.clock, self.database, settings)
 
 
-def _pages() -> Blueprint:
+def pages() -> Blueprint:
     """Pages such as the app has."""
-    pages = Blueprint("pages", __name__)
-    launches.enter(pages)
+    blueprint = Blueprint("pages", __name__)
+    launches.enter(blueprint)
 
-    @pages.get("/")
+    @blueprint.get("/")
     def first() -> Any:
         return jsonify(vars(launches.current_launch()))
 
-    @pages.get("/form")
+    @blueprint.get("/form")
     def form() -> str:
         return render_template_string("{{ csrf_token() }}")
 
-    @pages.get("/record/<patient_id>")
+    @blueprint.get("/record/<patient_id>")
     def record(patient_id: str) -> Any:
         return jsonify(len(services().record(patient_id)))
 
-    @pages.post("/change")
+    @blueprint.post("/change")
     def change() -> str:
         return f"changed {g.launch.patient}"
 
-    return pages
+    return blueprint
 
 
 def _app(settings: Settings, database: Engine, clock: Clock) -> Flask:
     app = create_app(settings, today=lambda: TODAY, database=database)
     app.extensions["careplan-launches"] = Launching(settings, database, now=clock)
-    app.register_blueprint(_pages(), url_prefix="/app/<launch_key>/test")
+    app.register_blueprint(pages(), url_prefix="/app/<launch_key>/test")
     return app
 
 

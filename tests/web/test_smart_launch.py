@@ -420,9 +420,10 @@ def test_a_key_signs_and_its_public_half_is_served(tmp_path: Path, key: Any, alg
         assert launched.open(launched.browser())
         answer = launched.browser().get("/.well-known/jwks.json", base_url=HOME)
         assert "max-age" in answer.headers["Cache-Control"]
-        assert "d" not in answer.json["keys"][0]
+        served: Any = answer.json
+        assert "d" not in served["keys"][0], "the private half stays here"
         form = launched.ehr.forms[0]
-        assertion = jwt.decode(form["client_assertion"], jwk.KeySet.import_key_set(answer.json), algorithms=[algorithm])
+        assertion = jwt.decode(form["client_assertion"], jwk.KeySet.import_key_set(served), algorithms=[algorithm])
         claims = assertion.claims
         assert (claims["iss"], claims["sub"], claims["aud"]) == (CLIENT, CLIENT, f"{launched.ehr.address}/token")
         assert 0 < claims["exp"] - launched.clock().timestamp() <= 300
