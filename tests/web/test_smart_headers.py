@@ -54,6 +54,7 @@ def test_every_answer_carries_the_headers(launched):
         assert "geolocation=()" in answer.headers["Permissions-Policy"], path
         if path != "/static/careplan.css":
             assert answer.headers["Cache-Control"] == "no-store", path
+        answer.close()
 
 
 def test_where_there_is_no_https_it_is_not_demanded():
@@ -89,7 +90,7 @@ def test_no_template_needs_what_the_policy_forbids(template: Path):
 
 
 def test_nothing_secret_is_in_a_log_an_address_or_a_page(launched, capfd, caplog):
-    """Code, state, tokens, cookies, verifier, nonce, and the patient: in no log line, and in no page or link of ours."""
+    """Code, state, tokens, cookies, verifier, nonce: in no log line, and in no page or link of ours."""
     caplog.set_level(logging.DEBUG)
     browser = launched.browser()
     capfd.readouterr()

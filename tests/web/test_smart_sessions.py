@@ -118,8 +118,7 @@ def test_several_patients_at_once_do_not_mix_in_parallel(launched):
 
 def test_a_page_of_the_app_needs_no_other_token_and_none_helps():
     """With issuers for programs the app still opens by its launch, and by that alone."""
-    issuers = {"issuers": (Issuer("https://idp.example"),), "audience": AUDIENCE, "unprotected": False}
-    with launching(**issuers) as launched:
+    with launching(issuers=(Issuer("https://idp.example"),), audience=AUDIENCE, unprotected=False) as launched:
         browser = launched.browser()
         key = launched.open(browser)
         assert launched.get(browser, key, "record/p1").status_code == 200
@@ -131,8 +130,7 @@ def test_a_page_of_the_app_needs_no_other_token_and_none_helps():
 
 def test_a_page_that_nobody_entered_is_closed():
     """A blueprint below /app without `launches.enter` is like any other address: it needs a token."""
-    issuers = {"issuers": (Issuer("https://idp.example"),), "audience": AUDIENCE, "unprotected": False}
-    with launching(**issuers) as launched:
+    with launching(issuers=(Issuer("https://idp.example"),), audience=AUDIENCE, unprotected=False) as launched:
         launched.app.add_url_rule("/app/<launch_key>/forgotten", "forgotten", lambda launch_key: "secret")
         browser = launched.browser()
         key = launched.open(browser)
@@ -423,8 +421,8 @@ def test_what_was_opened_without_an_ehr_is_over_once_tokens_are_needed(upstream:
     open_to_all = create_app(Settings(fhir_base=upstream.base), today=lambda: TODAY, database=database)
     browser = open_to_all.test_client()
     key = browser.get("/app/try/p1").headers["Location"].split("/")[2]
-    issuers = {"issuers": (Issuer("https://idp.example"),), "audience": AUDIENCE}
-    later = create_app(Settings(fhir_base=upstream.base, **issuers), today=lambda: TODAY, database=database)
+    guarded = Settings(fhir_base=upstream.base, issuers=(Issuer("https://idp.example"),), audience=AUDIENCE)
+    later = create_app(guarded, today=lambda: TODAY, database=database)
     later.register_blueprint(pages(), url_prefix="/app/<launch_key>/test")
     same = later.test_client()
     same.set_cookie(f"__Host-careplan-{key}", cookies(browser)[key], domain="localhost", secure=True)
