@@ -238,7 +238,7 @@ def test_of_many_requests_at_once_one_renews_it(launched):
     launched.clock.passes(minutes=6)
     apps = [launched.app, launched.restarted().app]
 
-    def status(number: int) -> int:
+    def status(number: int) -> Any:
         client = apps[number % 2].test_client(use_cookies=False)
         headers = {**BROWSER, "Cookie": f"__Host-careplan-{key}={secret}"}
         return client.get(f"/app/{key}/test/record/p1", base_url=HOME, headers=headers).status_code
