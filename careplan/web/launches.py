@@ -89,7 +89,7 @@ def current_launch() -> Launch:
 
 def csrf_token() -> str:
     """What each form of this launch's pages sends as `csrf_token`: nobody can know it without the browser's cookie."""
-    return _csrf_token(g.launch.key, _browser_of(g.launch.key))
+    return _csrf_token(_browser_of(g.launch.key))
 
 
 def found_by(key: str) -> OpenLaunch | None:
@@ -183,7 +183,7 @@ def _refuse_forged() -> None:
         return
     key = g.get("launch_key") or request.form.get("launch_key", "")
     browser = _browser_of(key)
-    expected = _csrf_token(key, browser) if browser else ""
+    expected = _csrf_token(browser) if browser else ""
     given = request.form.get("csrf_token", "")
     if not expected or not hmac.compare_digest(given.encode(), expected.encode()):
         raise LaunchFailed(
@@ -193,8 +193,9 @@ def _refuse_forged() -> None:
         )
 
 
-def _csrf_token(key: str, browser: str) -> str:
-    return hmac.new(browser.encode(), f"csrf {key}".encode(), sha256).hexdigest()
+def _csrf_token(browser: str) -> str:
+    """Each launch has a secret of its own, so the token of one is of no use in another."""
+    return hmac.new(browser.encode(), b"csrf", sha256).hexdigest()
 
 
 def _browser_of(key: str) -> str:

@@ -446,17 +446,6 @@ def test_each_ehr_may_know_the_app_by_another_name():
         assert asked_at(app.begin(app.browser()))["client_id"] == "taper-here"
 
 
-def test_what_cannot_be_created_is_not_asked_for(launched):
-    """A server that takes no CarePlan but documents is asked for those."""
-    from careplan.fhir.app_launch import writes_to_ask
-    from careplan.fhir.ladder import Abilities, Ability
-
-    creates = Ability(frozenset({"create"}))
-    assert writes_to_ask(Abilities(types={"CarePlan": creates, "Patient": creates})) == {"CarePlan": "cr"}
-    assert writes_to_ask(Abilities(types={"DocumentReference": creates})) == {"DocumentReference": "c"}
-    assert writes_to_ask(Abilities(types={"CarePlan": Ability(frozenset({"read"}))})) == {}
-
-
 def test_who_opened_and_closed_what_is_recorded(launched):
     """By the audit, with the user as the EHR names them."""
     browser = launched.browser()
