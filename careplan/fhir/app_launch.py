@@ -23,8 +23,10 @@ from careplan.fhir.record import is_id
 from careplan.fhir.scopes import WRITING, Needs, asked, joined
 from careplan.fhir.smart import TOKEN, Client, SigningKey, code_of, host_of, texts_in
 
-TELL = "Tell whoever looks after this app in your organisation, and give them the request id below."
+_WHOM = "whoever looks after this app in your organisation, and give them the request id below."
+TELL = f"Tell {_WHOM}"
 AGAIN = "Open the app again from the patient's record."
+AGAIN_OR_TELL = f"{AGAIN} If that does not help, tell {_WHOM}"
 
 _MOST_SECONDS = 100_000_000
 _PERSON = re.compile(r"(?:Practitioner|PractitionerRole|Patient|RelatedPerson|Person)/[A-Za-z0-9\-.]{1,64}")
@@ -185,7 +187,7 @@ def redeem(
     if status != 200:
         raise LaunchFailed(
             f"{host_of(configuration.token_url)} did not complete the sign-in ({status}{code_of(said)}).",
-            f"{AGAIN} If that does not help: {TELL}",
+            AGAIN_OR_TELL,
             status=502,
         )
     return read_granted(said, scope, host_of(configuration.token_url))

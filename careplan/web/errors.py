@@ -10,7 +10,7 @@ from flask import Flask, Response, g, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
 from careplan.errors import CareplanError, Forbidden, LaunchFailed, Refused, UpstreamBusy, UpstreamRejected
-from careplan.fhir.app_launch import AGAIN, TELL
+from careplan.fhir.app_launch import AGAIN, AGAIN_OR_TELL
 from careplan.fhir.outcome import codes_of, outcome
 from careplan.web.access import challenge
 from careplan.web.logs import log_crash, note_issues
@@ -54,7 +54,7 @@ def _ours(error: CareplanError) -> Response:
 
 def _not_open(error: CareplanError) -> Response:
     """The page of a launch that cannot be, or is over. It is read by people only, and says nothing that was sent."""
-    advice = error.advice if isinstance(error, LaunchFailed) else f"{AGAIN} If that does not help: {TELL}"
+    advice = error.advice if isinstance(error, LaunchFailed) else AGAIN_OR_TELL
     note_issues([error.issue_type])
     page = render_template(
         "smart_error.html", happened=error.message, advice=advice, status=error.status, request_id=g.request_id

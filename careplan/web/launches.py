@@ -6,6 +6,7 @@ Each launch has a cookie of its own, so that several tabs and patients do not mi
 from __future__ import annotations
 
 import hmac
+import re
 from dataclasses import dataclass
 from hashlib import sha256
 from secrets import token_urlsafe
@@ -26,6 +27,7 @@ _GUARDED = ("/app/", "/smart/")
 _HARMLESS = frozenset({"GET", "HEAD", "OPTIONS"})
 _COOKIE = "__Host-careplan-"
 _BEGUN = "__Host-careplan-begun-"
+_KEY = re.compile(r"[A-Za-z0-9_-]{1,40}")
 UNPROTECTED = "urn:careplan:unprotected"
 
 
@@ -124,7 +126,7 @@ def remember(response: Response, launch: OpenLaunch, browser: str) -> None:
     """Give the browser the secret that *launch* is found by, and take back those of launches that are over."""
     _set_cookie(response, f"{_COOKIE}{launch.key}", browser, int(ABSOLUTE.total_seconds()))
     ours = (name for name in request.cookies if name.startswith(_COOKIE) and not name.startswith(_BEGUN))
-    keys = {name.removeprefix(_COOKIE) for name in ours}
+    keys = {key for key in (name.removeprefix(_COOKIE) for name in ours) if _KEY.fullmatch(key)}
     for key in keys - launching().store.open_among(keys):
         forget(response, key)
 
@@ -199,7 +201,7 @@ def _csrf_token(browser: str) -> str:
 
 
 def _browser_of(key: str) -> str:
-    return request.cookies.get(f"{_COOKIE}{key}", "")
+    return request.cookies.get(f"{_COOKIE}{key}", "") if _KEY.fullmatch(key) else ""
 
 
 def _begun(state: str) -> str:

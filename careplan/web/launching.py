@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from http.cookiejar import DefaultCookiePolicy
 from secrets import token_urlsafe
 from urllib.parse import urlsplit
 
@@ -36,7 +37,7 @@ from careplan.settings import Ehr, Issuer, Settings
 from careplan.store.launches import AccessTokens, Authorisation, Launches, OpenLaunch
 from careplan.web.tokens import IssuerKeys, claims_of
 
-KEPT = 600  # seconds that what an EHR says of itself is used before it is asked again
+KEPT = 600  # seconds that what an EHR says of itself is used before it is asked again; each launch asks anew
 SOON = timedelta(seconds=60)
 """How long before its end a token is renewed."""
 _WAIT = 15  # seconds for another process to renew it
@@ -45,10 +46,9 @@ _BETWEEN = 0.1
 
 @dataclass(frozen=True)
 class _Known:
-    """What an EHR said when it was *asked* (monotonic seconds), and what may be written there."""
+    """What an EHR said of its sign-in when it was *asked* (monotonic seconds), and the keys of its issuer."""
 
     configuration: Configuration
-    writes: Needs
     keys: IssuerKeys | None
     asked: float
 
@@ -74,6 +74,7 @@ class Launching:
         self._now = now
         self._sessions: dict[str, requests.Session] = {}
         self._known: dict[str, _Known] = {}
+        self._writable: dict[str, tuple[float, Needs]] = {}
 
     def ehr(self, base: str) -> Ehr | None:
         """The EHR on the list whose FHIR base is *base*, to the letter but for a slash at its end."""
@@ -88,15 +89,16 @@ class Launching:
         """What the app is called there."""
         return self.settings.app_client(ehr).client_id
 
-    def configuration(self, ehr: Ehr) -> Configuration:
-        """What *ehr* says of its sign-in. Raises UpstreamError and LaunchFailed as `discover` does."""
+    def configuration(self, ehr: Ehr, *, anew: bool = False) -> Configuration:
+        """What *ehr* says of its sign-in, now or lately. Raises UpstreamError and LaunchFailed as `discover` does."""
+        if anew:
+            self._known[ehr.url] = self._asked(ehr, self._known.get(ehr.url))
         return self._of(ehr).configuration
 
     def scope(self, ehr: Ehr, *, launched: bool) -> str:
         """What to ask *ehr* for."""
-        known = self._of(ehr)
         reads = reading(DIALECTS[self.settings.fhir_dialect])
-        return scope_to_ask(known.configuration, reads, known.writes, launched=launched)
+        return scope_to_ask(self._of(ehr).configuration, reads, self._writes(ehr), launched=launched)
 
     def opened(self, ehr: Ehr, asked: Authorisation, code: str) -> OpenLaunch:
         """The launch that *code*, the answer to what was *asked*, opens; it is not kept yet.
@@ -117,7 +119,7 @@ class Launching:
         if granted.patient is None:
             raise LaunchFailed(
                 "The EHR opened the app for no patient.",
-                "Open the app from the record of one patient. If that is what you did: " + TELL,
+                f"Open the app from the record of one patient. If that is what you did: {TELL}",
                 status=502,
             )
         issuer, subject, person = self._user(ehr, known, asked, granted)
@@ -270,19 +272,26 @@ class Launching:
             # not `including` its address: that is what the EHR says, and not what the settings do
             reach = self.settings.reach().including(ehr.url)
             keys = IssuerKeys(Issuer(issuer, jwks_url), reach=reach, now=lambda: self._now().timestamp())
-        return _Known(configuration, self._writes(ehr), keys, time.monotonic())
+        return _Known(configuration, keys, time.monotonic())
 
     def _writes(self, ehr: Ehr) -> Needs:
-        """What may be written there; nothing where it does not say."""
-        try:
-            with FhirServer(ehr.url, reach=self.settings.reach(), observe=self._observe) as server:
-                return writes_to_ask(read_abilities(server.capabilities(), None))
-        except CareplanError:
-            return {}
+        """What may be written there, by its CapabilityStatement of lately; nothing while it does not say."""
+        asked, writes = self._writable.get(ehr.url, (0.0, None))
+        if writes is None or time.monotonic() - asked > KEPT:
+            try:
+                with FhirServer(ehr.url, reach=self.settings.reach(), observe=self._observe) as server:
+                    writes = writes_to_ask(read_abilities(server.capabilities(), None))
+            except CareplanError:
+                return {}
+            self._writable[ehr.url] = time.monotonic(), writes
+        return writes
 
     def _session(self, ehr: Ehr) -> requests.Session:
+        """One for all launches there; it takes no cookies, which would be those of whoever came last."""
         if ehr.url not in self._sessions:
-            self._sessions[ehr.url] = guarded_session(self.settings.reach().including(ehr.url))
+            made = guarded_session(self.settings.reach().including(ehr.url))
+            made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+            self._sessions[ehr.url] = made
         return self._sessions[ehr.url]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from flask import Blueprint, Response, make_response, redirect, render_template, request
 
 from careplan.errors import LaunchFailed, NotSupported
-from careplan.fhir.app_launch import AGAIN, TELL, authorize_url
+from careplan.fhir.app_launch import AGAIN, AGAIN_OR_TELL, TELL, authorize_url
 from careplan.fhir.record import checked_id
 from careplan.settings import Ehr
 from careplan.store.launches import Authorisation, OpenLaunch
@@ -27,13 +27,13 @@ _COOKIES = (
 _SAID: Mapping[str, tuple[str, str]] = {
     "access_denied": ("The EHR did not allow it, or it was declined there.", f"{AGAIN} Allow it when you are asked."),
     "temporarily_unavailable": ("The EHR's sign-in has too much to do.", f"Wait a minute. {AGAIN}"),
-    "server_error": ("The EHR's sign-in failed.", f"{AGAIN} If that does not help: {TELL}"),
+    "server_error": ("The EHR's sign-in failed.", AGAIN_OR_TELL),
     "login_required": ("The EHR wants you to sign in first.", f"Sign in to the EHR. {AGAIN}"),
     "invalid_scope": ("The EHR does not give this app what it needs to read (invalid_scope).", TELL),
     "unauthorized_client": ("The EHR does not let this app sign in (unauthorized_client).", TELL),
     "invalid_request": ("The EHR did not understand the app (invalid_request).", TELL),
 }
-_UNNAMED = ("The EHR did not let the app in.", f"{AGAIN} If that does not help: {TELL}")
+_UNNAMED = ("The EHR did not let the app in.", AGAIN_OR_TELL)
 
 
 @blueprint.before_request
@@ -61,7 +61,7 @@ def launch() -> Response:
         raise LaunchFailed(
             "The app is not set up for this EHR." if iss else "The EHR did not say which one it is (iss).", TELL
         )
-    configuration = launching().configuration(ehr)
+    configuration = launching().configuration(ehr, anew=True)
     if given is None and not configuration.may("launch-standalone"):
         raise LaunchFailed("This EHR opens apps from a patient's record only.", AGAIN)
     state, browser = launches.new_secret(), launches.new_secret()
@@ -107,7 +107,7 @@ def callback() -> Response:
         raise LaunchFailed(*_SAID.get(error, _UNNAMED), status=403 if error == "access_denied" else 502)
     code = _one("code")
     if code is None:
-        raise LaunchFailed("The EHR's answer has no code in it.", f"{AGAIN} If that does not help: {TELL}", status=502)
+        raise LaunchFailed("The EHR's answer has no code in it.", AGAIN_OR_TELL, status=502)
     response = _opened(launching().opened(ehr, asked, code))
     launches.forget_state(response, state)
     return response

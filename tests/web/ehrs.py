@@ -69,6 +69,7 @@ class FakeEhr:
     forms: list[dict[str, str]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
     revoked: list[str] = field(default_factory=list)
+    cookies: list[str | None] = field(default_factory=list)
     serial: int = 0
     nonce: str = ""
     scope: str = ""
@@ -98,7 +99,10 @@ class FakeEhr:
 
         @app.post("/token")
         def token() -> Response:
-            return self._tokens(dict(request.form))
+            self.cookies.append(request.headers.get("Cookie"))
+            answer = self._tokens(dict(request.form))
+            answer.set_cookie("session", "of-whoever-came-last")
+            return answer
 
         @app.post("/revoke")
         def revoke() -> Response:

@@ -173,6 +173,27 @@ def test_a_launch_that_nobody_uses_is_over(launched):
     assert "Open the app again" in answer.text
 
 
+def test_the_ehr_cannot_tell_one_user_by_the_cookie_of_another(launched):
+    """All launches ask over the same connections, and none takes a cookie."""
+    for _ in range(2):
+        launched.open(launched.browser())
+    assert launched.ehr.cookies == [None, None]
+
+
+@pytest.mark.parametrize("name", ["漢", "a b", "", "x" * 300])
+def test_a_cookie_that_is_none_of_ours_is_left_alone(launched, name: str):
+    """Whatever its name, the app opens."""
+    browser = launched.browser()
+    back = launched.ehr.approve(launched.begin(browser))
+    kept = [f"{each.key}={each.value}" for each in (browser._cookies or {}).values()]
+    odd = f"__Host-careplan-{name}=1".encode().decode("latin1")
+    client = launched.app.test_client(use_cookies=False)
+    answer = client.get(back, base_url=HOME, headers={"Cookie": "; ".join([odd, *kept])})
+    assert answer.status_code == 303
+    given = [each.partition("=")[0] for each in answer.headers.getlist("Set-Cookie")]
+    assert len(given) == 2, "the launch's, and the one of its beginning that is taken back"
+
+
 # What changes something
 
 
