@@ -13,7 +13,7 @@ from careplan.errors import CareplanError, Forbidden, LaunchFailed, Refused, Ups
 from careplan.fhir.app_launch import AGAIN, AGAIN_OR_TELL
 from careplan.fhir.outcome import codes_of, outcome
 from careplan.web.access import challenge
-from careplan.web.logs import log_crash, note_issues
+from careplan.web.logs import log_crash, note_issues, note_reason
 from careplan.web.metrics import count_refusal
 from careplan.web.negotiation import fhir_response, prefers_html
 from careplan.web.services import services
@@ -56,6 +56,7 @@ def _not_open(error: CareplanError) -> Response:
     """The page of a launch that cannot be, or is over. It is read by people only, and says nothing that was sent."""
     advice = error.advice if isinstance(error, LaunchFailed) else AGAIN_OR_TELL
     note_issues([error.issue_type])
+    note_reason(error.message)
     page = render_template(
         "smart_error.html", happened=error.message, advice=advice, status=error.status, request_id=g.request_id
     )

@@ -49,6 +49,11 @@ def note_audit(anchor: str) -> None:
     g.audit = anchor
 
 
+def note_reason(text: str) -> None:
+    """Remember why a launch failed for its log line: a sentence of ours, which holds nothing that was sent."""
+    g.reason = text
+
+
 def log_of(app: Flask) -> Any:
     """The log of *app*, for what is done outside of a request."""
     return app.extensions[_LOG]
@@ -100,6 +105,7 @@ def _finish(response: Response) -> Response:
         status=response.status_code,
         issues=g.get("issue_codes", []),
         **({"audit": g.audit} if "audit" in g else {}),
+        **({"reason": g.reason} if "reason" in g else {}),
         milliseconds=round(1000 * (time.perf_counter() - g.started), 1),
     )
     return response

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Iterator
@@ -132,6 +133,15 @@ def test_nothing_secret_is_in_a_log_an_address_or_a_page(launched, capfd, caplog
             assert secret not in page.headers.get("Location", ""), "in an address"
     for word in ("p1", key):
         assert word not in logs
+
+
+def test_the_log_says_why_a_launch_failed(launched, capfd):
+    """Whoever is given the request id finds the sentence that the page had."""
+    page = launched.browser().get("/smart/launch?iss=https://evil.example", headers=BROWSER, base_url=HOME)
+    line = json.loads(capfd.readouterr().err.splitlines()[-1])
+    assert line["request_id"] in page.text
+    assert line["reason"] == "The app is not set up for this EHR."
+    assert "evil" not in str(line)
 
 
 def test_the_way_to_the_ehr_tells_only_what_it_must(launched):
