@@ -118,6 +118,7 @@ def recognise(launch: OpenLaunch) -> None:
         scopes=read_scopes(launch.scopes),
         patient=launch.patient.partition("/")[2],
         user=launch.person,
+        by_own_token=launch.tokens is not None,
     )
     let_frame(launch.ehr)
 

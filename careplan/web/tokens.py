@@ -41,7 +41,8 @@ _KINDS: Mapping[str, type[jwk.RSAKey] | type[jwk.ECKey]] = {"RSA": jwk.RSAKey, "
 class Caller:
     """Who asks: *subject* as *issuer* knows them, with what scopes, and the one *patient* they may ask about, if any.
 
-    *user* is the `fhirUser`, where the token names one.
+    *user* is the `fhirUser`, where the token names one. *by_own_token*: the FHIR server is asked with the caller's own
+    token and not with this service's, and so allows no more than that.
     """
 
     issuer: str
@@ -49,6 +50,7 @@ class Caller:
     scopes: tuple[Scope, ...] = ()
     patient: str | None = None
     user: str | None = None
+    by_own_token: bool = False
 
 
 class Tokens:

@@ -21,12 +21,15 @@ from joserfc import jws, jwt
 from sqlalchemy import Engine
 from werkzeug.test import TestResponse
 
+from careplan.planning import PlanRequest
 from careplan.sandbox import Store, sandbox_blueprint
 from careplan.serving import address_of, listen, serving
 from careplan.settings import Ehr, Settings
 from careplan.store.database import open_database
 from careplan.web import create_app, launches
 from careplan.web.launching import Launching
+from careplan.web.operations import make_plan
+from careplan.web.parameters import TaperRequest
 from careplan.web.services import services
 from tests.web.conftest import TODAY
 from tests.web.issuers import RSA, public
@@ -253,6 +256,12 @@ def pages() -> Blueprint:
     @blueprint.get("/record/<patient_id>")
     def record(patient_id: str) -> Any:
         return jsonify(len(services().record(patient_id)))
+
+    @blueprint.get("/way/<patient_id>")
+    def way(patient_id: str) -> str:
+        plan = make_plan(TaperRequest(plan=PlanRequest()), services().record(patient_id), was_sent=False)
+        with services().writing(f"Patient/{patient_id}"):
+            return services().delivery().choice(plan.bundle).rung.value
 
     @blueprint.post("/change")
     def change() -> str:

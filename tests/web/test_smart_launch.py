@@ -402,6 +402,18 @@ def test_less_than_was_asked_is_less_than_is_offered(launched):
     assert launched.ehr.asked == [], "the server is not asked for what the token does not allow"
 
 
+def test_how_a_plan_is_written_depends_on_what_was_granted(launched):
+    """All at once, or not at all and handed back to print; for the patient of the token alone."""
+    browser = launched.browser()
+    key = launched.open(browser)
+    assert launched.get(browser, key, "way/p1").text == "transaction"
+    assert launched.get(browser, key, "way/p2").status_code == 403
+    reads = (each.replace(".crs", ".rs") for each in launched.ehr.scope.split() if not each.endswith(".c"))
+    launched.ehr.token = {"scope": " ".join(reads)}
+    browser = launched.browser()
+    assert launched.get(browser, launched.open(browser), "way/p1").text == "nothing"
+
+
 def test_a_secret_goes_by_http_basic():
     """And neither into the form nor into an address."""
     with launching(app_client_secret="s3cret/with:signs") as launched:
