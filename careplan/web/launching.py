@@ -57,7 +57,8 @@ class Launching:
     """The EHRs of *settings*, and the launches in *database*. To be shared by all threads and kept.
 
     Where the settings have no secret, tokens are sealed with one of this process, and no later one can read them.
-    *observe* is told of calls to FHIR servers; *now* gives the time in UTC.
+    *observe* is told of calls to FHIR servers; *now* gives the time in UTC. Raises ValueError for a key of the app that
+    will not do.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class Launching:
         self.store = Launches(database, settings.secret_key or token_urlsafe(32), now=now)
         self._observe = observe
         self._now = now
+        self._clients = {ehr.url: settings.app_client(ehr) for ehr in settings.app_ehrs}
         self._sessions: dict[str, requests.Session] = {}
         self._known: dict[str, _Known] = {}
         self._writable: dict[str, tuple[float, Needs]] = {}
@@ -87,7 +89,7 @@ class Launching:
 
     def client_id(self, ehr: Ehr) -> str:
         """What the app is called there."""
-        return self.settings.app_client(ehr).client_id
+        return self._clients[ehr.url].client_id
 
     def configuration(self, ehr: Ehr, *, anew: bool = False) -> Configuration:
         """What *ehr* says of its sign-in, now or lately. Raises UpstreamError and LaunchFailed as `discover` does."""
@@ -109,7 +111,7 @@ class Launching:
         granted = redeem(
             self._session(ehr),
             known.configuration,
-            self.settings.app_client(ehr),
+            self._clients[ehr.url],
             code=code,
             redirect_uri=self.redirect_uri,
             verifier=asked.verifier,
@@ -177,7 +179,7 @@ class Launching:
             return
         token = launch.tokens.refresh or launch.tokens.access
         try:
-            client, now = self.settings.app_client(ehr), self._now().timestamp()
+            client, now = self._clients[ehr.url], self._now().timestamp()
             revoke(self._session(ehr), self.configuration(ehr), client, token=token, now=now)
         except (UpstreamError, LaunchFailed):
             return
@@ -192,7 +194,7 @@ class Launching:
             granted = renew(
                 self._session(ehr),
                 self.configuration(ehr),
-                self.settings.app_client(ehr),
+                self._clients[ehr.url],
                 refresh=launch.tokens.refresh,
                 scope=launch.scopes,
                 now=now.timestamp(),
