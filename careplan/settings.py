@@ -84,9 +84,22 @@ class Settings:
         return is_loopback(self.host)
 
     @property
+    def published(self) -> bool:
+        """Whether browsers of other machines are sent to the service, whatever it listens on itself."""
+        return self.app_base is not None and not is_loopback(urlsplit(self.app_base).hostname or "")
+
+    @property
     def why_not_serve(self) -> str | None:
         """Why the service must not start, in a sentence; None when it may."""
-        if self.loopback_only or self.issuers or self.unprotected:
+        if self.issuers:
+            return None
+        if self.published:
+            return (
+                f"CAREPLAN_APP_BASE: others reach this service at {self.app_base}, and without CAREPLAN_ISSUERS "
+                "anybody could read patients there. Name who issues the tokens that programs need (CAREPLAN_ISSUERS, "
+                "CAREPLAN_AUDIENCE); the app itself is opened by the EHR's."
+            )
+        if self.loopback_only or self.unprotected:
             return None
         return (
             f"CAREPLAN_HOST: {self.host} can be reached from other machines, and without CAREPLAN_ISSUERS anybody "
@@ -223,7 +236,7 @@ def _of_the_app(settings: Settings) -> Iterator[tuple[str, str]]:
         yield "CAREPLAN_APP_CLIENT_ID", "say how the app is called at the EHRs, or give EHR=CLIENT-ID for each of them."
     if len({ehr.url for ehr in settings.app_ehrs}) < len(settings.app_ehrs):
         yield "CAREPLAN_APP_EHRS", "name each EHR once."
-    if not settings.secret_key and not settings.loopback_only:
+    if not settings.secret_key and (settings.published or not settings.loopback_only):
         yield "CAREPLAN_SECRET_KEY", "give 32 characters or more that nobody guesses; tokens are sealed with it."
     if settings.app_client_secret and settings.app_client_key:
         yield "CAREPLAN_APP_CLIENT_KEY", "give this or CAREPLAN_APP_CLIENT_SECRET, not both; the key is better."

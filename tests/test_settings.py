@@ -190,13 +190,18 @@ LAUNCHED = {
     "CAREPLAN_APP_EHRS": "https://ehr.example/fhir",
     "CAREPLAN_APP_BASE": "https://taper.example",
     "CAREPLAN_APP_CLIENT_ID": "taper-app",
+    "CAREPLAN_SECRET_KEY": "0123456789abcdef0123456789abcdef",
 }
 
 
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        ({**PROTECTED, "CAREPLAN_HOST": "0.0.0.0"}, "CAREPLAN_SECRET_KEY: give 32 characters or more"),
+        ({"CAREPLAN_SECRET_KEY": ""}, "CAREPLAN_SECRET_KEY: give 32 characters or more"),
+        (
+            {"CAREPLAN_SECRET_KEY": "", "CAREPLAN_HOST": "0.0.0.0", "CAREPLAN_APP_BASE": "http://127.0.0.1:8000"},
+            "CAREPLAN_SECRET_KEY: give 32 characters or more",
+        ),
         ({"CAREPLAN_APP_CLIENT_KEY": "/nowhere"}, "CAREPLAN_APP_CLIENT_KEY: the file cannot be read"),
         (
             {"CAREPLAN_APP_CLIENT_KEY": "/nowhere", "CAREPLAN_APP_CLIENT_SECRET": "s"},
@@ -211,6 +216,8 @@ LAUNCHED = {
 def test_settings_of_the_app_that_contradict_each_other_are_named(more: dict[str, str], sentence: str):
     """Before an EHR sends anybody here."""
     assert load_settings({**STATE, **LAUNCHED}).app_client_id == "taper-app", "this much is enough"
+    on_this_machine = {"CAREPLAN_APP_BASE": "http://127.0.0.1:8000", "CAREPLAN_SECRET_KEY": ""}
+    assert load_settings({**STATE, **LAUNCHED, **on_this_machine}).secret_key is None, "of this process"
     with pytest.raises(ValueError) as caught:
         load_settings({**LAUNCHED, **more})
     assert sentence in str(caught.value)
@@ -239,6 +246,10 @@ def test_a_sign_in_to_this_machine_needs_no_tls(key: Path):
         (Settings(host="0.0.0.0"), False),
         (Settings(host="10.0.0.5"), False),
         (Settings(host="0.0.0.0", unprotected=True), True),
+        (Settings(app_base="http://127.0.0.1:8000"), True),
+        (Settings(app_base="https://taper.example"), False),
+        (Settings(app_base="https://taper.example", unprotected=True), False),
+        (Settings(app_base="https://taper.example", issuers=(Issuer("https://idp.example"),), audience="us"), True),
         (Settings(host="0.0.0.0", issuers=(Issuer("https://idp.example"),), audience="us"), True),
     ],
 )

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
+from urllib.parse import urlsplit
 
 from flask import Flask
 from sqlalchemy import Engine
@@ -66,7 +67,8 @@ def create_app(
     app.url_map.merge_slashes = False  # an address with a slash too many is not served, and nobody is sent elsewhere
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     if settings.loopback_only:  # else a page from the internet could name this machine and read it (DNS rebinding)
-        app.config["TRUSTED_HOSTS"] = ["localhost", "127.0.0.1", "[::1]", settings.host]
+        here = urlsplit(settings.app_base or "").hostname
+        app.config["TRUSTED_HOSTS"] = ["localhost", "127.0.0.1", "[::1]", settings.host, *([here] if here else [])]
     numbers = metrics.Metrics()
     server_for = server_for or Connections(settings, observe=numbers.observe_upstream)
     auditor = _auditor(app, settings, database, server_for, numbers)

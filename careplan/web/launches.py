@@ -106,7 +106,8 @@ def found_by(key: str) -> OpenLaunch | None:
 def may_open_without(base: str | None) -> bool:
     """Whether patients of the FHIR server at *base* may be opened without an EHR: nobody but this machine could."""
     settings = launching().settings
-    return settings.loopback_only and not settings.issuers and base is not None and base == settings.fhir_base
+    alone = settings.loopback_only and not settings.published and not settings.issuers
+    return alone and base is not None and base == settings.fhir_base
 
 
 def recognise(launch: OpenLaunch) -> None:

@@ -24,7 +24,7 @@ from werkzeug.test import TestResponse
 from careplan.planning import PlanRequest
 from careplan.sandbox import Store, sandbox_blueprint
 from careplan.serving import address_of, listen, serving
-from careplan.settings import Ehr, Settings
+from careplan.settings import Ehr, Issuer, Settings
 from careplan.store.database import open_database
 from careplan.web import create_app, launches
 from careplan.web.launching import Launching
@@ -292,7 +292,8 @@ def launching(**more: Any) -> Iterator[Launched]:
         "app_client_id": CLIENT,
         "secret_key": "a-secret-of-more-than-32-characters",
         "host": "0.0.0.0",
-        "unprotected": True,
+        "issuers": (Issuer("https://idp.example"),),
+        "audience": HOME,
         "rate_limit": "off",
         **more,
     }

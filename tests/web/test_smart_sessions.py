@@ -116,25 +116,22 @@ def test_several_patients_at_once_do_not_mix_in_parallel(launched):
         assert all(pool.map(seen, ["p1", "p2"] * 10))
 
 
-def test_a_page_of_the_app_needs_no_other_token_and_none_helps():
+def test_a_page_of_the_app_needs_no_other_token_and_none_helps(launched):
     """With issuers for programs the app still opens by its launch, and by that alone."""
-    with launching(issuers=(Issuer("https://idp.example"),), audience=AUDIENCE, unprotected=False) as launched:
-        browser = launched.browser()
-        key = launched.open(browser)
-        assert launched.get(browser, key, "record/p1").status_code == 200
-        other = launched.browser().get(
-            f"/app/{key}/test/", headers={**BROWSER, "Authorization": "Bearer a.b.c"}, base_url=HOME
-        )
-        assert closed(other)
+    browser = launched.browser()
+    key = launched.open(browser)
+    assert launched.settings.issuers, "programs need tokens here"
+    assert launched.get(browser, key, "record/p1").status_code == 200
+    headers = {**BROWSER, "Authorization": "Bearer a.b.c"}
+    assert closed(launched.browser().get(f"/app/{key}/test/", headers=headers, base_url=HOME))
 
 
-def test_a_page_that_nobody_entered_is_closed():
+def test_a_page_that_nobody_entered_is_closed(launched):
     """A blueprint below /app without `launches.enter` is like any other address: it needs a token."""
-    with launching(issuers=(Issuer("https://idp.example"),), audience=AUDIENCE, unprotected=False) as launched:
-        launched.app.add_url_rule("/app/<launch_key>/forgotten", "forgotten", lambda launch_key: "secret")
-        browser = launched.browser()
-        key = launched.open(browser)
-        assert browser.get(f"/app/{key}/forgotten", base_url=HOME).status_code == 401
+    launched.app.add_url_rule("/app/<launch_key>/forgotten", "forgotten", lambda launch_key: "secret")
+    browser = launched.browser()
+    key = launched.open(browser)
+    assert browser.get(f"/app/{key}/forgotten", base_url=HOME).status_code == 401
 
 
 def test_an_ehr_that_is_taken_off_the_list_has_no_launches(launched):
@@ -192,6 +189,17 @@ def test_a_cookie_that_is_none_of_ours_is_left_alone(launched, name: str):
     assert answer.status_code == 303
     given = [each.partition("=")[0] for each in answer.headers.getlist("Set-Cookie")]
     assert len(given) == 2, "the launch's, and the one of its beginning that is taken back"
+
+
+def test_behind_a_proxy_it_answers_to_its_public_name_alone():
+    """A service of this machine may be published by a proxy that does TLS; another name is still refused."""
+    with launching(host="127.0.0.1") as launched:
+        browser = launched.browser()
+        assert launched.get(browser, launched.open(browser), "record/p1").status_code == 200
+        assert browser.get("/smart/", base_url="https://evil.example").status_code == 400
+        tried = browser.get("/app/try/p1", base_url=HOME, headers=BROWSER)
+        assert tried.status_code == 400, "nobody comes in without the EHR"
+        assert "opened from the EHR" in tried.text
 
 
 # What changes something
