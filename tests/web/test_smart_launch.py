@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from joserfc import jwk, jwt
+from urllib3.util import connection
 
 from careplan.settings import Ehr
 from careplan.store.audit import AuditLog
@@ -174,14 +175,13 @@ def test_addresses_of_our_own_network_are_not_called(launched, monkeypatch, name
     """Although the EHR itself names them: it is on the list, its configuration is not."""
     launched.ehr.document = {name: address}
     called: list[Any] = []
-    connect = "urllib3.util.connection.create_connection"
-    before = __import__("urllib3").util.connection.create_connection
+    connect = connection.create_connection
 
     def noted(where: Any, *more: Any, **options: Any) -> Any:
         called.append(where[0])
-        return before(where, *more, **options)
+        return connect(where, *more, **options)
 
-    monkeypatch.setattr(connect, noted)
+    monkeypatch.setattr(connection, "create_connection", noted)
     browser = launched.browser()
     refused(launched.answer(browser, launched.ehr.approve(launched.begin(browser))), 502 if "token" in name else 503)
     assert set(called) == {"127.0.0.1"}
