@@ -222,6 +222,16 @@ def test_an_answer_is_good_for_ten_minutes(launched):
     refused(launched.answer(browser, path), 400, "last ten minutes")
 
 
+@pytest.mark.parametrize("name", ["state", "code", "error"])
+def test_an_answer_that_says_something_twice_is_not_taken(launched, name):
+    """Two programs might each take another one of them."""
+    browser = launched.browser()
+    path = launched.ehr.approve(launched.begin(browser))
+    twice = f"{path}&{name}=another" + ("&error=another" if name == "error" else "")
+    refused(launched.answer(browser, twice), 400, f"more than one {name}")
+    assert launched.ehr.forms == [], "no code was used"
+
+
 @pytest.mark.parametrize("query", ["", "?code=a", "?state=&code=a", "?state=x&code=a", "?state=a&state=b&code=c"])
 def test_an_answer_to_nothing_is_a_page(launched, query):
     """Nothing is asked of anybody for it."""
