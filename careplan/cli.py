@@ -707,6 +707,14 @@ Who may ask:
   CAREPLAN_METRICS_TOKEN         lets Prometheus read /metrics from elsewhere
   CAREPLAN_UNPROTECTED=yes       no tokens, for a container whose port is published on this machine only
 
+Who launches the app (docs/app.md):
+  CAREPLAN_APP_EHRS              the FHIR bases of EHRs, each as it is or as ADDRESS=CLIENT-ID
+  CAREPLAN_APP_BASE              at which address browsers reach this service
+  CAREPLAN_APP_CLIENT_ID         how the app is called at the EHRs
+  CAREPLAN_APP_CLIENT_SECRET     its secret there; or rather
+  CAREPLAN_APP_CLIENT_KEY        the file of its private key; neither for a public client
+  CAREPLAN_SECRET_KEY            seals the tokens of launches: 32 characters or more that nobody guesses
+
 How it signs in to the FHIR server:
   CAREPLAN_CLIENT_ID             the id of this service there (SMART Backend Services)
   CAREPLAN_CLIENT_KEY            the file of its private key: PEM or JWK, RSA or EC P-384

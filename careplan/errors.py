@@ -8,6 +8,7 @@ CareplanError                   status, R4 issue type
         UnsupportedMediaType    415  not-supported
     NotSignedIn                 401  login
     Forbidden                   403  forbidden
+    LaunchFailed                4xx, 502  login      the app cannot be opened, or is open no longer, and what to do
     NotFound                    404  not-found
     Conflict                    409  conflict
     KeyReused                   422  conflict        an Idempotency-Key came with another request before
@@ -100,6 +101,20 @@ class Forbidden(CareplanError):
     def __init__(self, message: str, *, scope: str = "") -> None:
         super().__init__(message)
         self.scope = scope
+
+
+class LaunchFailed(CareplanError):
+    """The app cannot be opened from the EHR, or is open no longer.
+
+    *advice* says what to do about it; *status* is 502 where the EHR is at fault.
+    """
+
+    issue_type = "login"
+
+    def __init__(self, message: str, advice: str, *, status: int = 400) -> None:
+        super().__init__(message)
+        self.advice = advice
+        self.status = status
 
 
 class NotFound(CareplanError):

@@ -16,6 +16,7 @@ from careplan.fhir.dialects import DIALECTS
 from careplan.store import TEMPORARY
 
 if TYPE_CHECKING:  # they load requests and joserfc, which a command that only plans need not wait for
+    from careplan.fhir.app_launch import AppClient
     from careplan.fhir.reach import Reach
     from careplan.fhir.smart import Client
 
@@ -31,6 +32,14 @@ class Issuer:
 
     url: str
     jwks_url: str | None = None
+
+
+@dataclass(frozen=True)
+class Ehr:
+    """Who may launch the app: an EHR's FHIR base, and our client id there where it is one of its own."""
+
+    url: str
+    client_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,12 @@ class Settings:
     audit_to_server: bool = False
     rate_limit: str = "600 per minute"
     metrics_token: str | None = field(default=None, repr=False)
+    app_ehrs: tuple[Ehr, ...] = ()
+    app_base: str | None = None
+    app_client_id: str | None = None
+    app_client_secret: str | None = field(default=None, repr=False)
+    app_client_key: Path | None = None
+    secret_key: str | None = field(default=None, repr=False)
 
     @property
     def loopback_only(self) -> bool:
@@ -69,9 +84,22 @@ class Settings:
         return is_loopback(self.host)
 
     @property
+    def published(self) -> bool:
+        """Whether browsers of other machines are sent to the service, whatever it listens on itself."""
+        return self.app_base is not None and not is_loopback(urlsplit(self.app_base).hostname or "")
+
+    @property
     def why_not_serve(self) -> str | None:
         """Why the service must not start, in a sentence; None when it may."""
-        if self.loopback_only or self.issuers or self.unprotected:
+        if self.issuers:
+            return None
+        if self.published:
+            return (
+                f"CAREPLAN_APP_BASE: others reach this service at {self.app_base}, and without CAREPLAN_ISSUERS "
+                "anybody could read patients there. Name who issues the tokens that programs need (CAREPLAN_ISSUERS, "
+                "CAREPLAN_AUDIENCE); the app itself is opened by the EHR's."
+            )
+        if self.loopback_only or self.unprotected:
             return None
         return (
             f"CAREPLAN_HOST: {self.host} can be reached from other machines, and without CAREPLAN_ISSUERS anybody "
@@ -97,6 +125,14 @@ class Settings:
         from careplan.fhir.smart import Client, read_key
 
         return Client(self.client_id, read_key(self.client_key), self.client_scope, self.token_url)
+
+    def app_client(self, ehr: Ehr) -> AppClient:
+        """The app as *ehr* knows it. Raises ValueError for a key that will not do."""
+        from careplan.fhir.app_launch import AppClient
+        from careplan.fhir.smart import read_key
+
+        key = read_key(self.app_client_key) if self.app_client_key else None
+        return AppClient(ehr.client_id or self.app_client_id or "", self.app_client_secret, key)
 
 
 def is_loopback(host: str) -> bool:
@@ -155,6 +191,7 @@ def _contradictions(settings: Settings) -> Iterator[tuple[str, str]]:
             "it cannot be yes with CAREPLAN_CLIENT_ID: anybody could use this service's sign-in. Set CAREPLAN_ISSUERS.",
         )
     yield from _of_the_client(settings)
+    yield from _of_the_app(settings)
     if settings.audit_to_server and not settings.fhir_base:
         yield "CAREPLAN_AUDIT_TO_SERVER", "there is no server to send it to; set CAREPLAN_FHIR_BASE."
 
@@ -180,6 +217,34 @@ def _of_the_client(settings: Settings) -> Iterator[tuple[str, str]]:
         settings.client()
     except ValueError as error:
         yield "CAREPLAN_CLIENT_KEY", f"{error}."
+
+
+def _of_the_app(settings: Settings) -> Iterator[tuple[str, str]]:
+    for name, value in (
+        ("CAREPLAN_APP_BASE", settings.app_base),
+        ("CAREPLAN_APP_CLIENT_ID", settings.app_client_id),
+        ("CAREPLAN_APP_CLIENT_SECRET", settings.app_client_secret),
+        ("CAREPLAN_APP_CLIENT_KEY", settings.app_client_key),
+    ):
+        if value and not settings.app_ehrs:
+            yield name, "it is of no use without CAREPLAN_APP_EHRS."
+    if not settings.app_ehrs:
+        return
+    if not settings.app_base:
+        yield "CAREPLAN_APP_BASE", "say at which address browsers reach this service; EHRs send them back there."
+    if not settings.app_client_id and not all(ehr.client_id for ehr in settings.app_ehrs):
+        yield "CAREPLAN_APP_CLIENT_ID", "say how the app is called at the EHRs, or give EHR=CLIENT-ID for each of them."
+    if len({ehr.url for ehr in settings.app_ehrs}) < len(settings.app_ehrs):
+        yield "CAREPLAN_APP_EHRS", "name each EHR once."
+    if not settings.secret_key and (settings.published or not settings.loopback_only):
+        yield "CAREPLAN_SECRET_KEY", "give 32 characters or more that nobody guesses; tokens are sealed with it."
+    if settings.app_client_secret and settings.app_client_key:
+        yield "CAREPLAN_APP_CLIENT_KEY", "give this or CAREPLAN_APP_CLIENT_SECRET, not both; the key is better."
+        return
+    try:
+        settings.app_client(settings.app_ehrs[0])
+    except ValueError as error:
+        yield "CAREPLAN_APP_CLIENT_KEY", f"{error}."
 
 
 def _is_private_to_us(url: str) -> bool:
@@ -229,6 +294,25 @@ def _issuer(text: str) -> Issuer:
     if not all(_is_private_to_us(each) and urlsplit(each).hostname for each in filter(None, (url, keys))):
         raise ValueError(text)
     return Issuer(url, keys or None)
+
+
+def _ehr(text: str) -> Ehr:
+    """`https://ehr.example/fhir` or `https://ehr.example/fhir=CLIENT-ID`. Plain http only on this machine."""
+    url, _, client_id = text.partition("=")
+    base = _base(url)
+    if not _is_private_to_us(base):
+        raise ValueError(text)
+    return Ehr(base, client_id or None)
+
+
+def _check_origin(text: str) -> None:
+    """Scheme, host and port, which all pages and cookies are below. Raises ValidationError."""
+    try:
+        good = not urlsplit(_base(text)).path and _is_private_to_us(text)
+    except ValueError:
+        good = False
+    if not good:
+        raise ValidationError("give an address such as https://taper.example: https, and no path.")
 
 
 def _url(name: str) -> fields.Url:
@@ -307,12 +391,26 @@ class _SettingsSchema(Schema):
         data_key="CAREPLAN_METRICS_TOKEN",
         validate=validate.Length(min=16, error="give 16 characters or more that nobody guesses."),
     )
+    app_ehrs = _Listed(
+        "CAREPLAN_APP_EHRS",
+        _ehr,
+        "give https addresses of FHIR servers that launch the app, each as it is or as ADDRESS=CLIENT-ID.",
+    )
+    app_base = fields.String(data_key="CAREPLAN_APP_BASE", validate=_check_origin)
+    app_client_id = fields.String(data_key="CAREPLAN_APP_CLIENT_ID")
+    app_client_secret = fields.String(data_key="CAREPLAN_APP_CLIENT_SECRET")
+    app_client_key = fields.String(data_key="CAREPLAN_APP_CLIENT_KEY")
+    secret_key = fields.String(
+        data_key="CAREPLAN_SECRET_KEY",
+        validate=validate.Length(min=32, error="give 32 characters or more that nobody guesses."),
+    )
 
     @post_load
     def _make(self, data: dict[str, Any], **_: Any) -> Settings:
-        for name in ("fhir_base", "canonical_base"):
+        for name in ("fhir_base", "canonical_base", "app_base"):
             if name in data:
                 data[name] = data[name].rstrip("/")
-        if "client_key" in data:
-            data["client_key"] = Path(data["client_key"])
+        for name in ("client_key", "app_client_key"):
+            if name in data:
+                data[name] = Path(data[name])
         return Settings(**data)

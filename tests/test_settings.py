@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from joserfc import jwk
 
 from careplan.cli import main
-from careplan.settings import Issuer, Settings, _SettingsSchema, is_loopback, load_settings
+from careplan.settings import Ehr, Issuer, Settings, _SettingsSchema, is_loopback, load_settings
 
 STATE = {"XDG_STATE_HOME": "/state"}
 DATABASE = "sqlite:////state/careplan/careplan.db"
@@ -58,6 +58,11 @@ def test_every_setting_is_read(key: Path):
             "CAREPLAN_AUDIT_TO_SERVER": "yes",
             "CAREPLAN_RATE_LIMIT": "10 per second; 100 per hour",
             "CAREPLAN_METRICS_TOKEN": "0123456789abcdef",
+            "CAREPLAN_APP_EHRS": "https://ehr.example/fhir/ https://b.example/r4=taper-b",
+            "CAREPLAN_APP_BASE": "https://taper.example/",
+            "CAREPLAN_APP_CLIENT_ID": "taper-app",
+            "CAREPLAN_APP_CLIENT_KEY": str(key),
+            "CAREPLAN_SECRET_KEY": "0123456789abcdef0123456789abcdef",
         }
     )
     assert settings == Settings(
@@ -81,12 +86,19 @@ def test_every_setting_is_read(key: Path):
         audit_to_server=True,
         rate_limit="10 per second; 100 per hour",
         metrics_token="0123456789abcdef",
+        app_ehrs=(Ehr("https://ehr.example/fhir"), Ehr("https://b.example/r4", "taper-b")),
+        app_base="https://taper.example",
+        app_client_id="taper-app",
+        app_client_key=key,
+        secret_key="0123456789abcdef0123456789abcdef",
     )
     assert not settings.loopback_only
     assert settings.fhir_bases == ("https://ehr.example/fhir", "https://b.example/fhir", "http://hapi:8080/fhir")
     client = settings.client()
     assert client
     assert (client.client_id, client.algorithm) == ("taper", "ES384")
+    assert [settings.app_client(each).client_id for each in settings.app_ehrs] == ["taper-app", "taper-b"]
+    assert {settings.app_client(each).method for each in settings.app_ehrs} == {"private_key_jwt"}
 
 
 def test_every_setting_has_a_line_in_the_help_and_in_the_table():
@@ -128,6 +140,18 @@ def test_every_setting_has_a_line_in_the_help_and_in_the_table():
         ("CAREPLAN_RATE_LIMIT", "much", "CAREPLAN_RATE_LIMIT: give a rate such as 600 per minute, or off."),
         ("CAREPLAN_RATE_LIMIT", "0 per minute", "CAREPLAN_RATE_LIMIT: give a rate"),
         ("CAREPLAN_METRICS_TOKEN", "short", "CAREPLAN_METRICS_TOKEN: give 16 characters or more"),
+        ("CAREPLAN_APP_EHRS", "http://ehr.example/fhir", "CAREPLAN_APP_EHRS: give https addresses of FHIR servers"),
+        ("CAREPLAN_APP_EHRS", "ehr.example", "CAREPLAN_APP_EHRS: give https addresses of FHIR servers"),
+        ("CAREPLAN_APP_EHRS", "https://a@ehr.example", "CAREPLAN_APP_EHRS: give https addresses of FHIR servers"),
+        ("CAREPLAN_APP_EHRS", "https://ehr.example/fhir", "CAREPLAN_APP_BASE: say at which address browsers reach"),
+        ("CAREPLAN_APP_EHRS", "https://ehr.example/fhir", "CAREPLAN_APP_CLIENT_ID: say how the app is called"),
+        ("CAREPLAN_APP_BASE", "http://taper.example", "CAREPLAN_APP_BASE: give an address such as"),
+        ("CAREPLAN_APP_BASE", "https://taper.example/app", "CAREPLAN_APP_BASE: give an address such as"),
+        ("CAREPLAN_APP_BASE", "https://taper.example", "CAREPLAN_APP_BASE: it is of no use without CAREPLAN_APP_EHRS"),
+        ("CAREPLAN_APP_CLIENT_ID", "us", "CAREPLAN_APP_CLIENT_ID: it is of no use without CAREPLAN_APP_EHRS"),
+        ("CAREPLAN_APP_CLIENT_SECRET", "s", "CAREPLAN_APP_CLIENT_SECRET: it is of no use without"),
+        ("CAREPLAN_APP_CLIENT_KEY", "/nowhere", "CAREPLAN_APP_CLIENT_KEY: it is of no use without"),
+        ("CAREPLAN_SECRET_KEY", "short", "CAREPLAN_SECRET_KEY: give 32 characters or more"),
         ("CAREPLAN_ISSUER", "https://a.example", "CAREPLAN_ISSUER: there is no such setting; CAREPLAN_ISSUERS is one."),
         ("CAREPLAN_QQQQQQ", "1", "CAREPLAN_QQQQQQ: there is no such setting."),
     ],
@@ -162,6 +186,43 @@ def test_settings_that_contradict_each_other_are_named(key: Path, more: dict[str
     assert "BEGIN" not in str(caught.value)
 
 
+LAUNCHED = {
+    "CAREPLAN_APP_EHRS": "https://ehr.example/fhir",
+    "CAREPLAN_APP_BASE": "https://taper.example",
+    "CAREPLAN_APP_CLIENT_ID": "taper-app",
+    "CAREPLAN_SECRET_KEY": "0123456789abcdef0123456789abcdef",
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"CAREPLAN_SECRET_KEY": ""}, "CAREPLAN_SECRET_KEY: give 32 characters or more"),
+        (
+            {"CAREPLAN_SECRET_KEY": "", "CAREPLAN_HOST": "0.0.0.0", "CAREPLAN_APP_BASE": "http://127.0.0.1:8000"},
+            "CAREPLAN_SECRET_KEY: give 32 characters or more",
+        ),
+        ({"CAREPLAN_APP_CLIENT_KEY": "/nowhere"}, "CAREPLAN_APP_CLIENT_KEY: the file cannot be read"),
+        (
+            {"CAREPLAN_APP_CLIENT_KEY": "/nowhere", "CAREPLAN_APP_CLIENT_SECRET": "s"},
+            "CAREPLAN_APP_CLIENT_KEY: give this or CAREPLAN_APP_CLIENT_SECRET, not both",
+        ),
+        (
+            {"CAREPLAN_APP_EHRS": "https://ehr.example/fhir https://ehr.example/fhir/=b"},
+            "CAREPLAN_APP_EHRS: name each EHR once",
+        ),
+    ],
+)
+def test_settings_of_the_app_that_contradict_each_other_are_named(more: dict[str, str], sentence: str):
+    """Before an EHR sends anybody here."""
+    assert load_settings({**STATE, **LAUNCHED}).app_client_id == "taper-app", "this much is enough"
+    on_this_machine = {"CAREPLAN_APP_BASE": "http://127.0.0.1:8000", "CAREPLAN_SECRET_KEY": ""}
+    assert load_settings({**STATE, **LAUNCHED, **on_this_machine}).secret_key is None, "of this process"
+    with pytest.raises(ValueError) as caught:
+        load_settings({**LAUNCHED, **more})
+    assert sentence in str(caught.value)
+
+
 def test_every_mistake_is_named_at_once():
     """A line for each."""
     wrong = {"CAREPLAN_PORT": "x", "CAREPLAN_LOG_LEVEL": "x", "CAREPLAN_ISUERS": "x"}
@@ -185,6 +246,10 @@ def test_a_sign_in_to_this_machine_needs_no_tls(key: Path):
         (Settings(host="0.0.0.0"), False),
         (Settings(host="10.0.0.5"), False),
         (Settings(host="0.0.0.0", unprotected=True), True),
+        (Settings(app_base="http://127.0.0.1:8000"), True),
+        (Settings(app_base="https://taper.example"), False),
+        (Settings(app_base="https://taper.example", unprotected=True), False),
+        (Settings(app_base="https://taper.example", issuers=(Issuer("https://idp.example"),), audience="us"), True),
         (Settings(host="0.0.0.0", issuers=(Issuer("https://idp.example"),), audience="us"), True),
     ],
 )
@@ -197,7 +262,12 @@ def test_other_machines_are_served_only_with_issuers_or_an_explicit_word(setting
 
 def test_secrets_are_not_in_the_representation():
     """A database URL may hold a password."""
-    shown = repr(Settings(database="postgresql://a:hidden@b/c", metrics_token="hidden-hidden-hidden"))
+    hidden = "hidden-hidden-hidden"
+    shown = repr(
+        Settings(
+            database="postgresql://a:hidden@b/c", metrics_token=hidden, app_client_secret=hidden, secret_key=hidden
+        )
+    )
     assert "hidden" not in shown
 
 

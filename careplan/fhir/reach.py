@@ -136,13 +136,15 @@ def ask_json(
     url: str,
     *,
     form: dict[str, str] | None = None,
+    password: tuple[str, str] | None = None,
     timeout: float = 10,
     limit: int = 1 << 20,
 ) -> tuple[int, dict[str, Any]]:
     """GET *url*, or POST *form* to it: the status, and the JSON object that came, empty where none did.
 
-    For the documents and tokens of sign-in. Follows no redirect, reads no more than *limit* bytes, and takes no longer
-    than *timeout* seconds over it. Raises UpstreamError, which names the host and nothing else.
+    For the documents and tokens of sign-in; *password* is a name with one, for HTTP Basic. Follows no redirect, reads
+    no more than *limit* bytes, and takes no longer than *timeout* seconds over it. Raises UpstreamError, which names
+    the host and nothing else.
     """
     host = _host(url)
     deadline = time.monotonic() + timeout
@@ -151,6 +153,7 @@ def ask_json(
             "POST" if form else "GET",
             url,
             data=form,
+            auth=password,
             headers={"Accept": "application/json"},
             timeout=timeout,
             stream=True,

@@ -34,7 +34,7 @@ _ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 _LIFETIME = 240  # seconds of an assertion; SMART allows 300
 _UNSAID = 60  # seconds a token is used when the server does not say how long it lives
 _SKEW = 30  # seconds before its end from which a token is no longer used
-_TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
+TOKEN = re.compile(r"[\x21-\x7e]{1,16384}")
 _CODE = re.compile(r"[a-z_]{1,40}")
 
 
@@ -49,6 +49,20 @@ class Client:
     key: SigningKey = field(repr=False)
     scope: str | None = None
     token_url: str | None = None
+
+    def assertion(self, token_url: str, *, now: float) -> dict[str, str]:
+        """What proves to *token_url* who we are, as parameters of its form: a JWT good for four minutes."""
+        claims = {
+            "iss": self.client_id,
+            "sub": self.client_id,
+            "aud": token_url,
+            "iat": int(now),
+            "exp": int(now) + _LIFETIME,
+            "jti": str(uuid4()),
+        }
+        header = {"alg": self.algorithm, "kid": self.key_id, "typ": "JWT"}
+        signed = jwt.encode(header, claims, self.key, algorithms=[self.algorithm])
+        return {"client_assertion_type": _ASSERTION, "client_assertion": signed}
 
     @property
     def algorithm(self) -> str:
@@ -109,12 +123,51 @@ class _Token:
     until: float
 
 
-class SignIn(AuthBase):
+class Bearer(AuthBase):
     """Puts a token on requests to the FHIR server at *base_url*, and on no others.
 
-    To be shared by all threads and kept: a token is asked for once and used until 30 seconds before its end. After a
-    401 one new token is asked for and the request sent again, once. *needs* are asked for unless the client has a
-    scope of its own. Raises UpstreamError when the server does not let us in.
+    After a 401, which is an answer from before anything was done, the request is sent again once if there is another
+    token by then. What a token is, its subclasses say.
+    """
+
+    def __init__(self, base_url: str) -> None:
+        self._base = base_url.rstrip("/")
+
+    def token(self) -> str:
+        """The token to use now."""
+        raise NotImplementedError
+
+    def after(self, refused: str) -> str:
+        """The token to use after *refused* was; the same when there is no other."""
+        raise NotImplementedError
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        if is_below(request.url or "", self._base):
+            token = self.token()
+            request.headers["Authorization"] = f"Bearer {token}"
+            request.register_hook("response", partial(self._once_more, token))  # type: ignore[no-untyped-call]
+        return request
+
+    def _once_more(self, used: str, response: requests.Response, **options: Any) -> requests.Response:
+        """After a 401: another token, and the same request again. Its answer goes to the caller, whatever it is."""
+        if response.status_code != 401:
+            return response
+        token = self.after(used)
+        if token == used:
+            return response
+        response.close()
+        again = response.request.copy()
+        again.headers["Authorization"] = f"Bearer {token}"
+        answer: requests.Response = response.connection.send(again, **options)
+        answer.history.append(response)
+        return answer
+
+
+class SignIn(Bearer):
+    """Puts a token of this service's own on requests to the FHIR server at *base_url*.
+
+    To be shared by all threads and kept: a token is asked for once and used until 30 seconds before its end. *needs*
+    are asked for unless the client has a scope of its own. Raises UpstreamError when the server does not let us in.
     """
 
     def __init__(
@@ -127,7 +180,7 @@ class SignIn(AuthBase):
         now: Callable[[], float] = time.time,
         timeout: float = 10,
     ) -> None:
-        self._base = base_url.rstrip("/")
+        super().__init__(base_url)
         self._client = client
         self._needs = needs
         self._session = guarded_session((reach or Reach()).including(base_url))
@@ -136,12 +189,16 @@ class SignIn(AuthBase):
         self._lock = threading.Lock()
         self._token: _Token | None = None
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        if is_below(request.url or "", self._base):
-            token = self._current()
-            request.headers["Authorization"] = f"Bearer {token.value}"
-            request.register_hook("response", partial(self._once_more, token))  # type: ignore[no-untyped-call]
-        return request
+    def token(self) -> str:
+        """The one that is known, while it is good."""
+        return self._current().value
+
+    def after(self, refused: str) -> str:
+        """A new one, once for all that were refused."""
+        with self._lock:
+            if self._token is not None and self._token.value == refused:
+                self._token = None
+        return self.token()
 
     def granted(self) -> tuple[Scope, ...]:
         """The scopes of the token, which may be fewer than were asked for."""
@@ -150,23 +207,6 @@ class SignIn(AuthBase):
     def granted_scope(self) -> str:
         """The same as the server says it: what is no resource scope included."""
         return self._current().scope
-
-    def _once_more(self, used: _Token, response: requests.Response, **options: Any) -> requests.Response:
-        """After a 401: a new token, and the same request again. Its answer goes to the caller, whatever it is."""
-        if response.status_code != 401:
-            return response
-        with self._lock:
-            if self._token is used:
-                self._token = None
-        token = self._current()
-        if token.value == used.value:
-            return response
-        response.close()
-        again = response.request.copy()
-        again.headers["Authorization"] = f"Bearer {token.value}"
-        answer: requests.Response = response.connection.send(again, **options)
-        answer.history.append(response)
-        return answer
 
     def _current(self) -> _Token:
         with self._lock:
@@ -177,22 +217,21 @@ class SignIn(AuthBase):
     def _fetched(self) -> _Token:
         document = {} if self._client.token_url else self._configuration()
         url = self._client.token_url or _token_url(self._base, document)
-        v2 = "permission-v2" in _texts(document.get("capabilities")) or not document
+        v2 = "permission-v2" in texts_in(document.get("capabilities")) or not document
         scope = self._client.scope or asked(self._needs, level="system", v2=v2)
         form = {
             "grant_type": "client_credentials",
             "scope": scope,
-            "client_assertion_type": _ASSERTION,
-            "client_assertion": self._assertion(url),
+            **self._client.assertion(url, now=self._now()),
         }
         status, said = ask_json(self._session, url, form=form, timeout=self._timeout)
         token = said.get("access_token")
-        if status != 200 or not isinstance(token, str) or not _TOKEN.fullmatch(token):
-            raise UpstreamError(f"{_host(url)} did not let this service in ({status}{_code_of(said)}).")
+        if status != 200 or not isinstance(token, str) or not TOKEN.fullmatch(token):
+            raise UpstreamError(f"{host_of(url)} did not let this service in ({status}{code_of(said)}).")
         if str(said.get("token_type", "")).lower() != "bearer":
-            raise UpstreamError(f"{_host(url)} gave a token that is no bearer token.")
+            raise UpstreamError(f"{host_of(url)} gave a token that is no bearer token.")
         given = said.get("scope")
-        return _Token(token, given if isinstance(given, str) else scope, self._now() + _usable(said.get("expires_in")))
+        return _Token(token, given if isinstance(given, str) else scope, self._now() + usable(said.get("expires_in")))
 
     def _configuration(self) -> dict[str, Any]:
         """What the FHIR server says of signing in. Raises UpstreamError when our way is not among it."""
@@ -201,56 +240,45 @@ class SignIn(AuthBase):
         )
         if status != 200 or not document:
             raise UpstreamError(
-                f"{_host(self._base)} has no SMART configuration ({status}). Set CAREPLAN_TOKEN_URL if it signs in all "
-                "the same."
+                f"{host_of(self._base)} has no SMART configuration ({status}). Set CAREPLAN_TOKEN_URL if it signs in "
+                "all the same."
             )
         for name, ours in (
             ("token_endpoint_auth_methods_supported", "private_key_jwt"),
             ("token_endpoint_auth_signing_alg_values_supported", self._client.algorithm),
         ):
-            listed = _texts(document.get(name))
+            listed = texts_in(document.get(name))
             if listed and ours not in listed:
-                raise UpstreamError(f"{_host(self._base)} does not take {ours} for signing in ({name}).")
+                raise UpstreamError(f"{host_of(self._base)} does not take {ours} for signing in ({name}).")
         return document
-
-    def _assertion(self, token_url: str) -> str:
-        now = int(self._now())
-        client = self._client
-        claims = {
-            "iss": client.client_id,
-            "sub": client.client_id,
-            "aud": token_url,
-            "iat": now,
-            "exp": now + _LIFETIME,
-            "jti": str(uuid4()),
-        }
-        header = {"alg": client.algorithm, "kid": client.key_id, "typ": "JWT"}
-        return jwt.encode(header, claims, client.key, algorithms=[client.algorithm])
 
 
 def _token_url(base: str, document: dict[str, Any]) -> str:
     given = document.get("token_endpoint")
     url = urljoin(f"{base}/.well-known/smart-configuration", given) if isinstance(given, str) else ""
     if not is_safe_for_secrets(url):
-        raise UpstreamError(f"{_host(base)} names no token_endpoint that is safe to use (https).")
+        raise UpstreamError(f"{host_of(base)} names no token_endpoint that is safe to use (https).")
     return url
 
 
-def _usable(seconds: Any) -> float:
+def usable(seconds: Any) -> float:
     """For how long to use a token that lives for *seconds*: not in its last 30, nor the last half of a short life."""
     known = isinstance(seconds, int | Decimal) and not isinstance(seconds, bool) and seconds > 0
     life = float(seconds) if known else float(_UNSAID)
     return life - min(_SKEW, life / 2)
 
 
-def _code_of(said: dict[str, Any]) -> str:
+def code_of(said: dict[str, Any]) -> str:
+    """The error that an authorization server names, for the end of a sentence; empty for none, or what is no code."""
     code = said.get("error")
     return f", {code}" if isinstance(code, str) and _CODE.fullmatch(code) else ""
 
 
-def _texts(value: Any) -> list[str]:
+def texts_in(value: Any) -> list[str]:
+    """The texts of a JSON array, if it is one."""
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
-def _host(url: str) -> str:
+def host_of(url: str) -> str:
+    """The host alone, for a message."""
     return urlsplit(url).hostname or ""

@@ -50,3 +50,34 @@ ANSWERS = Table(
     Column("headers", Text),
     Column("body", Text),
 )
+
+AUTHORISATIONS = Table(
+    "authorisation",
+    METADATA,
+    Column("state", String(64), primary_key=True),
+    Column("created", String(40), nullable=False),
+    Column("browser", String(64), nullable=False),
+    Column("sealed", Text, nullable=False),
+)
+
+LAUNCHES = Table(
+    "launch",
+    METADATA,
+    Column("key", String(40), primary_key=True),
+    Column("browser", String(64), nullable=False),
+    Column("created", String(40), nullable=False),
+    Column("used", String(40), nullable=False),
+    Column("base", String(500), nullable=False),
+    Column("patient", String(100), nullable=False),
+    Column("issuer", String(500), nullable=False),
+    Column("subject", String(255), nullable=False),
+    Column("person", String(100)),
+    Column("scopes", Text, nullable=False),
+    Column("banner", Boolean, nullable=False),
+    Column("encounter", String(100)),
+    Column("ehr", String(500)),
+    Column("sealed", Text),
+    Column("expires", String(40)),
+    Column("generation", Integer, nullable=False),
+    Column("held_until", String(40)),
+)

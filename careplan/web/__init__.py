@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 from datetime import date
 from functools import partial
+from urllib.parse import urlsplit
 
 from flask import Flask
 from sqlalchemy import Engine
@@ -14,6 +15,7 @@ from careplan.auditing import Auditor
 from careplan.catalog import Catalog, load_catalog
 from careplan.connections import Connections
 from careplan.fhir.server import FhirServer
+from careplan.fhir.smart import Client
 from careplan.settings import Settings, load_settings
 from careplan.store.audit import AuditLog
 from careplan.store.database import open_database
@@ -22,8 +24,10 @@ from careplan.web import (
     apply,
     errors,
     following,
+    headers,
     health,
     known,
+    launches,
     limits,
     logs,
     metadata,
@@ -32,8 +36,10 @@ from careplan.web import (
     operations,
     questionnaires,
     services,
+    smart,
     ui,
 )
+from careplan.web.launching import Launching
 from careplan.web.services import Example, Services, local_today
 
 __all__ = ["Example", "create_app"]
@@ -62,7 +68,8 @@ def create_app(
     app.url_map.merge_slashes = False  # an address with a slash too many is not served, and nobody is sent elsewhere
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     if settings.loopback_only:  # else a page from the internet could name this machine and read it (DNS rebinding)
-        app.config["TRUSTED_HOSTS"] = ["localhost", "127.0.0.1", "[::1]", settings.host]
+        here = urlsplit(settings.app_base or "").hostname
+        app.config["TRUSTED_HOSTS"] = ["localhost", "127.0.0.1", "[::1]", settings.host, *([here] if here else [])]
     numbers = metrics.Metrics()
     server_for = server_for or Connections(settings, observe=numbers.observe_upstream)
     auditor = _auditor(app, settings, database, server_for, numbers)
@@ -76,15 +83,17 @@ def create_app(
             auditor,
             database,
             examples=tuple(examples),
-            client=settings.client(),
+            clients=_clients(settings),
         ),
     )
     logs.init_app(app, settings.log_level)
+    headers.init_app(app, settings)
     metrics.init_app(app, numbers, settings)
     errors.init_app(app)
     access.init_app(app, settings)
     limits.init_app(app, settings.rate_limit)
     access.enforce(app)
+    launches.init_app(app, Launching(settings, database, observe=numbers.observe_upstream))
     app.register_blueprint(operations.blueprint, url_prefix="/fhir")
     app.register_blueprint(apply.blueprint, url_prefix="/fhir")
     app.register_blueprint(following.blueprint, url_prefix="/fhir")
@@ -94,8 +103,15 @@ def create_app(
     app.register_blueprint(known.blueprint)
     app.register_blueprint(metrics.blueprint)
     app.register_blueprint(openapi.blueprint)
+    app.register_blueprint(smart.blueprint)
     app.register_blueprint(ui.blueprint)
     return app
+
+
+def _clients(settings: Settings) -> tuple[Client, ...]:
+    """Whose public keys others look up here: those of the service, and of the app at each EHR."""
+    of_app = (settings.app_client(ehr).signer() for ehr in settings.app_ehrs)
+    return tuple(filter(None, (settings.client(), *of_app)))
 
 
 def _auditor(

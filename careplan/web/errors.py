@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from math import ceil
 from typing import Any
 
-from flask import Flask, Response, g, make_response, render_template
+from flask import Flask, Response, g, make_response, render_template, request
 from werkzeug.exceptions import HTTPException
 
-from careplan.errors import CareplanError, Forbidden, Refused, UpstreamBusy
+from careplan.errors import CareplanError, Forbidden, LaunchFailed, Refused, UpstreamBusy, UpstreamRejected
+from careplan.fhir.app_launch import AGAIN, AGAIN_OR_TELL
 from careplan.fhir.outcome import codes_of, outcome
 from careplan.web.access import challenge
-from careplan.web.logs import log_crash, note_issues
+from careplan.web.logs import log_crash, note_issues, note_reason
 from careplan.web.metrics import count_refusal
 from careplan.web.negotiation import fhir_response, prefers_html
 from careplan.web.services import services
@@ -39,12 +40,27 @@ def init_app(app: Flask) -> None:
 def _ours(error: CareplanError) -> Response:
     if isinstance(error, Forbidden):
         error = services().record_refusal(error)
+    if isinstance(error, LaunchFailed) or request.blueprint == "smart":
+        return _not_open(error)
+    if "launch" in g and isinstance(error, UpstreamRejected) and error.upstream_status == 401:
+        return _not_open(LaunchFailed("The EHR no longer takes the sign-in of this app.", AGAIN, status=403))
     said = outcome(error, canonical_base=services().settings.canonical_base)
     if isinstance(error, Refused):
         count_refusal(codes_of(said))
     wait = error.retry_after if isinstance(error, UpstreamBusy) else None
     again = {} if wait is None else {"Retry-After": str(ceil(wait))}
     return _answer(said, error.status, {**challenge(error), **again})
+
+
+def _not_open(error: CareplanError) -> Response:
+    """The page of a launch that cannot be, or is over. It is read by people only, and says nothing that was sent."""
+    advice = error.advice if isinstance(error, LaunchFailed) else AGAIN_OR_TELL
+    note_issues([error.issue_type])
+    note_reason(error.message)
+    page = render_template(
+        "smart_error.html", happened=error.message, advice=advice, status=error.status, request_id=g.request_id
+    )
+    return make_response(page, error.status)
 
 
 def _http(error: HTTPException) -> Response:

@@ -31,11 +31,11 @@ def protected_resource() -> Response:
 
 @blueprint.get("/.well-known/jwks.json")
 def keys() -> Response:
-    """The public key of our sign-in, for the FHIR server. Raises NotFound where there is none."""
-    client = services().client
-    if client is None:
+    """The public keys of our sign-in and of our app, for FHIR servers. Raises NotFound where there is none."""
+    found = {key["kid"]: key for client in services().clients for key in client.public_keys()["keys"]}
+    if not found:
         raise NotFound("This service does not sign in anywhere.")
-    response = jsonify(client.public_keys())
+    response = jsonify(keys=list(found.values()))
     response.headers["Cache-Control"] = "public, max-age=300"
     return response
 

@@ -1,7 +1,4 @@
-"""One JSON line per request: ids we made, codes, timings. Never a path with an id in it, never what was sent.
-
-Also the headers that every answer carries.
-"""
+"""One JSON line per request: ids we made, codes, timings. Never a path with an id in it, never what was sent."""
 
 from __future__ import annotations
 
@@ -24,11 +21,6 @@ _LOG = "careplan-log"
 _REQUEST_ID = re.compile(
     r"[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}|[0-9a-f]{16,64}|[0-7][0-9A-HJKMNP-TV-Z]{25}"
 )
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 
 
 def init_app(app: Flask, level: str) -> None:
@@ -55,6 +47,11 @@ def note_issues(codes: Sequence[str]) -> None:
 def note_audit(anchor: str) -> None:
     """Remember where the audit ends for the log line, so that it is noted elsewhere too."""
     g.audit = anchor
+
+
+def note_reason(text: str) -> None:
+    """Remember why a launch failed for its log line: a sentence of ours, which holds nothing that was sent."""
+    g.reason = text
 
 
 def log_of(app: Flask) -> Any:
@@ -100,9 +97,6 @@ def _begin() -> None:
 
 def _finish(response: Response) -> Response:
     response.headers["X-Request-Id"] = g.request_id
-    response.headers.update(_HEADERS)
-    if request.endpoint != "static":
-        response.headers.setdefault("Cache-Control", "no-store")
     _log().log(
         logging.ERROR if response.status_code >= 500 else logging.INFO,
         "request",
@@ -111,6 +105,7 @@ def _finish(response: Response) -> Response:
         status=response.status_code,
         issues=g.get("issue_codes", []),
         **({"audit": g.audit} if "audit" in g else {}),
+        **({"reason": g.reason} if "reason" in g else {}),
         milliseconds=round(1000 * (time.perf_counter() - g.started), 1),
     )
     return response

@@ -54,8 +54,8 @@ class Services:
     auditor: Auditor
     database: Engine
     examples: tuple[Example, ...] = ()
-    client: Client | None = None
-    _known: dict[str | None, tuple[float, Abilities]] = field(default_factory=dict)
+    clients: tuple[Client, ...] = ()
+    _known: dict[tuple[str, str | None], tuple[float, Abilities]] = field(default_factory=dict)
 
     @property
     def answers(self) -> Answers:
@@ -74,19 +74,23 @@ class Services:
     def _abilities(self) -> Abilities:
         """Those of the FHIR server, asked anew now and then."""
         server = self.server()
-        asked, known = self._known.get(server.scopes, (0.0, None))
+        which = (server.base_url, server.scopes)
+        asked, known = self._known.get(which, (0.0, None))
         if known is None or time.monotonic() - asked > _ABILITIES_SECONDS:
             known = read_abilities(server.capabilities(), server.scopes)
-            self._known[server.scopes] = (time.monotonic(), known)
+            self._known[which] = (time.monotonic(), known)
         return known
 
     def server(self) -> FhirServer:
-        """This request's client of the FHIR server that patients are read from. Raises NotSupported without one."""
-        if self.settings.fhir_base is None:
-            raise NotSupported(
-                "No FHIR server is configured (CAREPLAN_FHIR_BASE). Send the record as the parameter `statements`."
-            )
+        """This request's client of the FHIR server that patients are read from. Raises NotSupported without one.
+
+        Within a launch that is the EHR's, with the launch's token.
+        """
         if "fhir_server" not in g:
+            if self.settings.fhir_base is None:
+                raise NotSupported(
+                    "No FHIR server is configured (CAREPLAN_FHIR_BASE). Send the record as the parameter `statements`."
+                )
             g.fhir_server = self.server_for(self.settings.fhir_base)
             g.fhir_server.trace(g.request_id)
         server: FhirServer = g.fhir_server
@@ -129,9 +133,14 @@ class Services:
         access.require(reading(DIALECTS[self.settings.fhir_dialect]), patient_id=patient_id)
 
     def require_writing(self, patient_id: str | None = None) -> None:
-        """Raise Forbidden unless the caller may have a plan written, for *patient_id* where that is known."""
-        needs = joined(reading(DIALECTS[self.settings.fhir_dialect]), WRITING)
-        access.require(needs, patient_id=patient_id)
+        """Raise Forbidden unless the caller may have a plan written, for *patient_id* where that is known.
+
+        Who writes with a token of their own needs to be able to read: how a plan is written depends on what that token
+        allows (`fhir/ladder.py`), down to a plan to print.
+        """
+        asking = access.caller()
+        writes = {} if asking and asking.by_own_token else WRITING
+        access.require(joined(reading(DIALECTS[self.settings.fhir_dialect]), writes), patient_id=patient_id)
 
     @contextmanager
     def writing(self, subject: str) -> Iterator[list[str]]:

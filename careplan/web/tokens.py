@@ -41,7 +41,8 @@ _KINDS: Mapping[str, type[jwk.RSAKey] | type[jwk.ECKey]] = {"RSA": jwk.RSAKey, "
 class Caller:
     """Who asks: *subject* as *issuer* knows them, with what scopes, and the one *patient* they may ask about, if any.
 
-    *user* is the `fhirUser`, where the token names one.
+    *user* is the `fhirUser`, where the token names one. *by_own_token*: the FHIR server is asked with the caller's own
+    token and not with this service's, and so allows no more than that.
     """
 
     issuer: str
@@ -49,6 +50,7 @@ class Caller:
     scopes: tuple[Scope, ...] = ()
     patient: str | None = None
     user: str | None = None
+    by_own_token: bool = False
 
 
 class Tokens:
@@ -66,49 +68,61 @@ class Tokens:
         reach: Reach | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
-        self._keys = {issuer.url: IssuerKeys(issuer, reach=reach or Reach(), now=now) for issuer in issuers}
+        self._keys = {
+            issuer.url: IssuerKeys(issuer, reach=_reach_to(issuer, reach or Reach()), now=now) for issuer in issuers
+        }
         self._audience = audience
         self._skew = skew
         self._now = now
 
     def caller(self, token: str) -> Caller:
         """Who *token* says is asking. Raises NotSignedIn when it is not good, IssuerUnavailable without any keys."""
-        header, claims = _unverified(token)
-        issuer = claims.get("iss")
-        keys = self._keys.get(issuer) if isinstance(issuer, str) else None
-        if keys is None:
-            raise NotSignedIn("The token is of an issuer that is not accepted here.")
-        algorithm = header.get("alg")
-        if algorithm not in ALGORITHMS:
-            raise NotSignedIn(f"The token must be signed with one of {', '.join(ALGORITHMS)}.")
-        if str(header.get("typ", "JWT")).lower() not in _TYPES:
-            raise NotSignedIn("The token is of another type than JWT.")
-        _verify(token, keys.key(header.get("kid"), str(algorithm)), str(algorithm))
-        self._check(claims)
-        return _caller(claims)
+        return _caller(claims_of(token, self._keys, self._audience, now=self._now(), skew=self._skew))
 
-    def _check(self, claims: Mapping[str, Any]) -> None:
-        audience = claims.get("aud")
-        if self._audience not in (audience if isinstance(audience, list) else [audience]):
-            raise NotSignedIn("The token is for another service (aud).")
-        now, skew = self._now(), self._skew
-        times = {name: _seconds(claims, name) for name in ("exp", "nbf", "iat")}
-        if times["exp"] is None:
-            raise NotSignedIn("The token does not say when it ends (exp).")
-        if times["exp"] + skew <= now:
-            raise NotSignedIn("The token has ended (exp).")
-        if any(each is not None and each - skew > now for each in (times["nbf"], times["iat"])):
-            raise NotSignedIn("The token is not good yet (nbf, iat).")
+
+def claims_of(
+    token: str, keys: Mapping[str, IssuerKeys], audience: str, *, now: float, skew: float
+) -> Mapping[str, Any]:
+    """What *token* says, if one of the issuers in *keys* says it, to *audience*, *now* give or take *skew* seconds.
+
+    Raises NotSignedIn when it is not good, IssuerUnavailable without any keys.
+    """
+    header, claims = _unverified(token)
+    issuer = claims.get("iss")
+    of_issuer = keys.get(issuer) if isinstance(issuer, str) else None
+    if of_issuer is None:
+        raise NotSignedIn("The token is of an issuer that is not accepted here.")
+    algorithm = header.get("alg")
+    if algorithm not in ALGORITHMS:
+        raise NotSignedIn(f"The token must be signed with one of {', '.join(ALGORITHMS)}.")
+    if str(header.get("typ", "JWT")).lower() not in _TYPES:
+        raise NotSignedIn("The token is of another type than JWT.")
+    _verify(token, of_issuer.key(header.get("kid"), str(algorithm)), str(algorithm))
+    _check(claims, audience, now=now, skew=skew)
+    return claims
+
+
+def _check(claims: Mapping[str, Any], audience: str, *, now: float, skew: float) -> None:
+    given = claims.get("aud")
+    if audience not in (given if isinstance(given, list) else [given]):
+        raise NotSignedIn("The token is for another service (aud).")
+    times = {name: _seconds(claims, name) for name in ("exp", "nbf", "iat")}
+    if times["exp"] is None:
+        raise NotSignedIn("The token does not say when it ends (exp).")
+    if times["exp"] + skew <= now:
+        raise NotSignedIn("The token has ended (exp).")
+    if any(each is not None and each - skew > now for each in (times["nbf"], times["iat"])):
+        raise NotSignedIn("The token is not good yet (nbf, iat).")
 
 
 class IssuerKeys:
     """The public keys of one issuer: fetched when first needed, kept for ten minutes, and looked for again when a key
-    is named that is not among them, at most once a minute.
+    is named that is not among them, at most once a minute. Nothing outside of *reach* is asked.
     """
 
     def __init__(self, issuer: Issuer, *, reach: Reach, now: Callable[[], float]) -> None:
         self._issuer = issuer
-        self._session = guarded_session(_reach_to(issuer, reach))
+        self._session = guarded_session(reach)
         self._now = now
         self._lock = threading.Lock()
         self._found = _Keys()

@@ -52,7 +52,7 @@ def test_every_answer_carries_a_request_id_and_the_security_headers(client):
     for given in (UUID, "0af7651916cd43dd8448eb211c80319c", "01J9ZC3MX0Q5T6V7W8X9YABCDE"):
         answer = client.get("/health/live", headers={"X-Request-Id": given})
         assert answer.headers["X-Request-Id"] == given
-    assert "default-src 'self'" in answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
     assert answer.headers["X-Content-Type-Options"] == "nosniff"
     assert answer.headers["Referrer-Policy"] == "no-referrer"
     for given in ("a b<script>", "Jan-Nowak-1980", "p1", "12345678"):
