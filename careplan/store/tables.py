@@ -50,3 +50,11 @@ ANSWERS = Table(
     Column("headers", Text),
     Column("body", Text),
 )
+
+DRAFTS = Table(
+    "draft",
+    METADATA,
+    Column("launch", String(200), primary_key=True),
+    Column("changed", String(40), nullable=False),
+    Column("body", Text, nullable=False),
+)

@@ -23,6 +23,7 @@ from careplan.web import (
     errors,
     health,
     known,
+    launches,
     limits,
     logs,
     metadata,
@@ -33,6 +34,7 @@ from careplan.web import (
     services,
     ui,
 )
+from careplan.web.app import blueprint as app_pages
 from careplan.web.services import Example, Services, local_today
 
 __all__ = ["Example", "create_app"]
@@ -93,6 +95,8 @@ def create_app(
     app.register_blueprint(metrics.blueprint)
     app.register_blueprint(openapi.blueprint)
     app.register_blueprint(ui.blueprint)
+    launches.init_app(app)
+    app.register_blueprint(app_pages, url_prefix="/app/<launch_key>")
     return app
 
 

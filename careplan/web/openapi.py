@@ -61,6 +61,7 @@ _OUTCOME = {
 }
 _FORMAT = {"name": "_format", "in": "query", "schema": {"type": "string", "enum": list(FORMATS)}}
 _URL = {"name": "url", "in": "query", "schema": {"type": "string"}}
+_FOR_BROWSERS = frozenset({"app", "launches"})  # blueprints of pages within a launch, which no program calls
 
 
 @blueprint.get("/openapi.json")
@@ -75,7 +76,7 @@ def openapi(
     """The document of an app with these *rules*. *summaries* are a sentence by endpoint."""
     paths: dict[str, Schema] = {}
     for rule in sorted(rules, key=lambda rule: rule.rule):
-        if rule.endpoint != "static":
+        if rule.endpoint != "static" and rule.endpoint.partition(".")[0] not in _FOR_BROWSERS:
             paths[re.sub(r"<(\w+)>", r"{\1}", rule.rule)] = _path(rule, catalog, settings, summaries or {})
     return {
         "openapi": "3.1.0",
