@@ -75,7 +75,7 @@ def confirmation(medication: str, dosage: Mapping[str, Any], by: str) -> Resourc
 
 def confirms(parameter: Mapping[str, Any], medication: str) -> bool:
     """Whether a parameter is the confirmation of *medication*."""
-    return parameter["name"] == "confirm" and part_of(parameter, "medication") == medication
+    return bool(parameter["name"] == "confirm" and part_of(parameter, "medication") == medication)
 
 
 def overriding(code: str, by: str, reason: str) -> Resource:
@@ -86,7 +86,7 @@ def overriding(code: str, by: str, reason: str) -> Resource:
 
 def overrides(parameter: Mapping[str, Any], code: str) -> bool:
     """Whether a parameter sets the finding *code* aside."""
-    return parameter["name"] == "override" and part_of(parameter, "code") == code
+    return bool(parameter["name"] == "override" and part_of(parameter, "code") == code)
 
 
 def pause(on: date, weeks: int) -> Resource:
@@ -111,5 +111,5 @@ def mg(value: Decimal) -> Resource:
 
 def part_of(parameter: Mapping[str, Any], name: str) -> Any:
     """The value of the part called *name*; None without one."""
-    part = next((each for each in parameter.get("part", ()) if each["name"] == name), {})
+    part: Mapping[str, Any] = next((each for each in parameter.get("part", ()) if each["name"] == name), {})
     return next((value for key, value in part.items() if key.startswith("value")), None)

@@ -27,7 +27,7 @@ Resource = dict[str, Any]
 
 MOST_TIMES = 12
 LONGEST_TEXT = 500
-_NUMBER = re.compile(r"\d{1,5}(\.\d{1,6})?")
+_NUMBER = re.compile(r"[0-9]{1,5}(\.[0-9]{1,6})?")
 
 
 Fields = MultiDict[str, str]

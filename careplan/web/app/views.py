@@ -308,6 +308,8 @@ def _changed(change: Change, back: str, show: Callable[[Page, Problem, int], Res
 
 
 def _kept(draft: Draft, back: str) -> Response:
+    """Keep *draft* and go *back*. Raises BadRequest for one that asks for what cannot be: it would shut every page."""
+    _ = draft.asked
     drafts().keep(current_launch().key, draft.kept())
     return redirect(url_for(back), 303)
 
