@@ -25,7 +25,7 @@ def first(pattern: str, text: str) -> str:
 
 def first_days(page: str) -> list[str]:
     """The first day of each step of the schedule on a page."""
-    return re.findall(r"<td>(\d{4}-\d\d-\d\d) to \d{4}-\d\d-\d\d, \d+ days</td>", page)
+    return re.findall(r"<td>(\d{4}-\d\d-\d\d) to \d{4}-\d\d-\d\d <small>\d+ days</small></td>", page)
 
 
 def written(visit: Visit) -> str:
