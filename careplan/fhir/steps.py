@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -19,7 +19,8 @@ _OVER = ("revoked", "completed", "entered-in-error", "cancelled", "stopped")
 class WrittenStep:
     """*daily* mg from *start* to *end*, both included; *percent* is what it cuts, *take* the directions.
 
-    *daily* is None while one drug takes the place of another: mg of two drugs do not add up.
+    *daily* is None where nobody can add it up: of two drugs while one takes the place of the other, and where a part
+    of the step could not be read.
     """
 
     number: int
@@ -33,7 +34,7 @@ class WrittenStep:
 
 @dataclass(frozen=True)
 class WrittenPlan:
-    """A CarePlan of ours with its steps. *unread* are requests of it that could not be read as steps."""
+    """A CarePlan of ours with its steps. *unread* are requests of it that are not there, or not written as ours."""
 
     reference: str
     title: str
@@ -62,9 +63,10 @@ def written_plans(resources: Sequence[Resource]) -> tuple[WrittenPlan, ...]:
 
 def _plan(careplan: Resource, index: ResourceIndex) -> WrittenPlan:
     named = [each.get("reference") for each in objects_in(careplan.get("activity"))]
-    parts = [part for each in named if (part := index.resolve(each, careplan))]
-    requests = [each for each in parts if each.get("resourceType") == "MedicationRequest" and is_step(each)]
-    steps, unread = steps_of(requests)
+    found = [(each, index.resolve(each, careplan)) for each in named if isinstance(each, dict)]
+    requests = [part for _, part in found if part and part.get("resourceType") == "MedicationRequest" and is_step(part)]
+    missing = [str(each.get("reference")) for each, part in found if part is None and _is_to_a_request(each)]
+    steps, unread = steps_of(requests, missing=missing)
     period = careplan.get("period")
     days = (day_in(period.get("start")), day_in(period.get("end"))) if isinstance(period, dict) else (None, None)
     return WrittenPlan(
@@ -78,23 +80,40 @@ def _plan(careplan: Resource, index: ResourceIndex) -> WrittenPlan:
     )
 
 
-def steps_of(requests: Iterable[Mapping[str, Any]]) -> tuple[tuple[WrittenStep, ...], tuple[str, ...]]:
-    """The steps that *requests* make up, in their order; and the requests that are not written as we write steps."""
+def _is_to_a_request(reference: Mapping[str, Any]) -> bool:
+    return "MedicationRequest/" in str(reference.get("reference"))
+
+
+def steps_of(
+    requests: Iterable[Mapping[str, Any]], *, missing: Sequence[str] = ()
+) -> tuple[tuple[WrittenStep, ...], tuple[str, ...]]:
+    """The steps that *requests* make up, in their order; and the requests that are not written as we write steps.
+
+    *missing* are references to more requests, of which nothing is known.
+    """
     by_number: dict[int, list[Mapping[str, Any]]] = {}
-    unread: list[str] = []
+    unread: list[str] = [*missing]
+    partly: set[int | None] = {None} if missing else set()
     for each in requests:
-        if _is_readable(each):
-            by_number.setdefault(int(extension_of(each, "step-number")), []).append(each)
+        number = _number(each)
+        if number is not None and _is_readable(each):
+            by_number.setdefault(number, []).append(each)
         else:
             unread.append(label_of(each))
-    return tuple(_step(number, each) for number, each in sorted(by_number.items())), tuple(unread)
+            partly.add(number)
+    steps = [_step(number, each) for number, each in sorted(by_number.items())]
+    certain = [replace(each, daily=None) if None in partly or each.number in partly else each for each in steps]
+    return tuple(certain), tuple(unread)
+
+
+def _number(request: Mapping[str, Any]) -> int | None:
+    number = extension_of(request, "step-number")
+    return number if isinstance(number, int) and not isinstance(number, bool) else None
 
 
 def _is_readable(request: Mapping[str, Any]) -> bool:
     dosages = objects_in(request.get("dosageInstruction"))
-    number = extension_of(request, "step-number")
-    whole = isinstance(number, int) and not isinstance(number, bool)
-    return whole and bool(dosages) and all(_daily(each) is not None and _days(each) for each in dosages)
+    return bool(dosages) and all(_daily(each) is not None and _days(each) for each in dosages)
 
 
 def _step(number: int, requests: Sequence[Mapping[str, Any]]) -> WrittenStep:

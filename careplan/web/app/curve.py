@@ -16,7 +16,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 from markupsafe import Markup
 
 WIDTH, HEIGHT = 720, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56, 16, 14, 34
+_LEFT, _RIGHT, _TOP, _BOTTOM = 88, 16, 14, 34
 _LINES = 4
 _MOST_DATES = 5
 

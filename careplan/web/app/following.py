@@ -75,7 +75,7 @@ def followed(plan: WrittenPlan, today: date) -> Followed:
 
 
 def _daily(step: WrittenStep) -> str:
-    return "two drugs, see what to take" if step.daily is None else mg_text(step.daily)
+    return "not a single number: see what to take" if step.daily is None else mg_text(step.daily)
 
 
 def _position(plan: WrittenPlan, now: WrittenStep | None, today: date) -> str:

@@ -124,7 +124,7 @@ def _dose_on(steps: Sequence[WrittenStep], day: date) -> str:
     step = next((each for each in steps if each.start <= day <= each.end), None)
     if step is None:
         return "not yet begun" if steps and day < steps[0].start else "nothing planned"
-    return "two drugs" if step.daily is None else mg_text(step.daily)
+    return "not known" if step.daily is None else mg_text(step.daily)
 
 
 def mg_text(value: Decimal) -> str:
