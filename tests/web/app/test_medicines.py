@@ -54,7 +54,7 @@ def test_the_words_of_a_form_mean_the_dose_that_was_read(intakes: tuple[tuple[in
     again = read_dosages([{"text": medicine.dosing.words}], on=TODAY)
     assert isinstance(again, DailyDose), medicine.dosing.words
     assert again.administrations is not None
-    assert {(each.amount, each.when) for each in again.administrations} == set(intakes)
+    assert {(int(each.amount), str(each.when)) for each in again.administrations} == set(intakes)
 
 
 def test_no_dose_is_no_number():

@@ -11,7 +11,7 @@ from careplan.planning import PlanRequest, another_way, compare, compare_paces, 
 from careplan.taper.cuts import CutRule
 from careplan.taper.schedule import Pause
 from careplan.web.app.steps import RULES, handed_out, line_of, planned, ways
-from tests.web.app.test_following import TODAY
+from tests.fhir.test_steps import TODAY
 from tests.web.records import diazepam, patient
 
 CATALOG = load_catalog()

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from typing import Any
 
 import pytest
 
+from careplan.catalog import load_catalog
+from careplan.fhir.questionnaire import extract
 from careplan.fhir.server import FhirServer
 from careplan.web.app.draft import Draft
 from tests.web.app.conftest import TODAY, Clinic, Visit
 from tests.web.app.markup import problems
 
+Resource = dict[str, Any]
+
 SCREENS = ("", "may-we", "plan", "sign", "follow")
 LIMIT = 100_000
+SEVERITY = "https://careplan.example/fhir/CodeSystem/symptom-severity"
 CLINICAL = "http://terminology.hl7.org/CodeSystem/condition-clinical"
 
 
@@ -292,6 +298,32 @@ def test_another_plan_for_the_drug_is_shown_with_what_differs(clinic: Clinic):
     assert clinic.server.read(old)["status"] == "revoked"
 
 
+def test_a_plan_that_is_followed_is_replaced_once_the_dose_is_confirmed(clinic: Clinic):
+    """First it stands in the way; then the dose that is taken now is asked for; then it can be planned."""
+    visit = clinic.visit("long-diazepam")
+    old = first(r"<code>(CarePlan/[^<]+)</code>", written(visit))
+    stored = clinic.server.read(old)
+    entry = {"resource": {**stored, "status": "active"}, "request": {"method": "PUT", "url": old}}
+    clinic.server.transaction({"resourceType": "Bundle", "type": "transaction", "entry": [entry]})
+    assert visit.get("plan").status_code == 422
+    assert "Plan a new taper in its place" in visit.page("may-we")
+    page = visit.post("replace", replaces=old).text
+    assert "how far is not known" in page
+    medication = first(r'name="medication" value="([^"]+)"', visit.page())
+    visit.post("confirm", medication=medication, amount="9", times="2", by="Dr Adams")
+    assert "from 18 mg a day" in visit.page("plan")
+    assert "The new plan takes its place" in visit.page("sign")
+
+
+def test_a_reference_that_is_none_is_not_kept(clinic: Clinic):
+    """It would shut every page of the launch."""
+    visit = clinic.visit("long-diazepam")
+    answer = visit.post("replace", replaces="Patient/1")
+    assert answer.status_code == 400
+    assert "must be to a CarePlan" in answer.text
+    assert visit.get("plan").status_code == 200
+
+
 # --- 5. follow ---
 
 
@@ -305,6 +337,50 @@ def test_following_shows_the_step_of_today(clinic: Clinic):
     assert "nobody has to follow it yet" in page
     assert '<p class="dose">19 mg <span>' in page
     assert 'aria-current="step"' in page
+
+
+def test_following_shows_how_the_patient_has_been(clinic: Clinic):
+    """Answers to the diary, extracted as a program would, as a curve and a table."""
+    visit = clinic.visit("long-diazepam")
+    for day, anxiety in (("2026-11-20", "moderate"), ("2026-11-22", "severe"), ("2026-11-24", "mild")):
+        clinic.server.transaction(_diary(day, anxiety))
+    page = visit.page("follow")
+    assert "3 answers, last on 2026-11-24: Mild" in page
+    assert "<td>2026-11-22</td><td>Severe</td>" in page
+    assert page.count('<svg class="curve"') == 2, "confusion has grades too, and is asked for each day"
+    assert problems(page) == []
+
+
+def _diary(day: str, anxiety: str) -> Resource:
+    """What is extracted from a diary: the emergency signs answered with no or none, and one symptom."""
+    form = load_catalog().questionnaires["https://careplan.example/fhir/Questionnaire/benzodiazepine-diary"]
+    groups = {
+        group["linkId"]: [_least(item) for item in group["item"] if item.get("required")] for group in form["item"]
+    }
+    anxious = {"system": SEVERITY, "code": anxiety, "display": anxiety.capitalize()}
+    groups["symptoms"] = [
+        *(each for each in groups["symptoms"] if each["linkId"] != "anxiety"),
+        {"linkId": "anxiety", "answer": [{"valueCoding": anxious}]},
+    ]
+    response = {
+        "resourceType": "QuestionnaireResponse",
+        "identifier": {"system": "https://clinic.example/responses", "value": day},
+        "questionnaire": form["url"],
+        "status": "completed",
+        "subject": {"reference": "Patient/long-diazepam"},
+        "authored": f"{day}T08:00:00Z",
+        "item": [{"linkId": link, "item": items} for link, items in groups.items() if items],
+    }
+    return extract(response, form, canonical_base="https://careplan.example/fhir").bundle
+
+
+def _least(item: Resource) -> Resource:
+    """The answer no, none, or the first that is offered."""
+    answer = {"valueBoolean": False} if item["type"] == "boolean" else item["answerOption"][0]
+    return {
+        "linkId": item["linkId"],
+        "answer": [{name: each for name, each in answer.items() if name.startswith("value")}],
+    }
 
 
 # --- all pages ---
