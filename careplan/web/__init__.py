@@ -86,6 +86,7 @@ def create_app(
     access.init_app(app, settings)
     limits.init_app(app, settings.rate_limit)
     access.enforce(app)
+    launches.init_app(app)
     app.register_blueprint(operations.blueprint, url_prefix="/fhir")
     app.register_blueprint(apply.blueprint, url_prefix="/fhir")
     app.register_blueprint(questionnaires.blueprint, url_prefix="/fhir")
@@ -95,7 +96,6 @@ def create_app(
     app.register_blueprint(metrics.blueprint)
     app.register_blueprint(openapi.blueprint)
     app.register_blueprint(ui.blueprint)
-    launches.init_app(app)
     app.register_blueprint(app_pages, url_prefix="/app/<launch_key>")
     return app
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Mapping
 
 from flask import Flask, current_app, g, request
+from flask.sansio.app import App
 
 from careplan.errors import CareplanError, Forbidden, NotSignedIn
 from careplan.fhir.audit import Agent
@@ -20,8 +21,9 @@ METADATA_PATH = "/.well-known/oauth-protected-resource"
 
 # Nothing of a patient is there. `/metrics` looks after itself.
 _OPEN = frozenset({"static", "ui.home", "metrics.read"})
-_OPEN_BLUEPRINTS = frozenset({"health", "metadata", "known", "openapi"})
+_OPEN_BLUEPRINTS = frozenset({"health", "metadata", "known", "openapi", "smart"})
 _EXTENSION = "careplan-tokens"
+_ENTERED = "careplan-entered"
 _BEARER = re.compile(r"bearer +([^\s,]+)", re.IGNORECASE)
 
 
@@ -31,7 +33,13 @@ def init_app(app: Flask, settings: Settings) -> None:
     if settings.issuers:
         tokens = Tokens(settings.issuers, settings.audience or "", skew=settings.clock_skew, reach=settings.reach())
     app.extensions[_EXTENSION] = tokens
+    app.extensions[_ENTERED] = set()
     app.before_request(_identify)
+
+
+def by_launch(app: App, blueprint: str) -> None:
+    """The views of *blueprint* need no token: they are entered by a launch, which says who asks, or not at all."""
+    app.extensions[_ENTERED].add(blueprint)
 
 
 def enforce(app: Flask) -> None:
@@ -46,10 +54,10 @@ def require(needs: Needs, *, patient_id: str | None = None) -> None:
     """
     if patient_id is not None:
         g.concerns = f"Patient/{patient_id}"
-    if current_app.extensions[_EXTENSION] is None:
-        return
     asking = caller()
     if asking is None:
+        if current_app.extensions[_EXTENSION] is None:
+            return
         raise NotSignedIn("This needs a bearer token.")
     level = "patient" if asking.patient else "system"
     lacking = missing(asking.scopes, needs, levels=LEVELS if asking.patient else ("user", "system"))
@@ -71,7 +79,7 @@ def require_subject(reference: str) -> None:
 
 
 def caller() -> Caller | None:
-    """Who asks, as their token says; None without issuers, and where no token is needed."""
+    """Who asks, as their token or their launch says; None without issuers, and where no token is needed."""
     found: Caller | None = g.get("caller")
     return found
 
@@ -110,7 +118,7 @@ def is_open() -> bool:
 def _identify() -> None:
     """Read the token. One that is not good is an error only once the request has been counted."""
     tokens: Tokens | None = current_app.extensions[_EXTENSION]
-    if tokens is None or is_open():
+    if tokens is None or is_open() or request.blueprint in current_app.extensions[_ENTERED]:
         return
     match = _BEARER.fullmatch(request.headers.get("Authorization", "").strip())
     try:

@@ -12,11 +12,12 @@ from werkzeug.wrappers import Response
 
 from careplan.errors import Forbidden, NotFound, NotSupported
 from careplan.fhir.record import checked_id
+from careplan.web import access
 from careplan.web.services import services
 
 _EXTENSION = "careplan-launches"
 
-blueprint = Blueprint("launches", __name__)
+blueprint = Blueprint("smart", __name__)
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,17 @@ def init_app(app: Flask) -> None:
 
 
 def enter(app_pages: Blueprint) -> None:
-    """Let the views of *app_pages* be reached within a launch only."""
+    """Let the views of *app_pages* be reached within a launch only. They do not get its key, and `url_for` adds it."""
+    app_pages.record(lambda state: access.by_launch(state.app, app_pages.name))
 
     @app_pages.url_value_preprocessor
     def take_key(_: str | None, values: dict[str, Any] | None) -> None:
         g.launch_key = (values or {}).pop("launch_key", "")
+
+    @app_pages.url_defaults
+    def add_key(_: str, values: dict[str, Any]) -> None:
+        if "launch" in g:
+            values.setdefault("launch_key", g.launch.key)
 
     @app_pages.before_request
     def find() -> None:

@@ -53,12 +53,6 @@ def _note_launch() -> None:
     g.app_launch = current_launch()
 
 
-@blueprint.url_defaults
-def _stay_in_launch(_: str, values: dict[str, Any]) -> None:
-    if "launch_key" not in values:
-        values["launch_key"] = current_launch().key
-
-
 # --- 1. what we read ---
 
 
