@@ -39,7 +39,6 @@ def test_a_visit_from_reading_to_following(page: Page, clinic: Clinic):
     assert rows.count() == before + 1, "a stay is inserted"
     page.get_by_role("link", name="beside this plan").first.click()
     expect(page.get_by_text("Daily dose in mg; the broken line is the taper by")).to_be_visible()
-    page.get_by_text("Each supply by date").click()
     assert violations(page) == []
 
     go(page, "Sign")
@@ -125,6 +124,7 @@ def test_a_plan_is_printed_without_what_is_for_the_screen(page: Page, clinic: Cl
     page.emulate_media(media="print")
     expect(page.get_by_label("Patient", exact=True)).to_be_visible()
     expect(page.get_by_role("table", name="Schedule")).to_be_visible()
+    expect(page.get_by_role("table", name="Supplies by date")).to_be_visible()
     for gone in ("Choose", "Change a step", "Compare"):
         expect(page.get_by_role("heading", name=gone)).not_to_be_visible()
     expect(page.get_by_role("navigation")).to_have_count(0)

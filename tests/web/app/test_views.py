@@ -11,9 +11,12 @@ import pytest
 from careplan.catalog import load_catalog
 from careplan.fhir.questionnaire import extract
 from careplan.fhir.server import FhirServer
+from careplan.settings import Settings
+from careplan.web import create_app
 from careplan.web.app.draft import Draft
 from tests.web.app.conftest import TODAY, Clinic, Visit
 from tests.web.app.markup import problems
+from tests.web.records import diazepam, loading, patient
 
 Resource = dict[str, Any]
 
@@ -108,6 +111,27 @@ def test_nobody_confirms_without_a_name(clinic: Clinic):
     answer = visit.post("confirm", medication="MedicationStatement/long-diazepam-diazepam", amount="5", times="2")
     assert answer.status_code == 422
     assert "nobody has signed in" in answer.text
+
+
+def test_one_of_several_drugs_is_chosen(clinic: Clinic):
+    """A benzodiazepine beside baclofen: no plan until one is chosen, and then the plan of that one."""
+    diazepam_and_baclofen = [
+        diazepam("both", id=drug, medicationCodeableConcept={"text": f"{drug} 5 mg tablet"})
+        for drug in ("diazepam", "baclofen")
+    ]
+    clinic.server.transaction(loading(patient("both"), *diazepam_and_baclofen))
+    visit = clinic.visit("both")
+    assert "More than one of these can be tapered" in visit.page()
+    assert visit.get("plan").status_code == 422
+    page = visit.post("drug", medication="MedicationStatement/baclofen").text
+    assert "to be tapered" in page
+    assert "<h1>Baclofen taper from 10 mg a day" in visit.page("plan")
+    assert "<h1>Diazepam taper" in _after_choosing(visit, "MedicationStatement/diazepam")
+
+
+def _after_choosing(visit: Visit, medication: str) -> str:
+    visit.post("drug", medication=medication)
+    return visit.page("plan")
 
 
 # --- 2. may we taper? ---
@@ -324,6 +348,22 @@ def test_a_reference_that_is_none_is_not_kept(clinic: Clinic):
     assert visit.get("plan").status_code == 200
 
 
+def test_a_server_that_takes_no_plan_is_said_before_and_after(clinic: Clinic):
+    """With a token that may only read nothing is written, and the page says why not."""
+    app = create_app(
+        Settings(fhir_base=clinic.base, log_level="error"),
+        today=lambda: TODAY,
+        server_for=lambda base: FhirServer(base, scopes="patient/*.rs"),
+    )
+    visit = Clinic(app, clinic.server, clinic.base).visit("long-diazepam")
+    page = visit.page("sign")
+    assert "Way to the FHIR server: not at all" in page
+    answer = visit.post("write", seen=first(r'name="seen" value="([0-9a-f]{64})"', page))
+    assert answer.status_code == 422
+    assert "Not written" in answer.text
+    assert clinic.server.search("CarePlan", {"patient": "long-diazepam"}) == []
+
+
 # --- 5. follow ---
 
 
@@ -447,10 +487,9 @@ def test_begin_again_forgets_everything(clinic: Clinic):
 
 def test_a_patient_who_is_not_there_is_said_as_a_page(clinic: Clinic):
     """404 in words, with the way to begin again; never a 500."""
-    visit = clinic.visit("long-diazepam")
-    broken = Visit(visit.client, clinic.visit("nobody").address)
+    visit = clinic.visit("nobody")
     for path in SCREENS:
-        answer = broken.get(path)
+        answer = visit.get(path)
         assert answer.status_code == 404, path
         assert "That did not work" in answer.text
         assert problems(answer.text) == []
