@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, delete, insert, select
+from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
 
 from careplan.fhir import json
 from careplan.store.database import working
@@ -36,8 +37,12 @@ class Drafts:
         """Keep *draft* in place of what was kept for *launch*."""
         values = {"launch": launch, "changed": self._now().isoformat(), "body": json.dumps(draft)}
         with working(self._engine) as connection:
-            connection.execute(delete(DRAFTS).where((DRAFTS.c.changed < self._oldest()) | (DRAFTS.c.launch == launch)))
-            connection.execute(insert(DRAFTS).values(**values))
+            connection.execute(delete(DRAFTS).where(DRAFTS.c.changed < self._oldest()))
+            try:
+                with connection.begin_nested():
+                    connection.execute(insert(DRAFTS).values(**values))
+            except IntegrityError:  # there is one already, perhaps from a moment ago
+                connection.execute(update(DRAFTS).where(DRAFTS.c.launch == launch).values(**values))
 
     def forget(self, launch: str) -> None:
         """Keep nothing for *launch*."""

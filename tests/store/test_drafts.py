@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -18,6 +19,14 @@ def test_a_draft_is_kept_for_its_launch(engine: Engine):
     assert drafts.get("b") == {}
     drafts.keep("a", {"parameter": []})
     assert drafts.get("a") == {"parameter": []}
+
+
+def test_a_form_that_is_sent_twice_at_once_is_kept(engine: Engine):
+    """Neither fails, and one of the two is the draft."""
+    Drafts(engine).get("a")
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: Drafts(engine).keep("a", {"number": number}), range(8)))
+    assert Drafts(engine).get("a")["number"] in range(8)
 
 
 def test_a_draft_can_be_forgotten(engine: Engine):

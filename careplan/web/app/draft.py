@@ -11,6 +11,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from careplan.errors import TooLarge
 from careplan.fhir.writing import UCUM
 from careplan.planning import PlanRequest
 from careplan.web.parameters import read_parameters
@@ -18,6 +19,7 @@ from careplan.web.parameters import read_parameters
 Resource = dict[str, Any]
 
 ADJUSTMENTS = ("pause", "paceChange", "restart")
+MOST = 100
 CHOICES = ("strategy", "amount", "inTurn", "pace", "start", "target", "exclude", "halves", "liquid")
 
 
@@ -38,6 +40,9 @@ class Draft:
         return self.without(lambda each: each["name"] == name).add(*parameters)
 
     def add(self, *parameters: Resource) -> Draft:
+        """The draft with these at its end. Raises TooLarge for more than anybody asks."""
+        if len(self.parameters) + len(parameters) > MOST:
+            raise TooLarge(f"A plan is asked for with at most {MOST} choices; take some of them back first.")
         return replace(self, parameters=(*self.parameters, *parameters))
 
     def without(self, is_meant: Callable[[Mapping[str, Any]], bool]) -> Draft:

@@ -56,7 +56,8 @@ class Dosing:
 class Medicine:
     """One drug. *daily* is None when it is not certain; *confirm_as* is the resource that a confirmation names.
 
-    *may_taper*: there are rules for it here; *chosen*: it is the one to taper, as far as anybody said.
+    *confirmed* are the names under which somebody confirmed it in this visit. *may_taper*: there are rules for it here;
+    *chosen*: it is the one to taper, as far as anybody said.
     """
 
     drug: str
@@ -69,7 +70,7 @@ class Medicine:
     findings: tuple[Finding, ...]
     dosing: Dosing
     confirm_as: str | None
-    confirmed: bool
+    confirmed: tuple[str, ...]
     may_taper: bool
     chosen: bool
 
@@ -109,12 +110,15 @@ def what_was_read(
     sources: Mapping[str, Source],
     *,
     chosen: Sequence[str] = (),
+    confirmed: Sequence[str] = (),
 ) -> WhatWasRead:
-    """The *reading* of a *record*, for people. *chosen* are the references of the drug to taper."""
+    """The *reading* of a *record*, for people. *chosen* are the references of the drug to taper, *confirmed* those of
+    the medicines whose dose somebody confirmed.
+    """
     index = ResourceIndex(record)
     by_label = {label_of(each): each for each in index.of_type(*MEDICATION_TYPES)}
     drugs = [each for each in reading.drugs if each.ingredient.drug_class in TAPERED]
-    medicines = tuple(_medicine(each, by_label, index, profiles, sources, chosen) for each in drugs)
+    medicines = tuple(_medicine(each, by_label, index, profiles, sources, chosen, confirmed) for each in drugs)
     known = {origin.reference for each in medicines for origin in each.origins}
     others = tuple(
         Other(_name(each, index), label, str(each.get("status", "not stated")))
@@ -133,6 +137,7 @@ def _medicine(
     profiles: Mapping[str, TaperProfile],
     sources: Mapping[str, Source],
     chosen: Sequence[str],
+    confirmed: Sequence[str],
 ) -> Medicine:
     regimen = drug.regimen
     named = [source.reference for source in regimen.sources] if regimen else []
@@ -150,7 +155,7 @@ def _medicine(
         findings=findings(drug.issues, sources),
         dosing=_dosing(regimen),
         confirm_as=references[0] if references else None,
-        confirmed=bool(regimen and regimen.basis == "confirmed"),
+        confirmed=tuple(each for each in confirmed if each in references),
         may_taper=drug.ingredient.name in profiles,
         chosen=bool(set(chosen) & set(references)),
     )

@@ -64,7 +64,12 @@ def read() -> Response:
 
 def _read_page(page: Page, problem: Problem = (), status: int = 200) -> Response:
     found = what_was_read(
-        page.record, page.reading, services().catalog.profiles, sources(), chosen=page.asked.medications
+        page.record,
+        page.reading,
+        services().catalog.profiles,
+        sources(),
+        chosen=page.asked.medications,
+        confirmed=[each.medication for each in page.asked.confirmations],
     )
     return _shown("app/read.html", page, status, read=found, problem=problem)
 

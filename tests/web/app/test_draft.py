@@ -5,14 +5,16 @@ from __future__ import annotations
 from datetime import date
 from decimal import Decimal
 
+import pytest
 from werkzeug.datastructures import MultiDict
 
+from careplan.errors import TooLarge
 from careplan.fhir import json
 from careplan.taper.dose import Dose
 from careplan.taper.issue import IssueCode
 from careplan.taper.schedule import PaceChange, Pause, Restart
 from careplan.web.app import forms
-from careplan.web.app.draft import Draft, draft_from
+from careplan.web.app.draft import MOST, Draft, draft_from
 
 ON = date(2026, 2, 2)
 
@@ -84,6 +86,15 @@ def test_another_drug_leaves_only_what_was_confirmed():
     other = forms.with_drug(draft, fields(medication="MedicationRequest/2")).asked
     assert other.medications == ("MedicationRequest/2",)
     assert (len(other.confirmations), other.adjustments) == (1, ())
+
+
+def test_a_draft_has_an_end():
+    """More changes than anybody asks for are refused, so that no launch fills the database."""
+    draft = Draft()
+    for _ in range(MOST):
+        draft = forms.with_adjustment(draft, fields(kind="hold", on="2026-02-02", weeks="3"))
+    with pytest.raises(TooLarge, match="at most 100"):
+        forms.with_adjustment(draft, fields(kind="hold", on="2026-02-02", weeks="3"))
 
 
 def test_a_plan_may_be_replaced_or_left():

@@ -492,6 +492,7 @@ def test_a_patient_who_is_not_there_is_said_as_a_page(clinic: Clinic):
         answer = visit.get(path)
         assert answer.status_code == 404, path
         assert "That did not work" in answer.text
+        assert "<strong>Patient/nobody</strong> could not be read" in answer.text
         assert problems(answer.text) == []
 
 
