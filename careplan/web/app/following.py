@@ -22,6 +22,7 @@ Resource = dict[str, Any]
 SYMPTOM_SYSTEM = "/NamingSystem/symptom-observation"
 SEVERITY_SYSTEM = "/CodeSystem/symptom-severity"
 LEAST_FOR_A_CURVE = 2
+_BY_ITS_DATES = ("draft", "active")
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,8 @@ class Followed:
 
 
 def followed(plan: WrittenPlan, today: date) -> Followed:
-    """Where *today* is in *plan*."""
-    now = plan.on(today)
+    """Where *today* is in *plan*. Only in one that goes on by its dates is a step the one of today."""
+    now = plan.on(today) if plan.status in _BY_ITS_DATES else None
     rows = tuple(
         StepRow(each.number, each.start, each.end, _daily(each), "; ".join(each.take), each.status, today=each is now)
         for each in plan.steps
@@ -84,10 +85,14 @@ def _position(plan: WrittenPlan, now: WrittenStep | None, today: date) -> str:
     last = plan.steps[-1]
     if plan.is_over:
         return f"The plan is {plan.status}: nothing in it is to be followed."
+    if plan.status == "on-hold":
+        return "The plan is on hold: nothing more is cut, and what is taken now goes on, until somebody decides."
+    if plan.status not in _BY_ITS_DATES:
+        return f"The plan is {plan.status}, so nobody can say here which step is due."
     if now:
         day = (today - now.start).days + 1
         days = (now.end - now.start).days + 1
-        draft = "" if plan.status == "active" else f" The plan is {plan.status}: nobody has to follow it yet."
+        draft = " The plan is a draft: nobody is to follow it yet." if plan.status == "draft" else ""
         return f"Today is day {day} of {days} of step {now.number}, the last step being {last.number}.{draft}"
     if today < plan.steps[0].start:
         return f"The first step begins on {plan.steps[0].start}."
@@ -105,7 +110,7 @@ def symptoms(record: Iterable[Resource], grades: Sequence[str]) -> tuple[Symptom
     for name, on, said, value in _answers(record, grades):
         by_name.setdefault(name, []).append((on, said, value))
     return tuple(
-        _symptom(f"symptom-{number}", name, sorted(found, key=lambda each: each[0]), grades)
+        _symptom(f"symptom-{number}", name, sorted(found, key=lambda each: each[0]))
         for number, (name, found) in enumerate(sorted(by_name.items()), start=1)
     )
 
@@ -144,7 +149,7 @@ def _said(observation: Mapping[str, Any], grades: Sequence[str]) -> tuple[str, D
     return (text, None) if isinstance(text, str) else None
 
 
-def _symptom(key: str, name: str, found: Sequence[tuple[date, str, Decimal | None]], grades: Sequence[str]) -> Symptom:
+def _symptom(key: str, name: str, found: Sequence[tuple[date, str, Decimal | None]]) -> Symptom:
     points = [(on, value) for on, _, value in found if value is not None and value >= 0]
     whole = len(points) == len(found) and len({on for on, _ in points}) >= LEAST_FOR_A_CURVE
     description = "; ".join(f"{on}: {said}" for on, said, _ in found)

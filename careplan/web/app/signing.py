@@ -21,6 +21,7 @@ from careplan.taper.profile import Vocabulary
 Resource = dict[str, Any]
 
 ONE_DAY = timedelta(days=1)
+_UNKNOWN = "not known"
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def _stretches(old: Sequence[WrittenStep], new: Sequence[WrittenStep]) -> tuple[
     found: list[Stretch] = []
     for start, after in zip(edges, [*edges[1:], None], strict=True):
         before, now = _dose_on(old, start), _dose_on(new, start)
-        if before == now:
+        if before == now != _UNKNOWN:
             continue
         end = after - ONE_DAY if after else None
         last = found[-1] if found else None
@@ -124,7 +125,7 @@ def _dose_on(steps: Sequence[WrittenStep], day: date) -> str:
     step = next((each for each in steps if each.start <= day <= each.end), None)
     if step is None:
         return "not yet begun" if steps and day < steps[0].start else "nothing planned"
-    return "not known" if step.daily is None else mg_text(step.daily)
+    return _UNKNOWN if step.daily is None else mg_text(step.daily)
 
 
 def mg_text(value: Decimal) -> str:

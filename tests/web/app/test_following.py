@@ -34,14 +34,21 @@ def test_today_is_a_day_of_a_step():
     [
         ("active", -1, "The first step begins on 2026-01-05."),
         ("active", 4000, "The last step ended on "),
-        ("draft", 0, "The plan is draft: nobody has to follow it yet."),
-        ("on-hold", 0, "The plan is on-hold"),
+        ("draft", 0, "The plan is a draft: nobody is to follow it yet."),
+        ("on-hold", 0, "what is taken now goes on"),
+        ("unknown", 0, "nobody can say here which step is due"),
         ("revoked", 0, "The plan is revoked: nothing in it is to be followed."),
     ],
 )
 def test_where_today_is_in_a_plan(status: str, days: int, said: str):
     """Before, after, and where nobody is to follow it."""
     assert said in followed(written(status), TODAY + timedelta(days=days)).position
+
+
+@pytest.mark.parametrize("status", ["on-hold", "revoked", "completed", "unknown"])
+def test_no_step_is_due_in_a_plan_that_does_not_go_on(status: str):
+    """Whatever its dates say: the dose of a step would be a wrong number."""
+    assert [row for row in followed(written(status), TODAY).rows if row.today] == []
 
 
 def test_a_plan_without_steps_says_so():

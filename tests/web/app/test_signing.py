@@ -59,6 +59,15 @@ def test_another_plan_differs_day_by_day():
     assert not replaced.in_the_way
 
 
+def test_two_doses_that_nobody_knows_are_not_the_same():
+    """Where a part of the old plan is not there, its doses differ as far as anybody can tell."""
+    record = stored(planned())
+    gone = next(each for each in record if each["resourceType"] == "MedicationRequest")
+    (existing,) = signing(later(), *(each for each in record if each is not gone)).existing
+    assert existing.stretches
+    assert {each.old for each in existing.stretches} <= {"not known", "nothing planned"}
+
+
 def test_a_plan_that_cannot_be_read_differs_nobody_knows_how():
     """One of another service says so instead of "the same"."""
     other = {

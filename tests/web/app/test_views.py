@@ -374,7 +374,7 @@ def test_following_shows_the_step_of_today(clinic: Clinic):
     written(visit)
     page = visit.page("follow")
     assert "Today is day 1 of 28 of step 1, the last step being 19." in page
-    assert "nobody has to follow it yet" in page
+    assert "nobody is to follow it yet" in page
     assert '<p class="dose">19 mg <span>' in page
     assert 'aria-current="step"' in page
 
