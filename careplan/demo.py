@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from decimal import Decimal
 from html import unescape
 from importlib import resources
 from typing import Any
@@ -24,7 +23,7 @@ from rich.table import Table
 from careplan.fhir import json
 from careplan.fhir.bundle import objects_in
 from careplan.fhir.server import FhirServer
-from careplan.fhir.wording import WORDS_FOR_WHEN
+from careplan.fhir.steps import steps_of
 from careplan.sandbox import Store, sandbox_blueprint
 from careplan.sandbox.ehr import DevelopmentEhr, RegisteredClient, mount
 from careplan.serving import address_of, listen, serving
@@ -187,44 +186,12 @@ def _show(console: Console, base: str, fhir_base: str, patient: SyntheticPatient
 
 def schedule_table(careplan: Mapping[str, Any], bundle: Mapping[str, Any]) -> Table:
     """The steps of a plan, added up from its MedicationRequests."""
-    steps: dict[int, list[Mapping[str, Any]]] = {}
-    for entry in bundle["entry"]:
-        if entry["resource"]["resourceType"] == "MedicationRequest":
-            steps.setdefault(_extension(entry["resource"], "step-number"), []).append(entry["resource"])
+    resources = [entry["resource"] for entry in bundle["entry"]]
+    steps, _ = steps_of(each for each in resources if each["resourceType"] == "MedicationRequest")
     table = Table("Step", "First day", "Last day", "A day", "Cut", "Take", title=careplan["title"])
-    for number, step in sorted(steps.items()):
-        dosages = sorted((dosage for request in step for dosage in request["dosageInstruction"]), key=_time_of_day)
-        period = dosages[0]["timing"]["repeat"]["boundsPeriod"]
+    for step in steps:
+        daily = "" if step.daily is None else f"{plain(step.daily)} mg"
         table.add_row(
-            str(number),
-            period["start"],
-            period["end"],
-            f"{plain(sum((_daily(dosage) for dosage in dosages), Decimal(0)))} mg",
-            f"{_extension(step[0], 'step-percent')} %",
-            "; ".join(_directions(dosage) for dosage in dosages),
+            str(step.number), str(step.start), str(step.end), daily, f"{plain(step.percent)} %", "; ".join(step.take)
         )
     return table
-
-
-def _extension(resource: Mapping[str, Any], name: str) -> Any:
-    extension = next(each for each in resource["extension"] if each["url"].endswith(f"/{name}"))
-    return next(value for key, value in extension.items() if key.startswith("value"))
-
-
-def _time_of_day(dosage: Mapping[str, Any]) -> tuple[str, int]:
-    """By clock, else in the order of the day."""
-    repeat = dosage["timing"]["repeat"]
-    when = repeat.get("when", [""])[0]
-    return repeat.get("timeOfDay", [""])[0], [*WORDS_FOR_WHEN, when].index(when)
-
-
-def _directions(dosage: Mapping[str, Any]) -> str:
-    """The text without its dates, which stand in their own columns, and without what goes without saying."""
-    text: str = dosage["text"].rsplit(", ", 1)[0]
-    return text.replace(" by mouth", "")
-
-
-def _daily(dosage: Mapping[str, Any]) -> Decimal:
-    repeat = dosage["timing"]["repeat"]
-    times = len(repeat["timeOfDay"]) if "timeOfDay" in repeat else repeat["frequency"]
-    return Decimal(dosage["doseAndRate"][0]["doseQuantity"]["value"]) * times

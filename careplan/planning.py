@@ -33,7 +33,7 @@ from careplan.taper.switch import Equivalence, Switched, equivalence_not_confirm
 Resource = dict[str, Any]
 
 
-__all__ = ["STRATEGIES", "Confirmation", "PlanRequest", "TaperPlan", "compare", "plan_taper"]
+__all__ = ["STRATEGIES", "Confirmation", "PlanRequest", "TaperPlan", "another_way", "compare", "plan_taper"]
 
 
 @dataclass(frozen=True)
@@ -171,16 +171,51 @@ def compare(
     """What *plan* measures, and what the same taper would by other *strategies*; the reason where one is refused."""
     schedule = plan.schedule
     found: dict[str, Measures | str] = {schedule.strategy.name: measures(schedule)}
-    profile = catalog.profiles[schedule.regimen.drug]
     for name in strategies:
-        other = replace(asked, strategy=Strategy(name, in_turn=asked.strategy.in_turn))
-        try:
-            made = schedule_as_asked(schedule.regimen, profile, plan.pace, catalog, other, schedule.starts_on)
-        except Refused as refusal:
-            found[name] = refusal.issues[0].text
-        else:
-            found[name] = measures(made)
+        found[name] = _measured(plan, catalog, asked=asked, strategy=name)
     return found
+
+
+def compare_paces(plan: TaperPlan, catalog: Catalog, *, asked: PlanRequest) -> dict[str, Measures | str]:
+    """What the taper of *plan* measures at each pace of its profile; the reason where one is refused."""
+    names = [pace.name for pace in catalog.profiles[plan.schedule.regimen.drug].paces]
+    return {name: _measured(plan, catalog, asked=asked, pace=name) for name in names}
+
+
+def _measured(
+    plan: TaperPlan,
+    catalog: Catalog,
+    *,
+    asked: PlanRequest,
+    strategy: StrategyName | None = None,
+    pace: str | None = None,
+) -> Measures | str:
+    try:
+        return measures(another_way(plan, catalog, asked=asked, strategy=strategy, pace=pace))
+    except Refused as refusal:
+        return refusal.issues[0].text
+
+
+def another_way(
+    plan: TaperPlan,
+    catalog: Catalog,
+    *,
+    asked: PlanRequest,
+    strategy: StrategyName | None = None,
+    pace: str | None = None,
+) -> TaperSchedule:
+    """The taper of *plan* by another *strategy*, or at another *pace*.
+
+    Raises Refused when the rules do not allow it, BadRequest for a pace that the profile has not.
+    """
+    schedule, choice = plan.schedule, plan.pace
+    profile = catalog.profiles[schedule.regimen.drug]
+    if pace is not None:
+        _check_pace(pace, choice.allowed, profile)
+        choice = replace(choice, pace=profile.pace(pace))
+    if strategy is not None:
+        asked = replace(asked, strategy=Strategy(strategy, in_turn=asked.strategy.in_turn))
+    return schedule_as_asked(schedule.regimen, profile, choice, catalog, asked, schedule.starts_on)
 
 
 def schedule_as_asked(

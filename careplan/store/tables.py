@@ -37,6 +37,14 @@ TURNS = Table(
     Column("held_until", String(40), nullable=False),
 )
 
+DRAFTS = Table(
+    "draft",
+    METADATA,
+    Column("launch", String(200), primary_key=True),
+    Column("changed", String(40), nullable=False),
+    Column("body", Text, nullable=False),
+)
+
 ANSWERS = Table(
     "answer",
     METADATA,

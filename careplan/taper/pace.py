@@ -33,6 +33,11 @@ class PaceChoice:
     because: str
     factors: tuple[PaceFactor, ...]
 
+    @property
+    def allowed(self) -> PaceChoice:
+        """What the factors allow, whatever slower pace was chosen."""
+        return _deciding(self.factors)
+
 
 def choose_pace(
     regimen: Regimen,
@@ -60,8 +65,13 @@ def choose_pace(
     ]
     order = [pace.name for pace in profile.paces]
     factors.sort(key=lambda factor: -order.index(factor.pace.name))
-    deciding = [factor.text for factor in factors if factor.pace == factors[0].pace]
-    return PaceChoice(factors[0].pace, ", ".join(dict.fromkeys(deciding)), tuple(factors))
+    return _deciding(tuple(factors))
+
+
+def _deciding(factors: tuple[PaceFactor, ...]) -> PaceChoice:
+    """The pace of the first of the *factors*, and all that ask for it."""
+    texts = [factor.text for factor in factors if factor.pace == factors[0].pace]
+    return PaceChoice(factors[0].pace, ", ".join(dict.fromkeys(texts)), factors)
 
 
 def _of_use(profile: TaperProfile, days: int | None) -> PaceFactor:

@@ -39,6 +39,7 @@ from careplan.web import (
     smart,
     ui,
 )
+from careplan.web.app import blueprint as app_pages
 from careplan.web.launching import Launching
 from careplan.web.services import Example, Services, local_today
 
@@ -105,6 +106,7 @@ def create_app(
     app.register_blueprint(openapi.blueprint)
     app.register_blueprint(smart.blueprint)
     app.register_blueprint(ui.blueprint)
+    app.register_blueprint(app_pages, url_prefix="/app/<launch_key>")
     return app
 
 

@@ -85,7 +85,8 @@ def _one_issue(code: str, text: str) -> Resource:
 
 def _answer(resource: Resource, status: int, headers: Mapping[str, str] | None = None) -> Response:
     note_issues(codes_of(resource))
-    if not prefers_html():
+    if not prefers_html() and request.blueprint != "app":
         return fhir_response(resource, status, headers)
-    page = render_template("error.html", issues=resource["issue"], status=status, request_id=g.request_id)
+    frame = "app/base.html" if "app_launch" in g else "base.html"
+    page = render_template("error.html", frame=frame, issues=resource["issue"], status=status, request_id=g.request_id)
     return make_response(page, status, dict(headers or {}))

@@ -39,7 +39,7 @@ def taper_plan(patient_id: str | None = None) -> Response:
         services().require_writing(patient)
         return once(lambda: _persisted(asked, patient), patient=patient)
     plan = make_plan(asked, _record(asked, patient), was_sent=asked.statements is not None)
-    issues = _issues(plan, _preview_of_writing(plan, asked))
+    issues = _issues(plan, preview_of_writing(plan, asked.encounter))
     return fhir_response(_answer(plan.careplan, plan, issues))
 
 
@@ -47,10 +47,7 @@ def _persisted(asked: TaperRequest, patient: str | None) -> Response:
     record = _record(asked, patient)
     plan = make_plan(asked, record, was_sent=asked.statements is not None)
     read_here = record if asked.statements is None else None
-    with services().writing(plan.careplan["subject"]["reference"]) as written:
-        delivered = services().delivery().deliver(plan.bundle, encounter=asked.encounter, record=read_here)
-        if delivered.reference is not None:
-            written.append(delivered.reference)
+    delivered = write_plan(plan, encounter=asked.encounter, record=read_here)
     issues = _issues(plan, delivered.choice.sentences)
     if delivered.reference is None:
         return fhir_response(_answer(plan.careplan, plan, issues, page=printable(plan.bundle)))
@@ -58,6 +55,18 @@ def _persisted(asked: TaperRequest, patient: str | None) -> Response:
         issues["issue"].append(note("The FHIR server had this plan already; nothing was written."))
     location = f"{services().settings.fhir_base}/{delivered.reference}"
     return fhir_response(_answer(_stored(delivered, plan), plan, issues), headers={"Content-Location": location})
+
+
+def write_plan(plan: TaperPlan, *, encounter: str | None, record: list[Resource] | None) -> Delivered:
+    """Write *plan* for its patient, if the caller may; *record* is what it was planned from, where that was read here.
+
+    Raises as `Delivery.deliver` does.
+    """
+    with services().writing(plan.careplan["subject"]["reference"]) as written:
+        delivered = services().delivery().deliver(plan.bundle, encounter=encounter, record=record)
+        if delivered.reference is not None:
+            written.append(delivered.reference)
+    return delivered
 
 
 def _stored(delivered: Delivered, plan: TaperPlan) -> Resource:
@@ -74,12 +83,12 @@ def _issues(plan: TaperPlan, sentences: list[str]) -> Resource:
     return issues
 
 
-def _preview_of_writing(plan: TaperPlan, asked: TaperRequest) -> list[str]:
+def preview_of_writing(plan: TaperPlan, encounter: str | None) -> list[str]:
     """How the plan would be written, if there is a server; a preview does not fail because that cannot be told."""
     if services().settings.fhir_base is None:
         return []
     try:
-        return services().delivery().choice(plan.bundle, encounter=asked.encounter).sentences
+        return services().delivery().choice(plan.bundle, encounter=encounter).sentences
     except CareplanError as error:
         return [f"How the plan would be written cannot be told: {error.message}"]
 

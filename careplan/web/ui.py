@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
-
 from flask import Blueprint, render_template, request
 
-from careplan.fhir.bundle import objects_in, text_in
 from careplan.fhir.outcome import codes_of, outcome
 from careplan.fhir.wording import each_step
 from careplan.planning import PlanRequest
+from careplan.web.app.person import person_in
 from careplan.web.logs import note_issues
 from careplan.web.operations import make_plan
 from careplan.web.parameters import TaperRequest
 from careplan.web.services import services
-
-Resource = dict[str, Any]
 
 blueprint = Blueprint("ui", __name__)
 
@@ -39,6 +34,7 @@ def plan(patient_id: str) -> str:
     medications = tuple(request.args.getlist("medication"))
     record = services().record(patient_id, medications)
     made = make_plan(TaperRequest(plan=PlanRequest(medications=medications)), record, was_sent=False)
+    person = person_in(record)
     issues = outcome(made.issues, canonical_base=services().settings.canonical_base)
     note_issues(codes_of(issues))
     return render_template(
@@ -46,19 +42,6 @@ def plan(patient_id: str) -> str:
         plan=made,
         steps=each_step(made.schedule),
         issues=issues["issue"],
-        person=_person(record),
+        person=f"{person.name}, born {person.born}",
         patient_id=patient_id,
     )
-
-
-def _person(record: Sequence[Resource]) -> str:
-    """Name and date of birth, so that nobody reads the wrong patient's plan."""
-    patient = next(resource for resource in record if resource.get("resourceType") == "Patient")
-    name = next(iter(objects_in(patient.get("name"))), {})
-    born = text_in(patient.get("birthDate"))
-    return f"{_name(name) or 'Name unknown'}{f', born {born}' if born else ''}"
-
-
-def _name(name: Mapping[str, Any]) -> str:
-    given = [part for part in name.get("given") or [] if isinstance(part, str)]
-    return text_in(name.get("text")) or " ".join(filter(None, (*given, text_in(name.get("family")))))

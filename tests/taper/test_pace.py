@@ -115,3 +115,12 @@ def test_short_use_is_not_assumed():
     """A rule that does not speak of unknown use does not fit it."""
     rules = replace(RULES, pace_rules=(PaceRule("brief", 90, None, CITATION),))
     assert choice(None, 1, rules=rules).pace.name == "slow"
+
+
+def test_what_is_allowed_stays_known_when_a_slower_pace_is_chosen():
+    """The pace that the factors allow, and the reasons for it, whatever was asked for."""
+    allowed = choice(60, 11)
+    assert allowed.allowed == allowed
+    slower = replace(allowed, pace=RULES.slowest, because="asked for")
+    assert slower.allowed == allowed
+    assert slower.allowed.pace is RULES.pace("standard")

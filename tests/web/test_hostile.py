@@ -53,7 +53,8 @@ def answered(method: str, url: str, data: bytes = b"", **headers: str) -> Respon
     where = f"{method} {url[:120]}"
     assert took < SECONDS, f"{where} took {took:.1f} s"
     assert answer.status_code < 500, f"{where}: {answer.status_code} {answer.get_data()[:300]!r}"
-    _in_kind(answer, where, empty=method in ("HEAD", "OPTIONS"))
+    refused = answer.status_code >= 400  # as pages of a launch refuse OPTIONS too, in words
+    _in_kind(answer, where, empty=method == "HEAD" or (method == "OPTIONS" and not refused))
     return answer
 
 

@@ -11,7 +11,8 @@ from tests.web.records import SECRET_NAME
 def test_the_front_page_leads_to_the_patients(upstream: Upstream):
     """In the demo it lists them; it has nothing inline, because the policy forbids it."""
     page = upstream.client().get("/").text
-    assert '<a href="/plan/p1">p1</a>' in page
+    assert '<a href="/app/try/p1">p1</a>' in page
+    assert '<a href="/plan/p1">plan of p1</a>' in page
     assert "no dose stated" in page
     assert "<script" not in page
     assert "style=" not in page

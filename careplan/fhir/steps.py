@@ -1,0 +1,192 @@
+"""The steps of a plan as it is written on a server, added up from its requests alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from careplan.fhir.bundle import Resource, ResourceIndex, day_in, label_of, objects_in
+from careplan.fhir.plans import is_ours, is_step
+from careplan.fhir.wording import WORDS_FOR_WHEN
+
+_OVER = ("revoked", "completed", "entered-in-error", "cancelled", "stopped")
+
+
+@dataclass(frozen=True)
+class WrittenStep:
+    """*daily* mg from *start* to *end*, both included; *percent* is what it cuts, *take* the directions.
+
+    *daily* is None where nobody can add it up: of two drugs while one takes the place of the other, and where a part
+    of the step could not be read.
+    """
+
+    number: int
+    start: date
+    end: date
+    daily: Decimal | None
+    percent: Decimal
+    take: tuple[str, ...]
+    status: str
+
+
+@dataclass(frozen=True)
+class WrittenPlan:
+    """A CarePlan of ours with its steps. *unread* are requests of it that are not there, or not written as ours."""
+
+    reference: str
+    title: str
+    status: str
+    created: str
+    period: tuple[date | None, date | None]
+    steps: tuple[WrittenStep, ...]
+    unread: tuple[str, ...] = ()
+
+    @property
+    def is_over(self) -> bool:
+        return self.status in _OVER
+
+    def on(self, day: date) -> WrittenStep | None:
+        """The step of *day*; None before the first and after the last."""
+        return next((step for step in self.steps if step.start <= day <= step.end), None)
+
+
+def written_plans(resources: Sequence[Resource]) -> tuple[WrittenPlan, ...]:
+    """The plans of ours among *resources*, those that are not over first, the latest first."""
+    index = ResourceIndex(resources)
+    ours = [each for each in index.of_type("CarePlan") if any(map(is_ours, objects_in(each.get("identifier"))))]
+    found = sorted((_plan(each, index) for each in ours), key=lambda each: (each.created, each.reference), reverse=True)
+    return tuple(sorted(found, key=lambda each: each.is_over))
+
+
+def _plan(careplan: Resource, index: ResourceIndex) -> WrittenPlan:
+    named = [each.get("reference") for each in objects_in(careplan.get("activity"))]
+    found = [(each, index.resolve(each, careplan)) for each in named if isinstance(each, dict)]
+    requests = [part for _, part in found if part and part.get("resourceType") == "MedicationRequest" and is_step(part)]
+    missing = [str(each.get("reference")) for each, part in found if part is None and _is_to_a_request(each)]
+    steps, unread = steps_of(requests, missing=missing)
+    period = careplan.get("period")
+    days = (day_in(period.get("start")), day_in(period.get("end"))) if isinstance(period, dict) else (None, None)
+    return WrittenPlan(
+        label_of(careplan),
+        str(careplan.get("title", "Taper plan")),
+        str(careplan.get("status", "not stated")),
+        str(careplan.get("created", "")),
+        days,
+        steps,
+        unread,
+    )
+
+
+def _is_to_a_request(reference: Mapping[str, Any]) -> bool:
+    return "MedicationRequest/" in str(reference.get("reference"))
+
+
+def steps_of(
+    requests: Iterable[Mapping[str, Any]], *, missing: Sequence[str] = ()
+) -> tuple[tuple[WrittenStep, ...], tuple[str, ...]]:
+    """The steps that *requests* make up, in their order; and the requests that are not written as we write steps.
+
+    *missing* are references to more requests, of which nothing is known.
+    """
+    by_number: dict[int, list[Mapping[str, Any]]] = {}
+    unread: list[str] = [*missing]
+    partly: set[int | None] = {None} if missing else set()
+    for each in requests:
+        number = _number(each)
+        if number is not None and _is_readable(each):
+            by_number.setdefault(number, []).append(each)
+        else:
+            unread.append(label_of(each))
+            partly.add(number)
+    steps = [_step(number, each) for number, each in sorted(by_number.items())]
+    certain = [replace(each, daily=None) if None in partly or each.number in partly else each for each in steps]
+    return tuple(certain), tuple(unread)
+
+
+def _number(request: Mapping[str, Any]) -> int | None:
+    number = extension_of(request, "step-number")
+    return number if isinstance(number, int) and not isinstance(number, bool) else None
+
+
+def _is_readable(request: Mapping[str, Any]) -> bool:
+    dosages = objects_in(request.get("dosageInstruction"))
+    return bool(dosages) and all(_daily(each) is not None and _days(each) for each in dosages)
+
+
+def _step(number: int, requests: Sequence[Mapping[str, Any]]) -> WrittenStep:
+    dosages = sorted((each for one in requests for each in one["dosageInstruction"]), key=_time_of_day)
+    days = [days for each in dosages if (days := _days(each))]
+    percent = extension_of(requests[0], "step-percent")
+    return WrittenStep(
+        number,
+        min(start for start, _ in days),
+        max(end for _, end in days),
+        _sum(dosages) if extension_of(requests[0], "step-kind") != "switch" else None,
+        Decimal(percent) if isinstance(percent, int | Decimal) else Decimal(0),
+        tuple(_directions(each) for each in dosages),
+        ", ".join(dict.fromkeys(str(each.get("status", "not stated")) for each in requests)),
+    )
+
+
+def _sum(dosages: Iterable[Mapping[str, Any]]) -> Decimal:
+    return sum((daily for each in dosages if (daily := _daily(each)) is not None), Decimal(0))
+
+
+def extension_of(resource: Mapping[str, Any], name: str) -> Any:
+    """The value of our extension called *name*; None without it."""
+    for each in objects_in(resource.get("extension")):
+        if str(each.get("url")).endswith(f"/StructureDefinition/{name}"):
+            return next((value for key, value in each.items() if key.startswith("value")), None)
+    return None
+
+
+def _repeat(dosage: Mapping[str, Any]) -> Mapping[str, Any]:
+    timing = dosage.get("timing")
+    repeat = timing.get("repeat") if isinstance(timing, dict) else None
+    return repeat if isinstance(repeat, dict) else {}
+
+
+def _days(dosage: Mapping[str, Any]) -> tuple[date, date] | None:
+    period = _repeat(dosage).get("boundsPeriod")
+    start, end = (day_in(period.get(name)) if isinstance(period, dict) else None for name in ("start", "end"))
+    return (start, end) if start and end else None
+
+
+def _daily(dosage: Mapping[str, Any]) -> Decimal | None:
+    """mg a day; None for a dosage that is not written as we write it."""
+    rates = objects_in(dosage.get("doseAndRate"))
+    quantity = rates[0].get("doseQuantity") if len(rates) == 1 else None
+    value = quantity.get("value") if isinstance(quantity, dict) and quantity.get("code") == "mg" else None
+    times = _times(_repeat(dosage))
+    return Decimal(value) * times if isinstance(value, int | Decimal) and times else None
+
+
+def _times(repeat: Mapping[str, Any]) -> int | None:
+    """How often a day: at stated times, or a frequency in one day."""
+    if isinstance(repeat.get("timeOfDay"), list):
+        return len(repeat["timeOfDay"])
+    frequency = repeat.get("frequency")
+    return (
+        frequency
+        if isinstance(frequency, int) and (repeat.get("period"), repeat.get("periodUnit")) == (1, "d")
+        else None
+    )
+
+
+def _time_of_day(dosage: Mapping[str, Any]) -> tuple[str, int]:
+    """By clock, else in the order of the day."""
+    repeat = _repeat(dosage)
+    when = _first(repeat.get("when"))
+    return _first(repeat.get("timeOfDay")), [*WORDS_FOR_WHEN, when].index(when)
+
+
+def _first(values: Any) -> str:
+    return str(values[0]) if isinstance(values, list) and values else ""
+
+
+def _directions(dosage: Mapping[str, Any]) -> str:
+    """The text without its dates, and without what goes without saying."""
+    return str(dosage.get("text", "")).rsplit(", ", 1)[0].replace(" by mouth", "")

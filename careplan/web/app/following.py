@@ -1,0 +1,157 @@
+"""Where a patient is in a plan that was written, and how they have been: today's step, and symptoms by day."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from markupsafe import Markup
+
+from careplan.fhir.bundle import day_in, objects_in
+from careplan.fhir.coding import codings_of, texts_of
+from careplan.fhir.steps import WrittenPlan, WrittenStep
+from careplan.taper.dose import plain
+from careplan.web.app.curve import points_curve
+from careplan.web.app.signing import mg_text
+
+Resource = dict[str, Any]
+
+SYMPTOM_SYSTEM = "/NamingSystem/symptom-observation"
+SEVERITY_SYSTEM = "/CodeSystem/symptom-severity"
+LEAST_FOR_A_CURVE = 2
+_BY_ITS_DATES = ("draft", "active")
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One answer: its day, and what was said."""
+
+    on: date
+    said: str
+
+
+@dataclass(frozen=True)
+class Symptom:
+    """The answers to one question by day; *curve* where they are numbers or grades, and several."""
+
+    name: str
+    answers: tuple[Answered, ...]
+    curve: Markup | None
+
+
+@dataclass(frozen=True)
+class StepRow:
+    number: int
+    start: date
+    end: date
+    daily: str
+    take: str
+    status: str
+    today: bool
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A plan as it is followed. *position* says in a sentence where *today* is in it."""
+
+    reference: str
+    title: str
+    status: str
+    position: str
+    rows: tuple[StepRow, ...]
+    unread: tuple[str, ...]
+
+
+def followed(plan: WrittenPlan, today: date) -> Followed:
+    """Where *today* is in *plan*. Only in one that goes on by its dates is a step the one of today."""
+    now = plan.on(today) if plan.status in _BY_ITS_DATES else None
+    rows = tuple(
+        StepRow(each.number, each.start, each.end, _daily(each), "; ".join(each.take), each.status, today=each is now)
+        for each in plan.steps
+    )
+    return Followed(plan.reference, plan.title, plan.status, _position(plan, now, today), rows, plan.unread)
+
+
+def _daily(step: WrittenStep) -> str:
+    return "not a single number: see what to take" if step.daily is None else mg_text(step.daily)
+
+
+def _position(plan: WrittenPlan, now: WrittenStep | None, today: date) -> str:
+    if not plan.steps:
+        return "Its steps could not be read, so nobody can say here which one is due."
+    last = plan.steps[-1]
+    if plan.is_over:
+        return f"The plan is {plan.status}: nothing in it is to be followed."
+    if plan.status == "on-hold":
+        return "The plan is on hold: nothing more is cut, and what is taken now goes on, until somebody decides."
+    if plan.status not in _BY_ITS_DATES:
+        return f"The plan is {plan.status}, so nobody can say here which step is due."
+    if now:
+        day = (today - now.start).days + 1
+        days = (now.end - now.start).days + 1
+        draft = " The plan is a draft: nobody is to follow it yet." if plan.status == "draft" else ""
+        return f"Today is day {day} of {days} of step {now.number}, the last step being {last.number}.{draft}"
+    if today < plan.steps[0].start:
+        return f"The first step begins on {plan.steps[0].start}."
+    if today > last.end:
+        return f"The last step ended on {last.end}."
+    return "Today is between two steps: the dates of the plan have a gap."
+
+
+def symptoms(record: Iterable[Resource], grades: Sequence[str]) -> tuple[Symptom, ...]:
+    """The answers to our symptom forms among the Observations, by question, in the order of their names.
+
+    *grades* are the codes of the severities from none upwards.
+    """
+    by_name: dict[str, list[tuple[date, str, Decimal | None]]] = {}
+    for name, on, said, value in _answers(record, grades):
+        by_name.setdefault(name, []).append((on, said, value))
+    return tuple(
+        _symptom(f"symptom-{number}", name, sorted(found, key=lambda each: each[0]))
+        for number, (name, found) in enumerate(sorted(by_name.items()), start=1)
+    )
+
+
+def _answers(record: Iterable[Resource], grades: Sequence[str]) -> Iterator[tuple[str, date, str, Decimal | None]]:
+    for each in record:
+        if each.get("resourceType") != "Observation" or not _is_ours(each) or each.get("status") == "entered-in-error":
+            continue
+        on = day_in(each.get("effectiveDateTime")) or day_in(each.get("issued"))
+        said = _said(each, grades)
+        name = next(iter(texts_of(each.get("code"))), None)
+        if on and said and name:
+            yield name, on, said[0], said[1]
+
+
+def _is_ours(observation: Mapping[str, Any]) -> bool:
+    return any(str(each.get("system")).endswith(SYMPTOM_SYSTEM) for each in objects_in(observation.get("identifier")))
+
+
+def _said(observation: Mapping[str, Any], grades: Sequence[str]) -> tuple[str, Decimal | None] | None:
+    """What was answered in words, and as a number where it is one; a severity counts from 0."""
+    concept = observation.get("valueCodeableConcept")
+    if concept is not None:
+        words = next(iter(texts_of(concept)), None)
+        graded = [each.code for each in codings_of(concept) if each.system.endswith(SEVERITY_SYSTEM)]
+        value = Decimal(grades.index(graded[0])) if graded and graded[0] in grades else None
+        return (words, value) if words else None
+    quantity = observation.get("valueQuantity")
+    number = quantity.get("value") if isinstance(quantity, dict) else observation.get("valueInteger")
+    unit = str(quantity.get("unit") or quantity.get("code") or "") if isinstance(quantity, dict) else ""
+    if isinstance(number, int | Decimal) and not isinstance(number, bool):
+        return f"{plain(Decimal(number))} {unit}".strip(), Decimal(number)
+    if isinstance(observation.get("valueBoolean"), bool):
+        return "yes" if observation["valueBoolean"] else "no", None
+    text = observation.get("valueString") or observation.get("valueDateTime")
+    return (text, None) if isinstance(text, str) else None
+
+
+def _symptom(key: str, name: str, found: Sequence[tuple[date, str, Decimal | None]]) -> Symptom:
+    points = [(on, value) for on, _, value in found if value is not None and value >= 0]
+    whole = len(points) == len(found) and len({on for on, _ in points}) >= LEAST_FOR_A_CURVE
+    description = "; ".join(f"{on}: {said}" for on, said, _ in found)
+    curve = points_curve(points, name=key, title=name, description=description, unit="") if whole else None
+    return Symptom(name, tuple(Answered(on, said) for on, said, _ in found), curve)

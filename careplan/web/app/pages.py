@@ -1,0 +1,106 @@
+"""What every page of the app is made from: the record as it is now, read and planned as the draft asks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from careplan.clinical_data import Source
+from careplan.errors import BadRequest, CareplanError, Refused
+from careplan.fhir.reading import Reading, read_record
+from careplan.planning import PlanRequest, TaperPlan
+from careplan.store.drafts import Drafts
+from careplan.taper.issue import DetectedIssue, IssueCode
+from careplan.web.app.draft import Draft, draft_from
+from careplan.web.app.findings import PLANNED, Finding, findings
+from careplan.web.app.person import Person, person_in
+from careplan.web.launches import current_launch
+from careplan.web.logs import note_issues
+from careplan.web.operations import make_plan
+from careplan.web.parameters import TaperRequest
+from careplan.web.services import services
+
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Page:
+    """A record, and what can be said of it: either there is a *plan*, or a *refusal* says why not."""
+
+    record: list[Resource]
+    person: Person
+    draft: Draft
+    asked: PlanRequest
+    reading: Reading
+    plan: TaperPlan | None
+    refusal: BadRequest | Refused | None
+
+    @property
+    def issues(self) -> tuple[DetectedIssue, ...]:
+        """Everything to weigh, whether there is a plan or not."""
+        if self.plan is not None:
+            return self.plan.issues
+        return self.refusal.issues if isinstance(self.refusal, Refused) else ()
+
+
+def kept_draft() -> Draft:
+    """What was asked in this launch so far."""
+    return draft_from(drafts().get(current_launch().key))
+
+
+def drafts() -> Drafts:
+    return Drafts(services().database)
+
+
+def read_here() -> list[Resource]:
+    """The record of the patient of this launch, as it is now."""
+    return services().record(current_launch().patient.partition("/")[2])
+
+
+def page_of(draft: Draft, record: list[Resource]) -> Page:
+    """Read and plan *record* as *draft* asks. Raises BadRequest where one of the two cannot be read at all."""
+    asked = draft.asked
+    reading = read_record(
+        record,
+        services().catalog.vocabulary,
+        today=services().today(),
+        confirmations=asked.confirmations,
+        replaces=asked.replaces,
+    )
+    plan, refusal = None, None
+    try:
+        plan = make_plan(TaperRequest(plan=asked), record, was_sent=False)
+    except (BadRequest, Refused) as error:
+        refusal = error
+    page = Page(record, person_in(record), draft, asked, reading, plan, refusal)
+    note_issues(list(dict.fromkeys(issue.code.value for issue in page.issues)))
+    return page
+
+
+def problem_with(page: Page) -> tuple[Finding, ...]:
+    """Why what was just asked cannot be done; nothing where only the patient stands against a plan.
+
+    Such a request is not kept: the plan from before stays, and the refusal is shown beside it.
+    """
+    if page.refusal is None:
+        return ()
+    if not isinstance(page.refusal, Refused):
+        return told(page.refusal)
+    asked_for = [each for each in page.refusal.issues if each.blocks and _is_of_the_asking(each)]
+    return findings(asked_for, sources())
+
+
+def _is_of_the_asking(issue: DetectedIssue) -> bool:
+    named = str(issue.expression).startswith("confirm")
+    return named or issue.code in PLANNED or issue.code is IssueCode.OVERRIDE_NOT_ALLOWED
+
+
+def told(error: CareplanError) -> tuple[Finding, ...]:
+    """An error as findings."""
+    if isinstance(error, Refused):
+        return findings(error.issues, sources())
+    return (Finding("Not done", "error", error.issue_type, error.message, where=error.expression or ""),)
+
+
+def sources() -> dict[str, Source]:
+    return dict(services().catalog.sources)

@@ -1,0 +1,132 @@
+"""What a signature will do: which resources are written where, and what changes for a plan that is there already."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+
+from careplan.fhir import json
+from careplan.fhir.bundle import label_of
+from careplan.fhir.forms import has_key, key_of
+from careplan.fhir.plans import live_tapers
+from careplan.fhir.steps import WrittenStep, steps_of, written_plans
+from careplan.taper.dose import plain
+from careplan.taper.profile import Vocabulary
+
+Resource = dict[str, Any]
+
+ONE_DAY = timedelta(days=1)
+_UNKNOWN = "not known"
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """From *start* to *end* two plans give different daily doses, in words; *end* None: for ever."""
+
+    start: date
+    end: date | None
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Existing:
+    """A live plan for the drug. *same*: it is the very plan that would be written; *replaced*: it would be ended.
+
+    *stretches* are the days on which its doses differ; None where its steps could not be read.
+    """
+
+    reference: str
+    title: str
+    status: str
+    same: bool
+    replaced: bool
+    stretches: tuple[Stretch, ...] | None
+
+
+@dataclass(frozen=True)
+class ToSign:
+    """*written* counts the resources by type; *sentences* say in which way they go, and why in no better one."""
+
+    sentences: tuple[str, ...]
+    written: tuple[tuple[str, int], ...]
+    existing: tuple[Existing, ...]
+    seen: str
+
+    @property
+    def in_the_way(self) -> bool:
+        """Whether a live plan stands that the new one neither is nor replaces."""
+        return any(not each.same and not each.replaced for each in self.existing)
+
+
+def to_sign(
+    bundle: Resource,
+    record: Sequence[Resource],
+    vocabulary: Vocabulary,
+    *,
+    sentences: Sequence[str],
+    replaces: str | None,
+) -> ToSign:
+    """What writing *bundle* does beside what the *record* holds."""
+    kinds = Counter(str(entry["resource"]["resourceType"]) for entry in bundle["entry"])
+    careplan, key = bundle["entry"][0]["resource"], key_of(bundle)
+    plans = [each for each in record if each.get("resourceType") == "CarePlan"]
+    known = {each.reference: each for each in written_plans(record)}
+    new, _ = steps_of(entry["resource"] for entry in bundle["entry"] if _is_request(entry["resource"]))
+    existing = tuple(
+        Existing(
+            label_of(each),
+            str(each.get("title", "Taper plan")),
+            str(each.get("status")),
+            same=has_key(each, key),
+            replaced=label_of(each) == replaces,
+            stretches=_stretches(known[label_of(each)].steps, new) if label_of(each) in known else None,
+        )
+        for each in live_tapers(plans, careplan, vocabulary)
+    )
+    return ToSign(tuple(sentences), tuple(kinds.items()), existing, seen_as(bundle))
+
+
+def _is_request(resource: Mapping[str, Any]) -> bool:
+    return resource.get("resourceType") == "MedicationRequest"
+
+
+def seen_as(bundle: Resource) -> str:
+    """A digest of all that a person saw of a plan: the same for the same plan made a moment later, and no other."""
+    said = [entry["resource"] for entry in bundle["entry"] if entry["resource"]["resourceType"] != "Provenance"]
+    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+
+
+def _stretches(old: Sequence[WrittenStep], new: Sequence[WrittenStep]) -> tuple[Stretch, ...] | None:
+    """The days on which the doses of two plans differ, in as few stretches as can be."""
+    if not old:
+        return None
+    edges = sorted({each.start for each in (*old, *new)} | {each.end + ONE_DAY for each in (*old, *new)})
+    found: list[Stretch] = []
+    for start, after in zip(edges, [*edges[1:], None], strict=True):
+        before, now = _dose_on(old, start), _dose_on(new, start)
+        if before == now != _UNKNOWN:
+            continue
+        end = after - ONE_DAY if after else None
+        last = found[-1] if found else None
+        if last and (last.old, last.new) == (before, now) and last.end == start - ONE_DAY:
+            found[-1] = Stretch(last.start, end, before, now)
+        else:
+            found.append(Stretch(start, end, before, now))
+    return tuple(found)
+
+
+def _dose_on(steps: Sequence[WrittenStep], day: date) -> str:
+    step = next((each for each in steps if each.start <= day <= each.end), None)
+    if step is None:
+        return "not yet begun" if steps and day < steps[0].start else "nothing planned"
+    return _UNKNOWN if step.daily is None else mg_text(step.daily)
+
+
+def mg_text(value: Decimal) -> str:
+    return f"{plain(value)} mg"

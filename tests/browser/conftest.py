@@ -1,0 +1,89 @@
+"""The app in the system's chromium, against the sandbox with the synthetic patients."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from careplan import sandbox
+from careplan.demo import synthetic_patients
+from careplan.sandbox import Store
+from careplan.serving import address_of, listen, serving
+from careplan.settings import Settings
+from careplan.web import create_app
+
+TODAY = date(2026, 11, 25)
+RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "tests/browser/" in str(item.path):
+            item.add_marker("browser")
+
+
+@dataclass(frozen=True)
+class Clinic:
+    """The address of the app."""
+
+    base: str
+
+    def address(self, patient_id: str) -> str:
+        return f"{self.base}/app/try/{patient_id}"
+
+
+@pytest.fixture
+def clinic() -> Iterator[Clinic]:
+    """An app of its own for each test, so that no plan of another stands in the way."""
+    fhir, web = listen("127.0.0.1", 0), listen("127.0.0.1", 0)
+    store = Store(":memory:")
+    for each in synthetic_patients():
+        store.load(each.bundle)
+    settings = Settings(fhir_base=f"{address_of(fhir)}/fhir", log_level="error")
+    with serving(sandbox.create_app(store), fhir), serving(create_app(settings, today=lambda: TODAY), web):
+        yield Clinic(address_of(web))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """The system's chromium; tests are skipped, and say so, where there is none."""
+    chromium = os.environ.get("CAREPLAN_TEST_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no chromium on the path; CAREPLAN_TEST_CHROMIUM names one")
+    with sync_playwright() as playwright:
+        # A container has no user namespaces for the sandbox; all that is opened is our own.
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page as wide as a desk. What the browser refuses to load or run, by our own policy, fails the test."""
+    context = browser.new_context(viewport={"width": 1200, "height": 800})
+    page = context.new_page()
+    said: list[str] = []
+    page.on("console", lambda message: said.append(message.text))
+    yield page
+    context.close()
+    assert [each for each in said if "Content Security Policy" in each] == []
+
+
+def violations(page: Page) -> list[str]:
+    """What axe finds against WCAG 2.2 AA on the page as it is, by rule and element."""
+    found: dict[str, Any] = Axe().run(page, options={"runOnly": list(RULES)}).response
+    return [f"{each['id']}: {node['target']}" for each in found["violations"] for node in each["nodes"]]
+
+
+def is_wider_than_the_window(page: Page) -> bool:
+    """Whether the page has to be scrolled sideways as a whole."""
+    wider: bool = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
+    return wider

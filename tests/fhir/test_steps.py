@@ -1,0 +1,148 @@
+"""A written plan is added up again from its requests alone, and what is not written as ours is said."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from careplan.catalog import load_catalog
+from careplan.fhir import json
+from careplan.fhir.forms import careplan_alone
+from careplan.fhir.steps import WrittenPlan, steps_of, written_plans
+from careplan.planning import TaperPlan, plan_taper
+from tests.web.records import diazepam, patient
+
+Resource = dict[str, Any]
+TODAY = date(2026, 1, 5)
+
+
+def planned(**changed: Any) -> TaperPlan:
+    return plan_taper([patient(), diazepam(**changed)], load_catalog(), today=TODAY)
+
+
+def stored(plan: TaperPlan) -> list[Resource]:
+    """The resources of a plan as a server would keep them, under the ids of their entries."""
+    places = {
+        entry["fullUrl"]: f"{entry['resource']['resourceType']}/r{number}"
+        for number, entry in enumerate(plan.bundle["entry"])
+    }
+    text = json.dumps([entry["resource"] for entry in plan.bundle["entry"]])
+    for urn, place in places.items():
+        text = text.replace(urn, place)
+    return [{**each, "id": f"r{number}"} for number, each in enumerate(json.loads(text.encode()))]
+
+
+def only(resources: list[Resource]) -> WrittenPlan:
+    (plan,) = written_plans(resources)
+    return plan
+
+
+def test_every_step_adds_up_to_what_was_planned():
+    """Number, dates, daily dose, percentage: step by step the same as in the schedule."""
+    plan = planned()
+    found = only(stored(plan))
+    assert [(each.number, each.start, each.end, each.daily, each.percent) for each in found.steps] == [
+        (each.number, each.start, each.end, each.daily.value, each.cut_percent) for each in plan.schedule.steps
+    ]
+    assert (found.title, found.status, found.unread) == (plan.careplan["title"], "draft", ())
+    assert found.steps[0].take, "the directions are there"
+    assert "by mouth" not in found.steps[0].take[0]
+
+
+def test_a_plan_that_contains_its_requests_is_read_too():
+    """As on servers that take a CarePlan alone."""
+    plan = planned()
+    found = only([{**careplan_alone(plan.bundle), "id": "whole"}])
+    assert found.reference == "CarePlan/whole"
+    assert [each.daily for each in found.steps] == [each.daily.value for each in plan.schedule.steps]
+
+
+def test_the_step_of_a_day_is_found():
+    """From its first to its last day; none before the first and after the last."""
+    found = only(stored(planned()))
+    first, last = found.steps[0], found.steps[-1]
+    assert found.on(first.start) is first
+    assert found.on(first.end) is first
+    assert found.on(date(2026, 1, 4)) is None
+    assert found.on(last.end) is last
+    assert found.on(date(2036, 1, 1)) is None
+
+
+def test_what_is_not_written_as_ours_is_said_and_not_counted():
+    """Another unit, another rhythm, no dates, two rates, no number: unread, by reference, and never a wrong dose."""
+    (request,) = [each for each in stored(planned()) if each["resourceType"] == "MedicationRequest"][:1]
+    dosage = request["dosageInstruction"][0]
+    quantity = dosage["doseAndRate"][0]["doseQuantity"]
+    repeat = dosage["timing"]["repeat"]
+    odd: list[dict[str, Any]] = [
+        {**dosage, "doseAndRate": [{"doseQuantity": {**quantity, "code": "ug"}}]},
+        {**dosage, "doseAndRate": [{"doseQuantity": {**quantity, "value": "5"}}]},
+        {**dosage, "doseAndRate": dosage["doseAndRate"] * 2},
+        {**dosage, "timing": {"repeat": {**repeat, "period": 2}}},
+        {**dosage, "timing": {"repeat": {name: each for name, each in repeat.items() if name != "boundsPeriod"}}},
+        {**dosage, "timing": None},
+    ]
+    for each in odd:
+        assert steps_of([{**request, "dosageInstruction": [each]}]) == ((), (f"MedicationRequest/{request['id']}",)), (
+            each
+        )
+    assert steps_of([{**request, "extension": []}])[0] == ()
+    assert steps_of([{**request, "dosageInstruction": []}])[0] == ()
+
+
+def test_a_step_of_which_a_part_is_unread_has_no_daily_dose():
+    """Of two products one is not there, or not written as ours: the other alone would be a wrong number."""
+    plan = planned()
+    resources = stored(plan)
+    gone = next(each for each in resources if each["resourceType"] == "MedicationRequest")
+    found = only([each for each in resources if each is not gone])
+    assert found.unread == (f"MedicationRequest/{gone['id']}",)
+    assert {each.daily for each in found.steps} == {None}, "nobody knows of which step it was"
+    requests = [each for each in resources if each["resourceType"] == "MedicationRequest"]
+    steps, _ = steps_of([*requests, {**gone, "id": "odd", "dosageInstruction": []}])
+    assert [each.number for each in steps if each.daily is None] == [1], "its number tells of which step it was"
+
+
+def test_two_drugs_are_not_added_up():
+    """While one takes the place of the other a step has no daily dose in mg."""
+    requests = [each for each in stored(planned()) if each["resourceType"] == "MedicationRequest"][:1]
+    kinds = [each for each in requests[0]["extension"] if not each["url"].endswith("step-kind")]
+    switching = {"url": "https://careplan.example/fhir/StructureDefinition/step-kind", "valueCode": "switch"}
+    ((step,), _) = steps_of([{**requests[0], "extension": [*kinds, switching]}])
+    assert step.daily is None
+
+
+def test_plans_that_are_over_come_last():
+    """The latest of those that go on is the first; a plan of somebody else is none of ours."""
+    resources = stored(planned())
+    old = {**resources[0], "id": "old", "status": "revoked", "created": "2026-03-01"}
+    new = {**resources[0], "id": "new", "created": "2026-02-01"}
+    other = {**resources[0], "id": "other", "identifier": [{"system": "https://x.example", "value": "1"}]}
+    found = written_plans([*resources, old, new, other])
+    assert [each.reference for each in found] == ["CarePlan/new", "CarePlan/r0", "CarePlan/old"]
+    assert [each.is_over for each in found] == [False, False, True]
+
+
+def test_times_by_the_clock_count_as_often_as_they_are():
+    """Each time of day is an intake."""
+    request = {
+        "resourceType": "MedicationRequest",
+        "id": "a",
+        "extension": [{"url": "https://x.example/StructureDefinition/step-number", "valuePositiveInt": 1}],
+        "dosageInstruction": [
+            {
+                "text": "1 tablet of 2 mg (2 mg) by mouth at 08:00, 2026-01-05 to 2026-01-18",
+                "timing": {
+                    "repeat": {
+                        "timeOfDay": ["08:00:00", "20:00:00"],
+                        "boundsPeriod": {"start": "2026-01-05", "end": "2026-01-18"},
+                    }
+                },
+                "doseAndRate": [{"doseQuantity": {"value": Decimal("2.0"), "code": "mg"}}],
+            }
+        ],
+    }
+    ((step,), unread) = steps_of([request])
+    assert (step.daily, unread) == (Decimal("4.0"), ())
+    assert step.take == ("1 tablet of 2 mg (2 mg) at 08:00",)
