@@ -110,10 +110,14 @@ class FhirServer:
         A list of medicines with a page missing looks exactly like a shorter list, so it is all or nothing:
         when any page fails, is not on this server, or says itself that something is missing, raises UpstreamError.
         """
-        if not _RESOURCE_TYPE.fullmatch(resource_type):
-            raise BadRequest("A search is for one resource type, such as MedicationStatement.")
-        body, url = self._fetch(f"{self.base_url}/{resource_type}", params, limit=MAX_BYTES)
+        body, url = self._searched(resource_type, params)
         return self._whole(resource_type, _parsed(body, url), url, size=len(body))
+
+    def first_page(self, resource_type: str, params: Mapping[str, str | Sequence[str]]) -> list[Resource]:
+        """What the first page of a search holds: enough to see that it is answered, never to be taken for the list."""
+        body, url = self._searched(resource_type, params)
+        page = self._expected(_parsed(body, url), "Bundle", resource_type)
+        return list(_resources_in(page, f"Page 1 of {resource_type}"))
 
     def read_and_search(
         self, reference: str, searches: Sequence[tuple[str, Mapping[str, str | Sequence[str]]]]
@@ -265,6 +269,11 @@ class FhirServer:
                 "followed. The base address that the FHIR server has of itself must be the one used here."
             )
         return url
+
+    def _searched(self, resource_type: str, params: Mapping[str, str | Sequence[str]]) -> tuple[bytes, str]:
+        if not _RESOURCE_TYPE.fullmatch(resource_type):
+            raise BadRequest("A search is for one resource type, such as MedicationStatement.")
+        return self._fetch(f"{self.base_url}/{resource_type}", params, limit=MAX_BYTES)
 
     def _get(self, url: str) -> Resource:
         body, final_url = self._fetch(url, None, limit=MAX_BYTES)
