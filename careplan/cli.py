@@ -685,7 +685,11 @@ def serve() -> None:
         with shared_metrics():
             from careplan.web import create_app  # looks at its start where the numbers of all workers are kept
 
-            run_gunicorn(create_app(settings), listen(settings.host, settings.port))
+            run_gunicorn(
+                create_app(settings),
+                listen(settings.host, settings.port),
+                finish_within=settings.graceful_timeout,
+            )
     except (OSError, ValueError, CareplanError) as error:
         raise click.ClickException(str(error)) from error
 

@@ -30,6 +30,7 @@ from careplan.serving import address_of, listen, serving
 from careplan.settings import NO_LIMIT, Settings, is_loopback
 from careplan.taper.dose import plain
 from careplan.web import Example, create_app
+from careplan.web.health import unready_when
 
 Resource = dict[str, Any]
 
@@ -69,7 +70,8 @@ def run_demo(settings: Settings, *, port: int, fhir_base: str | None, load: bool
     with _until_signalled() as stop:
         for each in track(patients, "Loading synthetic patients ...", console=console):
             load_one(each.bundle)
-        with serving(app, taken):  # from now on it answers, and is ready
+        unready_when(app, stop.is_set)
+        with serving(app, taken, finish_within=settings.graceful_timeout):  # from now on it answers, and is ready
             _wait_until_ready(base)
             _show(console, base, settings.fhir_base or "", shown)
             while not stop.wait(1):
@@ -87,6 +89,7 @@ def _for_demo(settings: Settings, fhir_base: str) -> Settings:
         private_hosts=settings.private_hosts,
         rate_limit=NO_LIMIT,
         log_level="warning",
+        graceful_timeout=settings.graceful_timeout,
     )
 
 

@@ -361,17 +361,8 @@ def _any_plan(*, replaces: bool = False) -> Resource:
 
 def _habits(statement: Resource, abilities: Abilities) -> Iterator[Finding]:
     """What makes writing safe, and what is sent or asked besides."""
-    unconditional = [kind for kind in WRITING if not abilities.of(kind).conditional_create]
-    if unconditional:
-        text = f"Not for {', '.join(unconditional)}; what was sent is looked for before anything is sent again."
-        yield Finding("if-none-exist", Verdict.NOTE, text)
-    else:
-        yield Finding("if-none-exist", Verdict.YES, "A resource is made only if there is none like it, for every type of a plan.")
-    kept = {kind: _of(statement, kind).get("versioning", "no word of it") for kind in ("CarePlan", "MedicationRequest")}
-    versioned = all(each in ("versioned", "versioned-update") for each in kept.values())
-    named = ", ".join(f"{kind}: {each}" for kind, each in kept.items())
-    text = "Versions are kept" if versioned else "A plan cannot safely be changed or replaced without versions"
-    yield Finding("if-match", Verdict.YES if versioned else Verdict.NOTE, f"{text} ({named}).")
+    yield _conditions(abilities)
+    yield _versions(statement)
     audited = abilities.may("create", "AuditEvent")
     text = "It takes them: CAREPLAN_AUDIT_TO_SERVER=yes may be set." if audited else "It takes none from us."
     yield Finding("AuditEvent", Verdict.YES if audited else Verdict.NOTE, text)
@@ -379,6 +370,23 @@ def _habits(statement: Resource, abilities: Abilities) -> Iterator[Finding]:
     validates = bool(operations & {"validate", "$validate"})
     text = "It is named." if validates else "It is not named; plans are checked here before they are sent."
     yield Finding("$validate", Verdict.YES if validates else Verdict.NOTE, text)
+
+
+def _conditions(abilities: Abilities) -> Finding:
+    without = [kind for kind in WRITING if not abilities.of(kind).conditional_create]
+    if without:
+        text = f"Not for {', '.join(without)}; what was sent is looked for before anything is sent again."
+        return Finding("if-none-exist", Verdict.NOTE, text)
+    text = "For every type of a plan, a resource is made only if there is none like it."
+    return Finding("if-none-exist", Verdict.YES, text)
+
+
+def _versions(statement: Resource) -> Finding:
+    kept = {kind: _of(statement, kind).get("versioning", "no word of it") for kind in ("CarePlan", "MedicationRequest")}
+    versioned = all(each in ("versioned", "versioned-update") for each in kept.values())
+    named = ", ".join(f"{kind}: {each}" for kind, each in kept.items())
+    text = "Versions are kept" if versioned else "A plan cannot safely be changed or replaced without versions"
+    return Finding("if-match", Verdict.YES if versioned else Verdict.NOTE, f"{text} ({named}).")
 
 
 def _of(statement: Resource, kind: str) -> Mapping[str, Any]:

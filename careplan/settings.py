@@ -62,6 +62,7 @@ class Settings:
     audit_to_server: bool = False
     rate_limit: str = "600 per minute"
     metrics_token: str | None = field(default=None, repr=False)
+    graceful_timeout: int = 60
 
     @property
     def loopback_only(self) -> bool:
@@ -307,6 +308,7 @@ class _SettingsSchema(Schema):
         data_key="CAREPLAN_METRICS_TOKEN",
         validate=validate.Length(min=16, error="give 16 characters or more that nobody guesses."),
     )
+    graceful_timeout = _number("CAREPLAN_GRACEFUL_TIMEOUT", 1, 600)
 
     @post_load
     def _make(self, data: dict[str, Any], **_: Any) -> Settings:
