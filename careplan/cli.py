@@ -649,6 +649,7 @@ Settings, from the environment (docs/access.md tells more):
   CAREPLAN_MAX_BODY              the largest request in bytes (8388608)
   CAREPLAN_RATE_LIMIT            how often one caller may ask each worker (600 per minute; off)
   CAREPLAN_LOG_LEVEL             info, warning, error
+  CAREPLAN_GRACEFUL_TIMEOUT      seconds to finish what is under way after SIGTERM (60)
 
 Who may ask:
   CAREPLAN_ISSUERS               whose tokens are accepted; needed to listen on other than loopback

@@ -232,13 +232,21 @@ def _issuer(text: str) -> Issuer:
     return Issuer(url, keys or None)
 
 
-def _url(name: str) -> fields.Url:
+_ADDRESS = "give a web address such as http://127.0.0.1:8080/fhir."
+
+
+def _url(name: str, **more: Any) -> fields.Url:
     return fields.Url(
-        data_key=name,
-        require_tld=False,
-        schemes={"http", "https"},
-        error_messages={"invalid": "give a web address such as http://127.0.0.1:8080/fhir."},
+        data_key=name, require_tld=False, schemes={"http", "https"}, error_messages={"invalid": _ADDRESS}, **more
     )
+
+
+def _check_base(text: str) -> None:
+    """An address that others can be put behind. Raises ValidationError."""
+    try:
+        _base(text)
+    except ValueError as error:
+        raise ValidationError(_ADDRESS) from error
 
 
 def _number(name: str, low: int, high: int) -> fields.Integer:
@@ -269,12 +277,12 @@ class _SettingsSchema(Schema):
 
     host = fields.String(data_key="CAREPLAN_HOST")
     port = _number("CAREPLAN_PORT", 0, 65535)
-    fhir_base = _url("CAREPLAN_FHIR_BASE")
+    fhir_base = _url("CAREPLAN_FHIR_BASE", validate=_check_base)
     fhir_dialect = fields.String(
         data_key="CAREPLAN_FHIR_DIALECT",
         validate=validate.OneOf(DIALECTS, error=f"give {', '.join(list(DIALECTS)[:-1])} or {list(DIALECTS)[-1]}."),
     )
-    canonical_base = _url("CAREPLAN_CANONICAL_BASE")
+    canonical_base = _url("CAREPLAN_CANONICAL_BASE", validate=_check_base)
     max_body = _number("CAREPLAN_MAX_BODY", 1024, 1024**3)
     unprotected = _yes_or_no("CAREPLAN_UNPROTECTED")
     log_level = fields.String(

@@ -124,6 +124,7 @@ def test_workers_share_their_numbers_and_their_audit_and_log_nothing_of_what_was
 @pytest.mark.parametrize(
     ("environ", "says"),
     [
+        ({"CAREPLAN_HOST": "127.0.0.300", "CAREPLAN_UNPROTECTED": "yes"}, "Check CAREPLAN_HOST"),
         ({"CAREPLAN_HOST": "0.0.0.0"}, "CAREPLAN_HOST: 0.0.0.0 can be reached from other machines"),
         ({"CAREPLAN_ISSUER": "https://idp.example"}, "CAREPLAN_ISSUER: there is no such setting"),
         ({"CAREPLAN_DATABASE": "sqlite:////proc/nothing/x.db"}, "Check CAREPLAN_DATABASE"),
