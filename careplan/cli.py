@@ -704,12 +704,14 @@ Examples:
 )
 @click.option("--fhir", "fhir_base", metavar="URL", help="Use this FHIR R4 server instead of the embedded sandbox.")
 @click.option("--load", is_flag=True, help="Write the synthetic patients to --fhir even if it is not on this machine.")
+@click.option("--keep", is_flag=True, help="Leave on --fhir what was created there; else it is removed at the end.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Where to listen. Default: CAREPLAN_PORT, else 8000.")
 @click.option("--patient", metavar="ID", help="Which synthetic patient to plan for.")
-def demo(fhir_base: str | None, load: bool, port: int | None, patient: str | None) -> None:
+def demo(fhir_base: str | None, load: bool, keep: bool, port: int | None, patient: str | None) -> None:
     """Try it: the service, a small FHIR server and synthetic patients, on this machine only.
 
-    Plans and posts for one patient, shows the schedule, and keeps serving until Ctrl-C.
+    Plans and posts for one patient, shows the schedule, and keeps serving until Ctrl-C. What it creates on another
+    server carries the tag of the run, by which it is removed at the end.
     """
     from careplan.demo import run_demo
     from careplan.errors import CareplanError
@@ -717,10 +719,71 @@ def demo(fhir_base: str | None, load: bool, port: int | None, patient: str | Non
     settings = _settings()
     try:
         run_demo(
-            settings, port=settings.port if port is None else port, fhir_base=fhir_base, load=load, patient=patient
+            settings,
+            port=settings.port if port is None else port,
+            fhir_base=fhir_base,
+            load=load,
+            keep=keep,
+            patient=patient,
         )
     except (OSError, CareplanError) as error:
         raise click.ClickException(str(error)) from error
+
+
+@main.group()
+def sandbox() -> None:
+    """What was tried on a FHIR server that others use too."""
+
+
+@sandbox.command(
+    "clean",
+    epilog="""\b
+Examples:
+  careplan sandbox clean --fhir https://hapi.fhir.org/baseR4 --run 1f0c2d3e
+  careplan sandbox clean --fhir http://127.0.0.1:8080/fhir
+
+\b
+Exit status: 0 nothing is left, 1 something could not be removed.""",
+)
+@click.option("--fhir", "fhir_base", metavar="URL", required=True, help="The FHIR R4 server.")
+@click.option("--run", metavar="ID", help="Only what this run created, as the demo printed it. Default: every run.")
+def clean_sandbox(fhir_base: str, run: str | None) -> None:
+    """Remove what demos created on a FHIR server.
+
+    That is what carries their tag, which is looked at once more before each is deleted, and nothing else.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from careplan.cleaning import clean
+    from careplan.connections import connections_to
+    from careplan.errors import CareplanError
+
+    if run is not None and not re.fullmatch(r"[0-9a-f]{8}", run):
+        raise click.BadParameter("a run is 8 hexadecimal digits, as the demo printed it.", param_hint="--run")
+    settings, request_id = _settings(), str(uuid4())
+    console = Console(stderr=True)
+    try:
+        connections, base = connections_to(settings, fhir_base)
+        server = connections(base)
+    except CareplanError as error:
+        raise click.UsageError(error.message) from error
+    server.trace(request_id)
+    auditor = _auditor(settings, lambda: connections(base))
+    try:
+        accounted = _accounted(
+            auditor, "D", "delete", None, request_id, announce=True, operation="careplan sandbox clean"
+        )
+        with server, accounted as gone:
+            done = clean(server, run, progress=lambda found: track(found, "Removing ...", console=console))
+            gone += done.removed
+    except CareplanError as error:
+        raise click.ClickException(error.message) from error
+    _send_on(auditor)
+    click.echo(f"Removed {len(done.removed)}.")
+    for reference, reason in done.left.items():
+        click.echo(f"Left: {reference}. {reason}")
+    sys.exit(FAILED if done.left else 0)
 
 
 def _print_problems(problems: Sequence[Problem], where: str, as_outcome: bool) -> None:
@@ -1026,7 +1089,14 @@ def _auditor(settings: Settings, server: Callable[[], FhirServer] | None = None)
 
 
 def _accounted(
-    auditor: Auditor, action: Action, interaction: str, patient: str | None, request_id: str, *, announce: bool = False
+    auditor: Auditor,
+    action: Action,
+    interaction: str,
+    patient: str | None,
+    request_id: str,
+    *,
+    announce: bool = False,
+    operation: str = "careplan post",
 ) -> AbstractContextManager[list[str]]:
     """Record what the block does as done by whoever is at the terminal."""
     from careplan.auditing import accounted
@@ -1036,7 +1106,7 @@ def _accounted(
         return datetime.now(UTC)
 
     agent = Agent("urn:careplan:user", _user())
-    begun = Access(action, interaction, "careplan post", agent, patient, now(), request_id)
+    begun = Access(action, interaction, operation, agent, patient, now(), request_id)
     return accounted(auditor, begun, now=now, announce=announce)
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
@@ -17,10 +18,13 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import requests
+from flask import Flask
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from careplan.cleaning import clean, patiently
+from careplan.errors import CareplanError
 from careplan.fhir import json
 from careplan.fhir.bundle import objects_in
 from careplan.fhir.server import FhirServer
@@ -48,12 +52,18 @@ class SyntheticPatient:
     bundle: Resource
 
 
-def run_demo(settings: Settings, *, port: int, fhir_base: str | None, load: bool, patient: str | None) -> None:
-    """Serve until SIGINT or SIGTERM. Raises OSError, with a sentence, when that cannot begin."""
+def run_demo(
+    settings: Settings, *, port: int, fhir_base: str | None, load: bool, keep: bool, patient: str | None
+) -> None:
+    """Serve until SIGINT or SIGTERM. Raises OSError, with a sentence, when that cannot begin.
+
+    What it creates on the server at *fhir_base* carries the tag of this run, and is removed at the end unless *keep*.
+    """
     console = Console() if Console().is_terminal else Console(width=120)
     elsewhere = bool(fhir_base) and not is_loopback(urlsplit(fhir_base or "").hostname or "")
-    # On a server that others use too, nobody's resources are overwritten: ids end in a mark of this run.
-    mark = f"-{uuid4().hex[:8]}" if elsewhere else ""
+    run = uuid4().hex[:8] if fhir_base else None
+    # On a server that keeps other things too nothing is overwritten: ids end in a mark of this run.
+    mark = f"-{run}" if run else ""
     patients = synthetic_patients(mark)
     shown = _chosen(patients, patient, mark)
     if elsewhere and not load:
@@ -62,24 +72,82 @@ def run_demo(settings: Settings, *, port: int, fhir_base: str | None, load: bool
         raise OSError("The demo has no sign-in and listens on this machine only: CAREPLAN_HOST=127.0.0.1.")
     taken = listen(settings.host, port)
     base = address_of(taken)
-    settings = _for_demo(settings, fhir_base or base + SANDBOX_PATH)
+    settings = _for_demo(settings, fhir_base or base + SANDBOX_PATH, run)
     app = create_app(settings, examples=[Example(each.patient_id, each.about) for each in patients])
     store = Store(":memory:")
     app.register_blueprint(sandbox_blueprint(store), url_prefix=SANDBOX_PATH)
-    load_one = FhirServer(fhir_base, reach=settings.reach()).transaction if fhir_base else store.load
-    with _until_signalled() as stop:
-        for each in track(patients, "Loading synthetic patients ...", console=console):
-            load_one(each.bundle)
-        unready_when(app, stop.is_set)
-        with serving(app, taken, finish_within=settings.graceful_timeout):  # from now on it answers, and is ready
-            _wait_until_ready(base)
-            _show(console, base, settings.fhir_base or "", shown)
-            while not stop.wait(1):
-                pass
+    if run is None:
+        _serve(console, app, taken, settings, patients, shown, store.load)
+    else:
+        with FhirServer(settings.fhir_base or "", reach=settings.reach(), run=run) as server:
+            _serve_elsewhere(console, app, taken, settings, patients, shown, server, keep=keep)
     console.print("\nStopped.")
 
 
-def _for_demo(settings: Settings, fhir_base: str) -> Settings:
+def _serve_elsewhere(
+    console: Console,
+    app: Flask,
+    taken: socket.socket,
+    settings: Settings,
+    patients: Sequence[SyntheticPatient],
+    shown: SyntheticPatient,
+    server: FhirServer,
+    *,
+    keep: bool,
+) -> None:
+    """Serve with the patients on *server*, and remove in the end what was made there."""
+    command = f"careplan sandbox clean --fhir {server.base_url} --run {settings.run}"
+    console.print(f"Run {settings.run}: what is created on {server.base_url} carries this as its tag.", soft_wrap=True)
+    console.print(f"To remove it: {command}\n", highlight=False, soft_wrap=True)
+    try:
+        _serve(
+            console, app, taken, settings, patients, shown, lambda bundle: patiently(lambda: server.transaction(bundle))
+        )
+    finally:
+        if keep:
+            console.print(f"\nKept. To remove it: {command}", highlight=False, soft_wrap=True)
+        else:
+            _clean(console, server, settings.run or "", command)
+
+
+def _clean(console: Console, server: FhirServer, run: str, command: str) -> None:
+    try:
+        done = clean(server, run, progress=lambda found: track(found, "Removing what was made ...", console=console))
+    except CareplanError as error:
+        console.print(
+            f"It could not be removed: {error.message}\nTry again: {command}", highlight=False, soft_wrap=True
+        )
+        return
+    console.print(f"Removed {len(done.removed)} resources of run {run}.", highlight=False)
+    for reference, reason in done.left.items():
+        console.print(f"Left: {reference}. {reason}", highlight=False, soft_wrap=True)
+
+
+def _serve(
+    console: Console,
+    app: Flask,
+    taken: socket.socket,
+    settings: Settings,
+    patients: Sequence[SyntheticPatient],
+    shown: SyntheticPatient,
+    load_one: Callable[[Resource], Any],
+) -> None:
+    """Load the patients, show one, and answer until a signal comes."""
+    base = address_of(taken)
+    with _until_signalled() as stop:
+        for each in track(patients, "Loading synthetic patients ...", console=console):
+            if not stop.is_set():
+                load_one(each.bundle)
+        unready_when(app, stop.is_set)
+        with serving(app, taken, finish_within=settings.graceful_timeout):  # from now on it answers, and is ready
+            if not stop.is_set():
+                _wait_until_ready(base)
+                _show(console, base, settings.fhir_base or "", shown)
+            while not stop.wait(1):
+                pass
+
+
+def _for_demo(settings: Settings, fhir_base: str, run: str | None) -> Settings:
     """No tokens, no sign-in, nothing kept: everybody is synthetic. And no more lines than needed."""
     return Settings(
         host=settings.host,
@@ -90,6 +158,7 @@ def _for_demo(settings: Settings, fhir_base: str) -> Settings:
         rate_limit=NO_LIMIT,
         log_level="warning",
         graceful_timeout=settings.graceful_timeout,
+        run=run,
     )
 
 

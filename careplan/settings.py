@@ -38,7 +38,8 @@ class Settings:
     """Where to listen, which FHIR server to read and write, who may ask, and what canonical URLs begin with.
 
     *fhir_base* None means that only calls that bring their own `statements` can be answered. *fhir_dialect* names how
-    that server is asked (`fhir/dialects.py`). `docs/access.md` tells of each setting.
+    that server is asked (`fhir/dialects.py`). *run* is of the demo, and not set from the environment: what is created
+    is tagged with it. `docs/access.md` tells of each other setting.
     """
 
     host: str = "127.0.0.1"
@@ -63,6 +64,7 @@ class Settings:
     rate_limit: str = "600 per minute"
     metrics_token: str | None = field(default=None, repr=False)
     graceful_timeout: int = 60
+    run: str | None = None
 
     @property
     def loopback_only(self) -> bool:

@@ -1,0 +1,43 @@
+"""The mark of a run on what it creates, by which that and nothing else can be found and removed again.
+
+https://hl7.org/fhir/R4/resource.html#tag
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from careplan.fhir.bundle import objects_in
+
+Resource = dict[str, Any]
+
+RUN_SYSTEM = "urn:careplan:run"
+
+
+def tagged(resource: Resource, run: str) -> Resource:
+    """*resource* with the tag of *run* besides those it has."""
+    meta = resource.get("meta")
+    kept = meta if isinstance(meta, dict) else {}
+    tags = [*objects_in(kept.get("tag")), {"system": RUN_SYSTEM, "code": run}]
+    return {**resource, "meta": {**kept, "tag": tags}}
+
+
+def tagged_transaction(bundle: Resource, run: str) -> Resource:
+    """The transaction with the tag on what it creates, and on nothing that it changes or deletes."""
+    entries = [
+        {**entry, "resource": tagged(entry["resource"], run)} if _creates(entry) else entry for entry in bundle["entry"]
+    ]
+    return {**bundle, "entry": entries}
+
+
+def runs_of(resource: Resource) -> set[str]:
+    """The runs whose tags *resource* has."""
+    meta = resource.get("meta")
+    tags = objects_in(meta.get("tag")) if isinstance(meta, dict) else []
+    return {str(each.get("code")) for each in tags if each.get("system") == RUN_SYSTEM}
+
+
+def _creates(entry: Resource) -> bool:
+    """Whether it makes a resource: one that is put over a version of itself was there before."""
+    request = entry["request"]
+    return request["method"] == "POST" or (request["method"] == "PUT" and "ifMatch" not in request)
