@@ -106,7 +106,7 @@ def _is_of(resource: Resource, run: str | None) -> bool:
 def _deletion_order(found: Mapping[str, Resource]) -> list[str]:
     """What refers to another before that one; what all plans share at the end."""
     referring = {
-        reference: {other for other in references_in(resource) if other in found and other != reference}
+        reference: {each.split("/_history/")[0] for each in references_in(resource)} & (found.keys() - {reference})
         for reference, resource in found.items()
     }
     try:
