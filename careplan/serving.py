@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import shutil
 import socket
@@ -15,6 +16,9 @@ from typing import Any
 
 from flask import Flask
 from werkzeug.wsgi import ClosingIterator
+
+WORKERS, THREADS = 2, 32
+"""A thread mostly waits for the FHIR server; with fewer than there are callers, these would wait for a thread."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -108,6 +112,16 @@ def shared_metrics() -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def _load_ahead() -> None:
+    """Load what the first plan of each worker would wait seconds for, before they are forked: then they share it."""
+    from careplan.fhir.conformance import r4b_problems
+    from careplan.fhir.scopes import WRITING
+
+    for kind in ("Bundle", *WRITING):
+        r4b_problems({"resourceType": kind})
+    gc.freeze()  # else the first collection copies all of it into each worker
+
+
 def run_gunicorn(app: Flask, taken: socket.socket, *, finish_within: int) -> None:
     """Serve *app* until SIGTERM, and what is under way then for *finish_within* seconds more."""
     from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
@@ -138,8 +152,8 @@ def run_gunicorn(app: Flask, taken: socket.socket, *, finish_within: int) -> Non
     options = {
         "bind": [f"fd://{taken.detach()}"],  # gunicorn closes it once it has made its own of it
         "worker_class": Finishing,
-        "workers": 2,
-        "threads": 8,
+        "workers": WORKERS,
+        "threads": THREADS,
         "timeout": 120,
         "graceful_timeout": finish_within,
         "post_worker_init": lambda worker: unready_when(app, lambda: not worker.alive),
@@ -156,6 +170,7 @@ def run_gunicorn(app: Flask, taken: socket.socket, *, finish_within: int) -> Non
         def load(self) -> Flask:
             return app
 
+    _load_ahead()
     Service().run()
 
 

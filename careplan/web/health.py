@@ -35,7 +35,7 @@ def ready() -> Response:
         services().auditor.log.end()
         if services().settings.fhir_base is None:
             return jsonify(status="ready", server="none; send `statements`")
-        services().server().capabilities()
+        services().ask_abilities()
     except CareplanError as error:
         return _not_ready(error.message)
     return jsonify(status="ready")
