@@ -13,7 +13,7 @@ from careplan.fhir.bundle import label_of, references_in
 from careplan.fhir.ladder import SHARED, read_abilities
 from careplan.fhir.scopes import WRITING
 from careplan.fhir.server import MAX_WAIT, FhirServer
-from careplan.fhir.tags import RUN_SYSTEM, runs_of
+from careplan.fhir.tags import runs_of, searched
 
 Resource = dict[str, Any]
 T = TypeVar("T")
@@ -89,7 +89,7 @@ def patiently(work: Callable[[], T], sleep: Callable[[float], None] = time.sleep
 def _tagged(server: FhirServer, run: str | None, sleep: Callable[[float], None]) -> Iterator[Resource]:
     """Every resource with the tag. A server may not know `_tag`, and give all there is: each is looked at."""
     abilities = read_abilities(patiently(server.capabilities, sleep))
-    query = {"_tag": f"{RUN_SYSTEM}|{run or ''}", "_count": "100"}
+    query = {"_tag": searched(run), "_count": "100"}
     for kind in KINDS:
         if "search-type" not in abilities.of(kind).interactions:
             continue

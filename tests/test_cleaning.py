@@ -209,7 +209,11 @@ def test_tags_are_added_to_what_is_created_and_to_nothing_that_is_changed():
     first, second, third = tagged_transaction({"resourceType": "Bundle", "entry": entries}, RUN)["entry"]
     assert first["resource"] == tagged(mine, RUN)
     assert first["resource"]["meta"] == {
-        "tag": [{"system": "s", "code": "c"}, {"system": RUN_SYSTEM, "code": RUN}],
+        "tag": [
+            {"system": "s", "code": "c"},
+            {"system": "urn:careplan", "code": "demo"},
+            {"system": RUN_SYSTEM, "code": RUN},
+        ],
         "versionId": "1",
     }
     assert (second, third) == (entries[1], entries[2])

@@ -32,7 +32,7 @@ import requests
 
 from careplan.cleaning import KINDS
 from careplan.fhir.server import FhirServer
-from careplan.fhir.tags import RUN_SYSTEM
+from careplan.fhir.tags import searched
 from careplan.serving import listen, run_gunicorn, shared_metrics
 from careplan.settings import NO_LIMIT, Settings
 
@@ -221,7 +221,9 @@ def waited(log: Path) -> dict[str, float]:
 def remove(hapi: str, run: str) -> None:
     """What carries the tag of this run, a type at a time: thousands, one by one, would take longer than the load."""
     for kind in sorted(KINDS, key=_order):
-        requests.delete(f"{hapi}/{kind}", params={"_tag": f"{RUN_SYSTEM}|{run}"}, timeout=600)
+        answer = requests.delete(f"{hapi}/{kind}", params={"_tag": searched(run)}, timeout=600)
+        if not answer.ok and answer.status_code != 404:
+            print(f"  {kind} of run {run} could not be removed ({answer.status_code}): {answer.text[:200]}")
 
 
 def _order(kind: str) -> int:

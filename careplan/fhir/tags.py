@@ -12,13 +12,14 @@ from careplan.fhir.bundle import objects_in
 Resource = dict[str, Any]
 
 RUN_SYSTEM = "urn:careplan:run"
+_ANY_RUN = {"system": "urn:careplan", "code": "demo"}  # HAPI searches for no system without a code (HAPI-1218)
 
 
 def tagged(resource: Resource, run: str) -> Resource:
-    """*resource* with the tag of *run* besides those it has."""
+    """*resource* with the tag of *run*, and that of all runs, besides those it has."""
     meta = resource.get("meta")
     kept = meta if isinstance(meta, dict) else {}
-    tags = [*objects_in(kept.get("tag")), {"system": RUN_SYSTEM, "code": run}]
+    tags = [*objects_in(kept.get("tag")), _ANY_RUN, {"system": RUN_SYSTEM, "code": run}]
     return {**resource, "meta": {**kept, "tag": tags}}
 
 
@@ -28,6 +29,11 @@ def tagged_transaction(bundle: Resource, run: str) -> Resource:
         {**entry, "resource": tagged(entry["resource"], run)} if _creates(entry) else entry for entry in bundle["entry"]
     ]
     return {**bundle, "entry": entries}
+
+
+def searched(run: str | None) -> str:
+    """The value of `_tag` that finds what *run* created, or any run."""
+    return f"{RUN_SYSTEM}|{run}" if run else f"{_ANY_RUN['system']}|{_ANY_RUN['code']}"
 
 
 def runs_of(resource: Resource) -> set[str]:

@@ -9,9 +9,10 @@ from careplan.catalog import load_catalog
 from careplan.cleaning import KINDS, clean
 from careplan.delivery import Delivery
 from careplan.demo import synthetic_patients
+from careplan.fhir.bundle import label_of
 from careplan.fhir.record import fetch_record
 from careplan.fhir.server import FhirServer
-from careplan.fhir.tags import RUN_SYSTEM
+from careplan.fhir.tags import searched
 from careplan.planning import plan_taper
 from careplan.store.database import open_database
 from careplan.store.outbox import Outbox
@@ -29,10 +30,12 @@ def test_what_a_run_creates_is_found_by_its_tag_and_removed(fhir_base):
             delivery = Delivery(server, Outbox(open_database()), catalog.vocabulary)
             first = delivery.deliver(made.bundle)
             again = delivery.deliver(made.bundle)
+            by_any_run = {label_of(each) for each in server.search("Patient", {"_tag": searched(None)})}
         finally:
             done = clean(server, run)
         assert (again.reference, again.existing) == (first.reference, True)
         assert len(done.removed) == len(patient.bundle["entry"]) + len(made.bundle["entry"])
         assert done.left == {}
+        assert f"Patient/{patient.patient_id}" in by_any_run
         for kind in KINDS:
-            assert server.search(kind, {"_tag": f"{RUN_SYSTEM}|{run}"}) == [], kind
+            assert server.search(kind, {"_tag": searched(run)}) == [], kind

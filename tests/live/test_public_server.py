@@ -24,7 +24,7 @@ from careplan.cli import main
 from careplan.fhir.bundle import label_of
 from careplan.fhir.forms import parts_of
 from careplan.fhir.server import FhirServer
-from careplan.fhir.tags import RUN_SYSTEM, runs_of
+from careplan.fhir.tags import runs_of, searched
 
 pytestmark = pytest.mark.live
 
@@ -87,6 +87,6 @@ def test_a_plan_is_written_read_back_and_removed(live_base: str, demo: Shown):
         assert re.search(r"^Removed [1-9]\d*\.$", result.stdout, re.MULTILINE), result.output
         left = re.findall(r"^Left: (\w+)/", result.stdout, re.MULTILINE)
         assert set(left) <= {"Device", "Questionnaire"}, result.output  # which other plans there may use
-        tagged = {"_tag": f"{RUN_SYSTEM}|{demo.run}"}
+        tagged = {"_tag": searched(demo.run)}
         for kind in set(KINDS) - {"Device", "Questionnaire"}:
             assert patiently(lambda kind=kind: server.search(kind, tagged)) == [], kind  # type: ignore[misc]
