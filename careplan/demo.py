@@ -209,7 +209,7 @@ def _until_signalled() -> Iterator[threading.Event]:
             signal.signal(each, handler)
 
 
-def _wait_until_ready(base: str, *, seconds: float = 30) -> None:
+def _wait_until_ready(base: str, *, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while True:
         answer = requests.get(f"{base}/health/ready", timeout=seconds)
@@ -225,7 +225,7 @@ def _show(console: Console, base: str, fhir_base: str, patient: SyntheticPatient
     url = f"{base}/fhir/Patient/{patient.patient_id}/$taper-plan"
     console.print(f"\nPOST {url} (mode persist)", highlight=False)
     answer = requests.post(
-        url, data=json.dumps(PERSIST), headers={"Content-Type": "application/fhir+json"}, timeout=120
+        url, data=json.dumps(PERSIST), headers={"Content-Type": "application/fhir+json"}, timeout=300
     )
     said = json.loads(answer.content)
     if answer.status_code == 200:
