@@ -76,6 +76,7 @@ def main() -> None:
       careplan plan patient.json    a plan from a file, nothing else needed
       careplan read patient.json    what is understood of that file, and what is not
       careplan check resource.json  whether any R4 resource is valid
+      careplan doctor URL           what a FHIR server lets the service do
 
     Plans are drafts. Nobody should take them before a prescriber has checked and signed them.
     """
