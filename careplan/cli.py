@@ -76,6 +76,7 @@ def main() -> None:
       careplan plan patient.json    a plan from a file, nothing else needed
       careplan read patient.json    what is understood of that file, and what is not
       careplan check resource.json  whether any R4 resource is valid
+      careplan doctor URL           what a FHIR server lets the service do
 
     Plans are drafts. Nobody should take them before a prescriber has checked and signed them.
     """
@@ -688,6 +689,39 @@ def generate(only_check: bool, folder: str | None) -> None:
 
 @main.command(
     epilog="""\b
+Examples:
+  careplan doctor http://127.0.0.1:8080/fhir
+  careplan doctor --json
+
+\b
+Exit status: 0 records can be read and plans written as resources, 3 less than that, 2 the server was not reached."""
+)
+@click.argument("url", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print all that was found as JSON.")
+def doctor(url: str | None, as_json: bool) -> None:
+    """Tell what a FHIR server lets the service do, and why not more.
+
+    URL is the server's base address (CAREPLAN_FHIR_BASE if left out). Nothing is written, and no record is read: the
+    searches are for a patient that cannot exist.
+    """
+    from careplan.doctor import examine
+    from careplan.errors import CareplanError
+    from careplan.fhir import json
+
+    settings = _settings()
+    base = url or settings.fhir_base
+    if base is None:
+        raise click.UsageError("Say which server: careplan doctor URL, or CAREPLAN_FHIR_BASE.")
+    try:
+        found = examine(settings, base)
+    except CareplanError as error:
+        raise click.UsageError(error.message) from error
+    click.echo(json.dumps(found.as_json()) if as_json else found.as_text())
+    sys.exit(found.status)
+
+
+@main.command(
+    epilog="""\b
 Settings, from the environment (docs/access.md tells more):
   CAREPLAN_HOST, CAREPLAN_PORT   where to listen (127.0.0.1, 8000)
   CAREPLAN_FHIR_BASE             the FHIR R4 server to read and write; without it only `statements` are planned
@@ -699,6 +733,7 @@ Settings, from the environment (docs/access.md tells more):
   CAREPLAN_MAX_BODY              the largest request in bytes (8388608)
   CAREPLAN_RATE_LIMIT            how often one caller may ask each worker (600 per minute; off)
   CAREPLAN_LOG_LEVEL             info, warning, error
+  CAREPLAN_GRACEFUL_TIMEOUT      seconds to finish what is under way after SIGTERM (60)
 
 Who may ask:
   CAREPLAN_ISSUERS               whose tokens are accepted; needed to listen on other than loopback
@@ -743,7 +778,11 @@ def serve() -> None:
         with shared_metrics():
             from careplan.web import create_app  # looks at its start where the numbers of all workers are kept
 
-            run_gunicorn(create_app(settings), listen(settings.host, settings.port))
+            run_gunicorn(
+                create_app(settings),
+                listen(settings.host, settings.port),
+                finish_within=settings.graceful_timeout,
+            )
     except (OSError, ValueError, CareplanError) as error:
         raise click.ClickException(str(error)) from error
 
@@ -757,12 +796,14 @@ Examples:
 )
 @click.option("--fhir", "fhir_base", metavar="URL", help="Use this FHIR R4 server instead of the embedded sandbox.")
 @click.option("--load", is_flag=True, help="Write the synthetic patients to --fhir even if it is not on this machine.")
+@click.option("--keep", is_flag=True, help="Leave on --fhir what was created there; else it is removed at the end.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Where to listen. Default: CAREPLAN_PORT, else 8000.")
 @click.option("--patient", metavar="ID", help="Which synthetic patient to plan for.")
-def demo(fhir_base: str | None, load: bool, port: int | None, patient: str | None) -> None:
+def demo(fhir_base: str | None, load: bool, keep: bool, port: int | None, patient: str | None) -> None:
     """Try it: the service, a small FHIR server and synthetic patients, on this machine only.
 
-    Plans and posts for one patient, shows the schedule, and keeps serving until Ctrl-C.
+    Plans and posts for one patient, shows the schedule, and keeps serving until Ctrl-C. What it creates on another
+    server carries the tag of the run, by which it is removed at the end.
     """
     from careplan.demo import run_demo
     from careplan.errors import CareplanError
@@ -770,10 +811,71 @@ def demo(fhir_base: str | None, load: bool, port: int | None, patient: str | Non
     settings = _settings()
     try:
         run_demo(
-            settings, port=settings.port if port is None else port, fhir_base=fhir_base, load=load, patient=patient
+            settings,
+            port=settings.port if port is None else port,
+            fhir_base=fhir_base,
+            load=load,
+            keep=keep,
+            patient=patient,
         )
     except (OSError, CareplanError) as error:
         raise click.ClickException(str(error)) from error
+
+
+@main.group()
+def sandbox() -> None:
+    """What was tried on a FHIR server that others use too."""
+
+
+@sandbox.command(
+    "clean",
+    epilog="""\b
+Examples:
+  careplan sandbox clean --fhir https://hapi.fhir.org/baseR4 --run 1f0c2d3e
+  careplan sandbox clean --fhir http://127.0.0.1:8080/fhir
+
+\b
+Exit status: 0 nothing is left, 1 something could not be removed.""",
+)
+@click.option("--fhir", "fhir_base", metavar="URL", required=True, help="The FHIR R4 server.")
+@click.option("--run", metavar="ID", help="Only what this run created, as the demo printed it. Default: every run.")
+def clean_sandbox(fhir_base: str, run: str | None) -> None:
+    """Remove what demos created on a FHIR server.
+
+    That is what carries their tag, which is looked at once more before each is deleted, and nothing else.
+    """
+    from rich.console import Console
+    from rich.progress import track
+
+    from careplan.cleaning import clean
+    from careplan.connections import connections_to
+    from careplan.errors import CareplanError
+
+    if run is not None and not re.fullmatch(r"[0-9a-f]{8}", run):
+        raise click.BadParameter("a run is 8 hexadecimal digits, as the demo printed it.", param_hint="--run")
+    settings, request_id = _settings(), str(uuid4())
+    console = Console(stderr=True)
+    try:
+        connections, base = connections_to(settings, fhir_base)
+        server = connections(base)
+    except CareplanError as error:
+        raise click.UsageError(error.message) from error
+    server.trace(request_id)
+    auditor = _auditor(settings, lambda: connections(base))
+    try:
+        accounted = _accounted(
+            auditor, "D", "delete", None, request_id, announce=True, operation="careplan sandbox clean"
+        )
+        with server, accounted as gone:
+            done = clean(server, run, progress=lambda found: track(found, "Removing ...", console=console))
+            gone += done.removed
+    except CareplanError as error:
+        raise click.ClickException(error.message) from error
+    _send_on(auditor)
+    click.echo(f"Removed {len(done.removed)}.")
+    for reference, reason in done.left.items():
+        click.echo(f"Left: {reference}. {reason}")
+    sys.exit(FAILED if done.left else 0)
 
 
 def _print_problems(problems: Sequence[Problem], where: str, as_outcome: bool) -> None:
@@ -863,12 +965,12 @@ def _follow(
     following = Following(server, _catalog().vocabulary, dialect=DIALECTS[settings.fhir_dialect])
     patient, command = following.patient_of(plan), f"careplan follow {what}"
     if dry_run:
-        with _accounted(auditor, "R", "read", patient, request_id, command=command):
+        with _accounted(auditor, "R", "read", patient, request_id, operation=command):
             made = following.preview(plan, asked)
         issues = outcome(made.issues if made else (), canonical_base=settings.canonical_base)
         said: Resource = {"existing": made is None, "bundle": made.bundle if made else None, "issues": issues}
     else:
-        with _accounted(auditor, "U", "transaction", patient, request_id, announce=True, command=command) as written:
+        with _accounted(auditor, "U", "transaction", patient, request_id, announce=True, operation=command) as written:
             done = following.follow(plan, asked)
             written += done.written
         said = {
@@ -1134,7 +1236,7 @@ def _accounted(
     request_id: str,
     *,
     announce: bool = False,
-    command: str = "careplan post",
+    operation: str = "careplan post",
 ) -> AbstractContextManager[list[str]]:
     """Record what the block does as done by whoever is at the terminal."""
     from careplan.auditing import accounted
@@ -1144,7 +1246,7 @@ def _accounted(
         return datetime.now(UTC)
 
     agent = Agent("urn:careplan:user", _user())
-    begun = Access(action, interaction, command, agent, patient, now(), request_id)
+    begun = Access(action, interaction, operation, agent, patient, now(), request_id)
     return accounted(auditor, begun, now=now, announce=announce)
 
 

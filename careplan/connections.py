@@ -22,6 +22,7 @@ class Connections:
         self._allowed = settings.fhir_bases
         self._reach = settings.reach()
         self._observe = observe
+        self._run = settings.run
         self._signed_in: dict[str, SignIn] = {}
         client = settings.client()
         if client and settings.fhir_base:
@@ -40,7 +41,7 @@ class Connections:
             )
         sign_in = self._signed_in.get(base)
         scopes = sign_in.granted_scope() if sign_in else None  # what may be written depends on them
-        return FhirServer(base, auth=sign_in, reach=self._reach, observe=self._observe, scopes=scopes)
+        return FhirServer(base, auth=sign_in, reach=self._reach, observe=self._observe, scopes=scopes, run=self._run)
 
 
 def connections_to(settings: Settings, base_url: str | None) -> tuple[Connections, str]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import unescape
 from importlib import resources
 from typing import Any
@@ -16,10 +17,13 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import requests
+from flask import Flask
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from careplan.cleaning import clean, patiently
+from careplan.errors import CareplanError
 from careplan.fhir import json
 from careplan.fhir.bundle import objects_in
 from careplan.fhir.server import FhirServer
@@ -27,13 +31,15 @@ from careplan.fhir.steps import steps_of
 from careplan.sandbox import Store, sandbox_blueprint
 from careplan.sandbox.ehr import DevelopmentEhr, RegisteredClient, mount
 from careplan.serving import address_of, listen, serving
-from careplan.settings import NO_LIMIT, Settings, is_loopback
+from careplan.settings import NO_LIMIT, Ehr, Settings, is_loopback
 from careplan.taper.dose import plain
 from careplan.web import Example, create_app
+from careplan.web.health import unready_when
 
 Resource = dict[str, Any]
 
 SANDBOX_PATH = "/sandbox/fhir"
+CLIENT_ID = "careplan-app"
 EHR_PATH = "/sandbox/ehr"
 FIRST_SHOWN = "long-diazepam"
 PERSIST = {"resourceType": "Parameters", "parameter": [{"name": "mode", "valueCode": "persist"}]}
@@ -48,12 +54,18 @@ class SyntheticPatient:
     bundle: Resource
 
 
-def run_demo(settings: Settings, *, port: int, fhir_base: str | None, load: bool, patient: str | None) -> None:
-    """Serve until SIGINT or SIGTERM. Raises OSError, with a sentence, when that cannot begin."""
+def run_demo(
+    settings: Settings, *, port: int, fhir_base: str | None, load: bool, keep: bool, patient: str | None
+) -> None:
+    """Serve until SIGINT or SIGTERM. Raises OSError, with a sentence, when that cannot begin.
+
+    What it creates on the server at *fhir_base* carries the tag of this run, and is removed at the end unless *keep*.
+    """
     console = Console() if Console().is_terminal else Console(width=120)
     elsewhere = bool(fhir_base) and not is_loopback(urlsplit(fhir_base or "").hostname or "")
-    # On a server that others use too, nobody's resources are overwritten: ids end in a mark of this run.
-    mark = f"-{uuid4().hex[:8]}" if elsewhere else ""
+    run = uuid4().hex[:8] if fhir_base else None
+    # On a server that keeps other things too nothing is overwritten: ids end in a mark of this run.
+    mark = f"-{run}" if run else ""
     patients = synthetic_patients(mark)
     shown = _chosen(patients, patient, mark)
     if elsewhere and not load:
@@ -62,39 +74,104 @@ def run_demo(settings: Settings, *, port: int, fhir_base: str | None, load: bool
         raise OSError("The demo has no sign-in and listens on this machine only: CAREPLAN_HOST=127.0.0.1.")
     taken = listen(settings.host, port)
     base = address_of(taken)
-    settings = _for_demo(settings, fhir_base or base + SANDBOX_PATH)
+    settings = _for_demo(settings, base, fhir_base, run)
     app = create_app(settings, examples=[Example(each.patient_id, each.about) for each in patients])
     store = Store(":memory:")
     app.register_blueprint(sandbox_blueprint(store), url_prefix=SANDBOX_PATH)
-    if not fhir_base:  # it stands in front of the sandbox, which holds nobody when another server is used
+    if run is None:  # the EHR stands in front of the sandbox, which holds nobody when another server is used
         mount(app, DevelopmentEhr(store, base=base + EHR_PATH, clients=[_our_app(base)]))
-    load_one = FhirServer(fhir_base, reach=settings.reach()).transaction if fhir_base else store.load
+        _serve(console, app, taken, settings, patients, shown, store.load)
+    else:
+        with FhirServer(settings.fhir_base or "", reach=settings.reach(), run=run) as server:
+            _serve_elsewhere(console, app, taken, settings, patients, shown, server, keep=keep)
+    console.print("\nStopped.")
+
+
+def _serve_elsewhere(
+    console: Console,
+    app: Flask,
+    taken: socket.socket,
+    settings: Settings,
+    patients: Sequence[SyntheticPatient],
+    shown: SyntheticPatient,
+    server: FhirServer,
+    *,
+    keep: bool,
+) -> None:
+    """Serve with the patients on *server*, and remove in the end what was made there."""
+    command = f"careplan sandbox clean --fhir {server.base_url} --run {settings.run}"
+    console.print(f"Run {settings.run}: what is created on {server.base_url} carries this as its tag.", soft_wrap=True)
+    console.print(f"To remove it: {command}\n", highlight=False, soft_wrap=True)
+    try:
+        _serve(
+            console, app, taken, settings, patients, shown, lambda bundle: patiently(lambda: server.transaction(bundle))
+        )
+    finally:
+        if keep:
+            console.print(f"\nKept. To remove it: {command}", highlight=False, soft_wrap=True)
+        else:
+            _clean(console, server, settings.run or "", command)
+
+
+def _clean(console: Console, server: FhirServer, run: str, command: str) -> None:
+    try:
+        done = clean(server, run, progress=lambda found: track(found, "Removing what was made ...", console=console))
+    except CareplanError as error:
+        console.print(
+            f"It could not be removed: {error.message}\nTry again: {command}", highlight=False, soft_wrap=True
+        )
+        return
+    console.print(f"Removed {len(done.removed)} resources of run {run}.", highlight=False)
+    for reference, reason in done.left.items():
+        console.print(f"Left: {reference}. {reason}", highlight=False, soft_wrap=True)
+
+
+def _serve(
+    console: Console,
+    app: Flask,
+    taken: socket.socket,
+    settings: Settings,
+    patients: Sequence[SyntheticPatient],
+    shown: SyntheticPatient,
+    load_one: Callable[[Resource], Any],
+) -> None:
+    """Load the patients, show one, and answer until a signal comes."""
+    base = address_of(taken)
     with _until_signalled() as stop:
         for each in track(patients, "Loading synthetic patients ...", console=console):
-            load_one(each.bundle)
-        with serving(app, taken):  # from now on it answers, and is ready
-            _wait_until_ready(base)
-            _show(console, base, settings.fhir_base or "", shown)
+            if not stop.is_set():
+                load_one(each.bundle)
+        unready_when(app, stop.is_set)
+        with serving(app, taken, finish_within=settings.graceful_timeout):  # from now on it answers, and is ready
+            if not stop.is_set():
+                _wait_until_ready(base)
+                _show(console, base, settings.fhir_base or "", shown)
             while not stop.wait(1):
                 pass
-    console.print("\nStopped.")
 
 
 def _our_app(base: str) -> RegisteredClient:
     """The app of the service at *base*, as the development EHR knows it."""
-    return RegisteredClient("careplan-app", "careplan", (f"{base}/smart/callback",), f"{base}/smart/launch")
+    return RegisteredClient(CLIENT_ID, "careplan", (f"{base}/smart/callback",), f"{base}/smart/launch")
 
 
-def _for_demo(settings: Settings, fhir_base: str) -> Settings:
-    """No tokens, no sign-in, nothing kept: everybody is synthetic. And no more lines than needed."""
-    return Settings(
+def _for_demo(settings: Settings, base: str, fhir_base: str | None, run: str | None) -> Settings:
+    """No tokens for the service at *base*, nothing kept: everybody is synthetic. And no more lines than needed.
+
+    Without *fhir_base* it is the sandbox, and the app can be launched from the development EHR.
+    """
+    launched = Settings(app_ehrs=(Ehr(f"{base}{EHR_PATH}/fhir"),), app_base=base, app_client_id=CLIENT_ID)
+    return replace(
+        Settings() if fhir_base else launched,
         host=settings.host,
-        fhir_base=fhir_base,
+        fhir_base=fhir_base or base + SANDBOX_PATH,
         fhir_dialect=settings.fhir_dialect,
         canonical_base=settings.canonical_base,
         private_hosts=settings.private_hosts,
         rate_limit=NO_LIMIT,
         log_level="warning",
+        graceful_timeout=settings.graceful_timeout,
+        run=run,
     )
 
 
@@ -145,7 +222,7 @@ def _until_signalled() -> Iterator[threading.Event]:
             signal.signal(each, handler)
 
 
-def _wait_until_ready(base: str, *, seconds: float = 30) -> None:
+def _wait_until_ready(base: str, *, seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while True:
         answer = requests.get(f"{base}/health/ready", timeout=seconds)
@@ -161,7 +238,7 @@ def _show(console: Console, base: str, fhir_base: str, patient: SyntheticPatient
     url = f"{base}/fhir/Patient/{patient.patient_id}/$taper-plan"
     console.print(f"\nPOST {url} (mode persist)", highlight=False)
     answer = requests.post(
-        url, data=json.dumps(PERSIST), headers={"Content-Type": "application/fhir+json"}, timeout=120
+        url, data=json.dumps(PERSIST), headers={"Content-Type": "application/fhir+json"}, timeout=300
     )
     said = json.loads(answer.content)
     if answer.status_code == 200:
@@ -174,7 +251,7 @@ def _show(console: Console, base: str, fhir_base: str, patient: SyntheticPatient
         stored = "No plan was written."
     for line in (
         stored,
-        f"The same as a page    {base}/plan/{patient.patient_id}",
+        f"The same in the app   {base}/app/try/{patient.patient_id}",
         f"All patients          {base}/",
         f"What is served        {base}/fhir/metadata",
         f"The FHIR server       {fhir_base}/metadata",

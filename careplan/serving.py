@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import shutil
 import socket
@@ -14,6 +15,10 @@ from contextlib import contextmanager
 from typing import Any
 
 from flask import Flask
+from werkzeug.wsgi import ClosingIterator
+
+WORKERS, THREADS = 2, 32
+"""A thread mostly waits for the FHIR server; with fewer than there are callers, these would wait for a thread."""
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -36,9 +41,40 @@ def address_of(taken: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+class _UnderWay:
+    """*app*, and how many of its requests are not answered yet."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._count = 0
+        self._changed = threading.Condition()
+
+    def __call__(self, environ: Any, start_response: Any) -> Any:
+        self._add(1)
+        try:
+            return ClosingIterator(self._app(environ, start_response), lambda: self._add(-1))
+        except BaseException:
+            self._add(-1)
+            raise
+
+    def wait(self, seconds: float) -> None:
+        """Wait until all are answered, at most *seconds*."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._count == 0, seconds)
+
+    def _add(self, number: int) -> None:
+        with self._changed:
+            self._count += number
+            self._changed.notify_all()
+
+
 @contextmanager
-def serving(app: Flask, taken: socket.socket) -> Iterator[None]:
-    """Serve *app* in threads while the block runs. Logs no request line: paths hold patient ids."""
+def serving(app: Flask, taken: socket.socket, *, finish_within: float = 0) -> Iterator[None]:
+    """Serve *app* in threads while the block runs, and then until all is answered, at most *finish_within* seconds.
+
+    Until then it still listens: in the demo a plan that is being written goes to a server of the same process. Logs no
+    request line: paths hold patient ids.
+    """
     from werkzeug.serving import WSGIRequestHandler, make_server
 
     class Quiet(WSGIRequestHandler):
@@ -46,12 +82,14 @@ def serving(app: Flask, taken: socket.socket) -> Iterator[None]:
             pass
 
     host, port = taken.getsockname()[:2]
-    server = make_server(host, port, app, threaded=True, request_handler=Quiet, fd=taken.fileno())
+    under_way = _UnderWay(app)
+    server = make_server(host, port, under_way, threaded=True, request_handler=Quiet, fd=taken.fileno())
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1})
     thread.start()
     try:
         yield
     finally:
+        under_way.wait(finish_within)
         server.shutdown()
         thread.join()
         server.server_close()
@@ -74,10 +112,23 @@ def shared_metrics() -> Iterator[None]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def run_gunicorn(app: Flask, taken: socket.socket) -> None:
-    """Serve *app* until a signal ends it."""
+def _load_ahead() -> None:
+    """Load what the first plan of each worker would wait seconds for, before they are forked: then they share it."""
+    from careplan.fhir.conformance import r4b_problems
+    from careplan.fhir.scopes import WRITING
+
+    for kind in ("Bundle", *WRITING):
+        r4b_problems({"resourceType": kind})
+    gc.freeze()  # else the first collection copies all of it into each worker
+
+
+def run_gunicorn(app: Flask, taken: socket.socket, *, finish_within: int) -> None:
+    """Serve *app* until SIGTERM, and what is under way then for *finish_within* seconds more."""
     from gunicorn.app.base import BaseApplication  # type: ignore[import-untyped]
     from gunicorn.glogging import Logger  # type: ignore[import-untyped]
+    from gunicorn.workers.gthread import ThreadWorker  # type: ignore[import-untyped]
+
+    from careplan.web.health import unready_when
 
     class Wordless(Logger):  # type: ignore[misc]
         """What gunicorn says of a request quotes its address and headers. That something happened is enough."""
@@ -89,12 +140,23 @@ def run_gunicorn(app: Flask, taken: socket.socket) -> None:
             error = sys.exc_info()[0]
             super().error("%s (%s)", str(msg).partition("%")[0].strip(), error.__name__ if error else "no error")
 
+    class Finishing(ThreadWorker):  # type: ignore[misc]
+        """While a worker finishes, nobody accepts on its copy of the socket: callers would wait there for nothing."""
+
+        def set_accept_enabled(self, enabled: bool) -> None:
+            super().set_accept_enabled(enabled)
+            if not (enabled or self.alive):
+                for each in self.sockets:
+                    each.close()
+
     options = {
-        "bind": [f"fd://{taken.fileno()}"],
-        "worker_class": "gthread",
-        "workers": 2,
-        "threads": 8,
+        "bind": [f"fd://{taken.detach()}"],  # gunicorn closes it once it has made its own of it
+        "worker_class": Finishing,
+        "workers": WORKERS,
+        "threads": THREADS,
         "timeout": 120,
+        "graceful_timeout": finish_within,
+        "post_worker_init": lambda worker: unready_when(app, lambda: not worker.alive),
         "logger_class": Wordless,
         "control_socket_disable": True,  # gunicorn 25 and later; nobody asked for a socket in the home folder
     }
@@ -108,6 +170,7 @@ def run_gunicorn(app: Flask, taken: socket.socket) -> None:
         def load(self) -> Flask:
             return app
 
+    _load_ahead()
     Service().run()
 
 

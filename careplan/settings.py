@@ -47,7 +47,8 @@ class Settings:
     """Where to listen, which FHIR server to read and write, who may ask, and what canonical URLs begin with.
 
     *fhir_base* None means that only calls that bring their own `statements` can be answered. *fhir_dialect* names how
-    that server is asked (`fhir/dialects.py`). `docs/access.md` tells of each setting.
+    that server is asked (`fhir/dialects.py`). *run* is of the demo, and not set from the environment: what is created
+    is tagged with it. `docs/access.md` tells of each other setting.
     """
 
     host: str = "127.0.0.1"
@@ -77,6 +78,8 @@ class Settings:
     app_client_secret: str | None = field(default=None, repr=False)
     app_client_key: Path | None = None
     secret_key: str | None = field(default=None, repr=False)
+    graceful_timeout: int = 60
+    run: str | None = None
 
     @property
     def loopback_only(self) -> bool:
@@ -315,13 +318,21 @@ def _check_origin(text: str) -> None:
         raise ValidationError("give an address such as https://taper.example: https, and no path.")
 
 
-def _url(name: str) -> fields.Url:
+_ADDRESS = "give a web address such as http://127.0.0.1:8080/fhir."
+
+
+def _url(name: str, **more: Any) -> fields.Url:
     return fields.Url(
-        data_key=name,
-        require_tld=False,
-        schemes={"http", "https"},
-        error_messages={"invalid": "give a web address such as http://127.0.0.1:8080/fhir."},
+        data_key=name, require_tld=False, schemes={"http", "https"}, error_messages={"invalid": _ADDRESS}, **more
     )
+
+
+def _check_base(text: str) -> None:
+    """An address that others can be put behind. Raises ValidationError."""
+    try:
+        _base(text)
+    except ValueError as error:
+        raise ValidationError(_ADDRESS) from error
 
 
 def _number(name: str, low: int, high: int) -> fields.Integer:
@@ -352,12 +363,12 @@ class _SettingsSchema(Schema):
 
     host = fields.String(data_key="CAREPLAN_HOST")
     port = _number("CAREPLAN_PORT", 0, 65535)
-    fhir_base = _url("CAREPLAN_FHIR_BASE")
+    fhir_base = _url("CAREPLAN_FHIR_BASE", validate=_check_base)
     fhir_dialect = fields.String(
         data_key="CAREPLAN_FHIR_DIALECT",
         validate=validate.OneOf(DIALECTS, error=f"give {', '.join(list(DIALECTS)[:-1])} or {list(DIALECTS)[-1]}."),
     )
-    canonical_base = _url("CAREPLAN_CANONICAL_BASE")
+    canonical_base = _url("CAREPLAN_CANONICAL_BASE", validate=_check_base)
     max_body = _number("CAREPLAN_MAX_BODY", 1024, 1024**3)
     unprotected = _yes_or_no("CAREPLAN_UNPROTECTED")
     log_level = fields.String(
@@ -404,6 +415,7 @@ class _SettingsSchema(Schema):
         data_key="CAREPLAN_SECRET_KEY",
         validate=validate.Length(min=32, error="give 32 characters or more that nobody guesses."),
     )
+    graceful_timeout = _number("CAREPLAN_GRACEFUL_TIMEOUT", 1, 600)
 
     @post_load
     def _make(self, data: dict[str, Any], **_: Any) -> Settings:

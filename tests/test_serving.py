@@ -9,17 +9,24 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import requests
+from click.testing import CliRunner
 
+from careplan.cli import main
 from careplan.store.audit import AuditLog
 from careplan.store.database import open_database
-from tests.web.records import SECRET_NAME, parameters, record, statements
+from careplan.store.outbox import Outbox, State
+from tests.upstream import Misbehaving, misbehaving
+from tests.web.records import SECRET_NAME, diazepam, loading, parameters, patient, record, statements
 
 
 @dataclass
@@ -40,14 +47,15 @@ class Served:
         return self.log.read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def served(tmp_path: Path) -> Iterator[Served]:
+@contextmanager
+def running(tmp_path: Path, **settings: str) -> Iterator[Served]:
+    """`careplan serve` in a process of its own, with *settings* in its environment."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     log, database = tmp_path / "log", f"sqlite:///{tmp_path}/careplan.db"
     environ = {name: value for name, value in os.environ.items() if not name.startswith("CAREPLAN_")}
-    environ |= {"CAREPLAN_PORT": str(port), "CAREPLAN_DATABASE": database, "TMPDIR": str(tmp_path)}
+    environ |= {"CAREPLAN_PORT": str(port), "CAREPLAN_DATABASE": database, "TMPDIR": str(tmp_path), **settings}
     with log.open("wb") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "careplan.cli", "serve"], stdout=output, stderr=subprocess.STDOUT, env=environ
@@ -60,6 +68,12 @@ def served(tmp_path: Path) -> Iterator[Served]:
         if process.poll() is None:
             process.kill()
         process.wait(timeout=30)
+
+
+@pytest.fixture
+def served(tmp_path: Path) -> Iterator[Served]:
+    with running(tmp_path) as made:
+        yield made
 
 
 def _wait(served: Served) -> None:
@@ -110,6 +124,7 @@ def test_workers_share_their_numbers_and_their_audit_and_log_nothing_of_what_was
 @pytest.mark.parametrize(
     ("environ", "says"),
     [
+        ({"CAREPLAN_HOST": "127.0.0.300", "CAREPLAN_UNPROTECTED": "yes"}, "Check CAREPLAN_HOST"),
         ({"CAREPLAN_HOST": "0.0.0.0"}, "CAREPLAN_HOST: 0.0.0.0 can be reached from other machines"),
         ({"CAREPLAN_ISSUER": "https://idp.example"}, "CAREPLAN_ISSUER: there is no such setting"),
         ({"CAREPLAN_DATABASE": "sqlite:////proc/nothing/x.db"}, "Check CAREPLAN_DATABASE"),
@@ -128,3 +143,91 @@ def test_it_does_not_start_with_what_is_wrong(environ: dict[str, str], says: str
     assert done.returncode != 0
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@dataclass
+class Held:
+    """A FHIR server that has done the write, and keeps its answer back until it is let go."""
+
+    server: Misbehaving
+    arrived: threading.Event
+    released: threading.Event
+
+
+@pytest.fixture
+def holding() -> Iterator[Held]:
+    with misbehaving(loading(patient(), diazepam())) as server:
+        held = Held(server, threading.Event(), threading.Event())
+
+        def keep_back(_: int) -> None:
+            held.arrived.set()
+            held.released.wait(60)
+
+        server.after = keep_back
+        yield held
+        held.released.set()
+
+
+def _persist(served: Served) -> requests.Response:
+    body = json.dumps(parameters({"name": "mode", "valueCode": "persist"}))
+    return requests.post(
+        f"{served.url}/fhir/Patient/p1/$taper-plan",
+        data=body,
+        headers={"Content-Type": "application/fhir+json"},
+        timeout=120,
+    )
+
+
+def test_a_write_under_way_is_finished_after_sigterm(holding: Held, tmp_path: Path):
+    """New connections are refused, one that is open hears 503, the caller gets the plan, the outbox is closed."""
+    with (
+        running(tmp_path, CAREPLAN_FHIR_BASE=holding.server.base) as served,
+        ThreadPoolExecutor() as pool,
+        requests.Session() as open_before,
+    ):
+        asking = pool.submit(_persist, served)
+        assert holding.arrived.wait(60), "the plan never reached the FHIR server"
+        assert open_before.get(f"{served.url}/health/ready", timeout=10).status_code == 200
+        served.process.send_signal(signal.SIGTERM)
+        answer = open_before.get(f"{served.url}/health/ready", timeout=10)
+        assert (answer.status_code, "stopping" in answer.json()["because"]) == (503, True)
+        with pytest.raises(requests.ConnectionError):
+            _until_refused(served)
+        assert not asking.done()
+        holding.released.set()
+        answer = asking.result(60)
+        assert answer.status_code == 200, answer.text
+        assert served.process.wait(timeout=30) == 0, served.log.read_text(encoding="utf-8")
+    (row,) = Outbox(open_database(served.database)).all()
+    assert (row.state, row.reference) == (State.WRITTEN, answer.headers["Content-Location"].split("/fhir/")[1])
+
+
+def _until_refused(served: Served) -> None:
+    for _ in range(100):
+        requests.get(f"{served.url}/health/live", headers={"Connection": "close"}, timeout=10)
+        time.sleep(0.1)
+
+
+def test_a_write_that_takes_too_long_is_left_to_the_outbox(holding: Held, tmp_path: Path, monkeypatch):
+    """The process ends within its time and without an error; `careplan outbox finish` then finds the one plan."""
+    with (
+        running(tmp_path, CAREPLAN_FHIR_BASE=holding.server.base, CAREPLAN_GRACEFUL_TIMEOUT="2") as served,
+        ThreadPoolExecutor() as pool,
+    ):
+        asking = pool.submit(_persist, served)
+        assert holding.arrived.wait(60), "the plan never reached the FHIR server"
+        stopped = time.monotonic()
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(timeout=30) == 0, served.log.read_text(encoding="utf-8")
+        assert time.monotonic() - stopped < 10
+        with pytest.raises(requests.ConnectionError):
+            asking.result(30)
+    holding.released.set()
+    monkeypatch.setenv("CAREPLAN_DATABASE", served.database)
+    monkeypatch.setenv("CAREPLAN_FHIR_BASE", holding.server.base)
+    (row,) = Outbox(open_database(served.database)).all()
+    assert row.state is State.SENDING
+    result = CliRunner().invoke(main, ["outbox", "finish", str(row.id)])
+    assert result.exit_code == 0, result.output
+    assert json.loads(result.stdout)["state"] == "written"
+    assert len(holding.server.found("CarePlan")) == 1

@@ -20,7 +20,8 @@ Resource = dict[str, Any]
 
 _ID = re.compile(r"(?!\.+$)[A-Za-z0-9\-.]{1,64}")
 _NOT_SERVED = (400, 404, 405, 501)
-_OFTEN_ABSENT = ("MedicationDispense", "AllergyIntolerance")
+OFTEN_ABSENT = ("MedicationDispense", "AllergyIntolerance")
+"""Lists that many servers do not have: one that does not name them has none of these."""
 
 
 def fetch_record(
@@ -68,7 +69,7 @@ def _searched(
     except UpstreamRejected as error:
         if error.upstream_status not in _NOT_SERVED:
             raise
-        if kind in _OFTEN_ABSENT and "Patient" in served() and kind not in served():
+        if kind in OFTEN_ABSENT and "Patient" in served() and kind not in served():
             return []
         names = ", ".join(DIALECTS)
         advice = f"It was asked for {kind} as `{dialect.name}`; another CAREPLAN_FHIR_DIALECT may fit: {names}."

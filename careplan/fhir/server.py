@@ -24,6 +24,7 @@ from urllib3.util import Retry
 from careplan.errors import BadRequest, NotFound, UpstreamBusy, UpstreamError, UpstreamRejected, UpstreamTimeout
 from careplan.fhir import json
 from careplan.fhir.reach import PORTS, Reach, guarded_session, is_below
+from careplan.fhir.tags import tagged, tagged_transaction
 
 Resource = dict[str, Any]
 
@@ -55,7 +56,7 @@ class FhirServer:
     502, 503 and 504, and nothing outside of *reach* is called. *auth* signs each request; after a 401, which is an
     answer from before anything was done, it may do so once more. Nothing else is ever sent twice. *observe* is told of
     every call: the method, how it ended (`2xx` to `5xx`, or `none` without an answer), and the seconds it took.
-    *scopes* are those granted to our token, None when not known.
+    *scopes* are those granted to our token, None when not known. *run*: what is created is tagged with it (`tags.py`).
     Raises BadRequest for an address that cannot be one.
     """
 
@@ -70,9 +71,11 @@ class FhirServer:
         reach: Reach | None = None,
         observe: Observe | None = None,
         scopes: str | None = None,
+        run: str | None = None,
     ) -> None:
         self.base_url = _checked_base(base_url)
         self.scopes = scopes
+        self._run = run
         self._timeout = timeout
         self._headers = {"Accept": FHIR_JSON, **(headers or {})}
         self._observe = observe
@@ -110,10 +113,14 @@ class FhirServer:
         A list of medicines with a page missing looks exactly like a shorter list, so it is all or nothing:
         when any page fails, is not on this server, or says itself that something is missing, raises UpstreamError.
         """
-        if not _RESOURCE_TYPE.fullmatch(resource_type):
-            raise BadRequest("A search is for one resource type, such as MedicationStatement.")
-        body, url = self._fetch(f"{self.base_url}/{resource_type}", params, limit=MAX_BYTES)
+        body, url = self._searched(resource_type, params)
         return self._whole(resource_type, _parsed(body, url), url, size=len(body))
+
+    def first_page(self, resource_type: str, params: Mapping[str, str | Sequence[str]]) -> list[Resource]:
+        """What the first page of a search holds: enough to see that it is answered, never to be taken for the list."""
+        body, url = self._searched(resource_type, params)
+        page = self._expected(_parsed(body, url), "Bundle", resource_type)
+        return list(_resources_in(page, f"Page 1 of {resource_type}"))
 
     def read_and_search(
         self, reference: str, searches: Sequence[tuple[str, Mapping[str, str | Sequence[str]]]]
@@ -146,7 +153,8 @@ class FhirServer:
         """
         if bundle.get("resourceType") != "Bundle" or bundle.get("type") != "transaction":
             raise BadRequest("Only a Bundle of type transaction is written as a whole.", expression="Bundle.type")
-        answer = self._expected(self._post(self.base_url, bundle, writes=True), "Bundle", "the answer")
+        sent = tagged_transaction(bundle, self._run) if self._run else bundle
+        answer = self._expected(self._post(self.base_url, sent, writes=True), "Bundle", "the answer")
         entries = _objects(answer.get("entry"))
         statuses = [str(_object(entry.get("response")).get("status", "")) for entry in entries]
         if len(statuses) != len(bundle.get("entry", ())) or not all(status[:1] == "2" for status in statuses):
@@ -164,7 +172,8 @@ class FhirServer:
         kind = str(resource["resourceType"])
         # HAPI takes the query only with the type and "?" before it (hapi-fhir#2842)
         condition = {"If-None-Exist": f"{kind}?{unless}"} if unless else {}
-        status, place = self._write("POST", f"{self.base_url}/{kind}", resource, condition)
+        sent = tagged(resource, self._run) if self._run else resource
+        status, place = self._write("POST", f"{self.base_url}/{kind}", sent, condition)
         if place is None or not place.startswith(f"{kind}/"):
             raise UpstreamError(
                 f"The FHIR server {_place(self.base_url)} does not say where it put a {kind}." + _MAY_HAVE_BEEN_WRITTEN
@@ -174,7 +183,8 @@ class FhirServer:
     def update(self, resource: Resource, *, if_version: str | None = None) -> None:
         """Put *resource* at its own id; with *if_version* only over that version of it."""
         condition = {"If-Match": f'W/"{if_version}"'} if if_version else {}
-        self._write("PUT", f"{self.base_url}/{resource['resourceType']}/{resource['id']}", resource, condition)
+        sent = tagged(resource, self._run) if self._run and not if_version else resource
+        self._write("PUT", f"{self.base_url}/{resource['resourceType']}/{resource['id']}", sent, condition)
 
     def delete(self, reference: str) -> None:
         """Delete what *reference* names; it is no error that it is gone already."""
@@ -265,6 +275,11 @@ class FhirServer:
                 "followed. The base address that the FHIR server has of itself must be the one used here."
             )
         return url
+
+    def _searched(self, resource_type: str, params: Mapping[str, str | Sequence[str]]) -> tuple[bytes, str]:
+        if not _RESOURCE_TYPE.fullmatch(resource_type):
+            raise BadRequest("A search is for one resource type, such as MedicationStatement.")
+        return self._fetch(f"{self.base_url}/{resource_type}", params, limit=MAX_BYTES)
 
     def _get(self, url: str) -> Resource:
         body, final_url = self._fetch(url, None, limit=MAX_BYTES)

@@ -121,7 +121,12 @@ _WITHOUT_IDENTIFIER = frozenset({"Provenance"})
 PARAMS: Mapping[str, Mapping[str, Param]] = {
     resource_type: {
         param.name: param
-        for param in (_token("_id", "id"), *(() if resource_type in _WITHOUT_IDENTIFIER else (_IDENTIFIER,)), *own)
+        for param in (
+            _token("_id", "id"),
+            _token("_tag", "meta.tag"),
+            *(() if resource_type in _WITHOUT_IDENTIFIER else (_IDENTIFIER,)),
+            *own,
+        )
     }
     for resource_type, own in _OWN.items()
 }

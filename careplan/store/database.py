@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.pool import NullPool
+from sqlalchemy.pool import NullPool, QueuePool
 
 from careplan.errors import StoreError
 from careplan.store import TEMPORARY
@@ -77,7 +77,16 @@ def _sqlite(path: str | None) -> Engine:
     if not path or path == ":memory:":
         folder = tempfile.mkdtemp(prefix="careplan-")
         path = f"{folder}/careplan.db"
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_SECONDS})
+    # SQLite lets one write at a time, and whoever is refused looks again after a while: of many, some never get their
+    # turn. So the threads of a process stand in line for one connection.
+    engine = create_engine(
+        f"sqlite:///{path}",
+        connect_args={"timeout": _BUSY_SECONDS, "check_same_thread": False},
+        poolclass=QueuePool,
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=_BUSY_SECONDS,
+    )
     event.listen(engine, "do_connect", lambda *_: _make_private(Path(path)))
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))

@@ -67,10 +67,14 @@ def log_crash(error: Exception) -> None:
 
 
 class _StandardError:
-    """Prints to what standard error is now, not to what it was when the app was made."""
+    """Writes to what standard error is now, not to what it was when the app was made.
+
+    A line and its end at once, else those of several threads and workers come into each other.
+    """
 
     def msg(self, message: str) -> None:
-        print(message, file=sys.stderr, flush=True)
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
 
     debug = info = warning = error = msg
 
@@ -80,7 +84,7 @@ class _Wordless(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         line = {"logger": record.name, "where": f"{record.module}:{record.lineno}", "event": "library"}
-        print(json.dumps({**line, "level": record.levelname.lower()}), file=sys.stderr)
+        sys.stderr.write(json.dumps({**line, "level": record.levelname.lower()}) + "\n")
 
 
 def _silence_libraries() -> None:
@@ -107,6 +111,7 @@ def _finish(response: Response) -> Response:
         **({"audit": g.audit} if "audit" in g else {}),
         **({"reason": g.reason} if "reason" in g else {}),
         milliseconds=round(1000 * (time.perf_counter() - g.started), 1),
+        **({"upstream": round(1000 * g.upstream, 1)} if "upstream" in g else {}),
     )
     return response
 

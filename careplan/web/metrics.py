@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Iterable
 
-from flask import Blueprint, Flask, Response, current_app, g, request
+from flask import Blueprint, Flask, Response, current_app, g, has_request_context, request
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
@@ -47,8 +47,10 @@ class Metrics:
         self.audit = Counter("careplan_audit_unsent", "Audit records not sent on.", ["code"], registry=registry)
 
     def observe_upstream(self, method: str, ended: str, seconds: float) -> None:
-        """Note one call to the FHIR server."""
+        """Note one call to the FHIR server, and for the log what the request has waited for it."""
         self.upstream.labels(method, ended).observe(seconds)
+        if has_request_context():
+            g.upstream = g.get("upstream", 0.0) + seconds
 
     def exposed(self) -> bytes:
         """All numbers as text: of this process, or of all workers."""

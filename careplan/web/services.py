@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -56,6 +57,7 @@ class Services:
     examples: tuple[Example, ...] = ()
     clients: tuple[Client, ...] = ()
     _known: dict[tuple[str, str | None], tuple[float, Abilities]] = field(default_factory=dict)
+    _asking: threading.Lock = field(default_factory=threading.Lock)
 
     @property
     def answers(self) -> Answers:
@@ -72,13 +74,20 @@ class Services:
         )
 
     def _abilities(self) -> Abilities:
-        """Those of the FHIR server, asked anew now and then."""
+        """Those of the FHIR server, asked anew now and then; by one thread, for which the others wait."""
         server = self.server()
         which = (server.base_url, server.scopes)
-        asked, known = self._known.get(which, (0.0, None))
-        if known is None or time.monotonic() - asked > _ABILITIES_SECONDS:
-            known = read_abilities(server.capabilities(), server.scopes)
-            self._known[which] = (time.monotonic(), known)
+        with self._asking:
+            asked, known = self._known.get(which, (0.0, None))
+            if known is None or time.monotonic() - asked > _ABILITIES_SECONDS:
+                known = self.ask_abilities()
+        return known
+
+    def ask_abilities(self) -> Abilities:
+        """Those of the FHIR server as it says them now; they are remembered. Raises as `server` and `capabilities`."""
+        server = self.server()
+        known = read_abilities(server.capabilities(), server.scopes)
+        self._known[server.base_url, server.scopes] = (time.monotonic(), known)
         return known
 
     def server(self) -> FhirServer:

@@ -15,7 +15,7 @@ def filled(ask):
     ask.store.load(
         [
             patient(identifier=[{"system": SYSTEM, "value": "one,two"}]),
-            patient("p2"),
+            patient("p2", meta={"tag": [{"system": "urn:careplan:run", "code": "0a1b"}]}),
             {"resourceType": "Medication", "id": "m1", "code": {"text": "diazepam 5 mg"}},
             statement(category={"coding": [{"system": "http://cat.example", "code": "community"}]}),
             statement("s2", status="completed"),
@@ -78,6 +78,8 @@ def filled(ask):
         (f"Patient?identifier={SYSTEM}%7Cone%5C,two", ["p1"]),
         ("Patient?identifier=%7Cone%5C,two", []),
         (f"Patient?identifier={SYSTEM}%7C", ["p1"]),
+        ("Patient?_tag=urn:careplan:run%7C0a1b", ["p2"]),
+        ("Patient?_tag=urn:careplan:run%7C0a1c", []),
         ("MedicationStatement?patient=p1", ["s1", "s2"]),
         ("MedicationStatement?patient=Patient/p2", ["s3"]),
         ("MedicationStatement?subject=Patient/p1&status=active", ["s1"]),

@@ -114,3 +114,24 @@ def test_planning_alone_does_not_wait_for_it():
     """`careplan plan` loads no SQLAlchemy."""
     code = "import sys, careplan.cli, careplan.planning; print('sqlalchemy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_the_threads_of_a_process_stand_in_line_for_sqlite(tmp_path: Path):
+    """One connection is enough for all: of many that each look again after a while, some would never get their turn."""
+    engine = open_database(f"sqlite:///{tmp_path}/careplan.db")
+    together: list[int] = []
+
+    def write(number: int) -> None:
+        with working(engine) as connection:
+            together.append(engine.pool.checkedout())  # type: ignore[attr-defined]
+            connection.execute(
+                text("INSERT INTO answer (client, key, request, created) VALUES ('c', :key, 'r', 't')"),
+                {"key": str(number)},
+            )
+
+    with ThreadPoolExecutor(24) as pool:
+        list(pool.map(write, range(120)))
+    with working(engine) as connection:
+        assert connection.execute(text("SELECT count(*) FROM answer")).scalar() == 120
+    assert set(together) == {1}
+    engine.dispose()

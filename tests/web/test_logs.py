@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
 
 from careplan.settings import Settings
 from careplan.web import create_app
@@ -51,3 +53,35 @@ def test_less_is_logged_when_asked_for(capsys):
     """At `error`, what went well is not mentioned."""
     create_app(Settings(log_level="error")).test_client().get("/health/live")
     assert capsys.readouterr().err == ""
+
+
+def test_a_line_tells_how_long_the_fhir_server_took(capsys, upstream: Upstream):
+    """Milliseconds of the request that were waited for it; no such field where it was not asked."""
+    client = upstream.client()
+    client.post("/fhir/Patient/p1/$taper-plan")
+    client.get("/health/live")
+    planned, live = lines(capsys.readouterr().err)
+    assert 0 < float(str(planned["upstream"])) <= float(str(planned["milliseconds"]))
+    assert "upstream" not in live
+
+
+def test_a_line_and_its_end_are_written_at_once(monkeypatch):
+    """Threads and workers share standard error: a line in two pieces would be mixed with another."""
+
+    class Pieces(io.StringIO):
+        def __init__(self) -> None:
+            super().__init__()
+            self.given: list[str] = []
+
+        def write(self, text: str) -> int:
+            self.given.append(text)
+            return super().write(text)
+
+    pieces = Pieces()
+    monkeypatch.setattr("sys.stderr", pieces)
+    client = create_app(Settings()).test_client()
+    for _ in range(3):
+        client.get("/health/live")
+    logging.getLogger("urllib3").warning("what it says is not told")
+    assert len(pieces.given) == 4
+    assert all(each.endswith("}\n") and each.count("\n") == 1 for each in pieces.given), pieces.given

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 
 import pytest
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 
 from careplan.fhir.server import FhirServer
 from careplan.serving import address_of, listen, serving
 from careplan.settings import Settings
 from careplan.web import create_app
+from careplan.web.services import services
 from tests.web.records import bundle, diazepam, patient
 
 View = Callable[[str], Response]
@@ -92,3 +95,27 @@ def test_a_server_that_is_down_is_a_502():
     answered, issues = plan_from(base)
     assert answered == 502
     assert issues[0]["code"] == "transient"
+
+
+def test_the_capability_statement_is_asked_for_once_by_many_at_once():
+    """It is megabytes on some servers: when many plans begin together, one asks and the others wait for its answer."""
+    asked: list[str] = []
+
+    def view(path: str) -> Response:
+        asked.append(path)
+        time.sleep(0.2)
+        return fhir({"resourceType": "CapabilityStatement", "rest": []})
+
+    with answering(view) as base:
+        app = create_app(Settings(fhir_base=base))
+
+        def abilities(_: int) -> bool:
+            with app.test_request_context():
+                g.request_id = "1"
+                return services().delivery().abilities.transactions
+
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(abilities, range(8))) == [False] * 8
+        assert asked == ["metadata"]
+        assert app.test_client().get("/health/ready").status_code == 200
+        assert asked == ["metadata", "metadata"], "whether it is ready is asked each time"
