@@ -82,7 +82,7 @@ def test_a_plan_is_written_read_back_and_removed(live_base: str, demo: Shown):
         parts = [patiently(lambda each=each: server.read(each)) for each in parts_of(careplan)]  # type: ignore[misc]
         assert len(parts) > 10
         assert [label_of(each) for each in parts if runs_of(each) != {demo.run}] == []
-        assert requests.get(demo.page, timeout=60).status_code == 200
+        assert requests.get(demo.page, timeout=60, allow_redirects=False).status_code == 303
         result = CliRunner().invoke(main, ["sandbox", "clean", "--fhir", live_base, "--run", demo.run])
         assert re.search(r"^Removed [1-9]\d*\.$", result.stdout, re.MULTILINE), result.output
         left = re.findall(r"^Left: (\w+)/", result.stdout, re.MULTILINE)
