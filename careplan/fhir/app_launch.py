@@ -20,7 +20,7 @@ from careplan.errors import LaunchFailed, UpstreamError
 from careplan.fhir.ladder import Abilities
 from careplan.fhir.reach import ask_json, is_below, is_safe_for_secrets
 from careplan.fhir.record import is_id
-from careplan.fhir.scopes import WRITING, Needs, asked, joined
+from careplan.fhir.scopes import FOLLOWING, WRITING, Needs, asked, joined
 from careplan.fhir.smart import TOKEN, Client, SigningKey, code_of, host_of, texts_in
 
 _WHOM = "whoever looks after this app in your organisation, and give them the request id below."
@@ -128,11 +128,13 @@ def scope_to_ask(configuration: Configuration, reads: Needs, writes: Needs, *, l
 
 
 def writes_to_ask(abilities: Abilities) -> Needs:
-    """What to be allowed to write: of what a plan is made of, what the server creates at all; else a document."""
+    """What to be allowed to write: of what a plan and its life need, what the server does at all; else a document."""
     created = {kind: actions for kind, actions in WRITING.items() if "create" in abilities.of(kind).interactions}
-    if "CarePlan" not in created and "create" in abilities.of("DocumentReference").interactions:
-        return {"DocumentReference": "c"}
-    return created
+    if "CarePlan" not in created:
+        return {"DocumentReference": "c"} if "create" in abilities.of("DocumentReference").interactions else created
+    followed = {kind: "search-type" if kind == "Provenance" else "update" for kind in FOLLOWING}
+    changed = {kind: FOLLOWING[kind] for kind, what in followed.items() if what in abilities.of(kind).interactions}
+    return joined(created, changed)
 
 
 def authorize_url(

@@ -86,6 +86,16 @@ def test_what_cannot_be_created_is_not_asked_for():
     assert writes_to_ask(Abilities(types={"CarePlan": Ability(frozenset({"read"}))})) == {}
 
 
+def test_what_cannot_be_changed_later_is_not_asked_for():
+    """A plan is followed where the server updates it, and finds what was done to it."""
+    both, found = Ability(frozenset({"create", "update"})), Ability(frozenset({"create", "search-type"}))
+    assert writes_to_ask(Abilities(types={"CarePlan": both, "Goal": CREATES, "Provenance": found})) == {
+        "CarePlan": "crus",
+        "Goal": "c",
+        "Provenance": "crs",
+    }
+
+
 def test_a_scope_that_is_not_said_is_what_was_asked_for():
     """RFC 6749, section 5.1."""
     said = {"access_token": "a", "token_type": "bearer"}

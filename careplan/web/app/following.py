@@ -55,7 +55,10 @@ class StepRow:
 
 @dataclass(frozen=True)
 class Followed:
-    """A plan as it is followed. *position* says in a sentence where *today* is in it."""
+    """A plan as it is followed. *position* says in a sentence where *today* is in it.
+
+    *before* is the dose a day of the step before that of today, if there is one and it is known.
+    """
 
     reference: str
     title: str
@@ -63,6 +66,7 @@ class Followed:
     position: str
     rows: tuple[StepRow, ...]
     unread: tuple[str, ...]
+    before: str | None = None
 
 
 def followed(plan: WrittenPlan, today: date) -> Followed:
@@ -72,7 +76,16 @@ def followed(plan: WrittenPlan, today: date) -> Followed:
         StepRow(each.number, each.start, each.end, _daily(each), "; ".join(each.take), each.status, today=each is now)
         for each in plan.steps
     )
-    return Followed(plan.reference, plan.title, plan.status, _position(plan, now, today), rows, plan.unread)
+    before = next((each for each in plan.steps if now and each.number == now.number - 1), None)
+    return Followed(
+        plan.reference,
+        plan.title,
+        plan.status,
+        _position(plan, now, today),
+        rows,
+        plan.unread,
+        mg_text(before.daily) if before and before.daily is not None else None,
+    )
 
 
 def _daily(step: WrittenStep) -> str:
