@@ -180,10 +180,17 @@ def _resources(bundle: Resource) -> list[Resource]:
 def _entries(bundle: Resource) -> Iterator[tuple[str, str, str, bool]]:
     for entry in bundle["entry"]:
         resource, made = entry["resource"], entry["request"]["method"] == "POST"
-        kind = str(resource["resourceType"])
-        if kind != "Provenance":
+        if resource["resourceType"] != "Provenance":
             becomes = str(resource.get("lifecycleStatus") or resource.get("status"))
-            yield kind, becomes, _directions(resource) if made else label_of(resource), made
+            yield _called(resource), becomes, _directions(resource) if made else label_of(resource), made
+
+
+def _called(resource: Mapping[str, Any]) -> str:
+    """The type; a step of the plan and an order are told apart, since only one of them is what somebody takes."""
+    kind = str(resource["resourceType"])
+    if kind != "MedicationRequest":
+        return kind
+    return f"{'step' if resource.get('intent') == 'plan' else 'order'} ({kind})"
 
 
 def _directions(order: Mapping[str, Any]) -> str:
