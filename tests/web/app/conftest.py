@@ -78,7 +78,7 @@ def clinic() -> Iterator[Clinic]:
         store.load(each.bundle)
     with serving(sandbox.create_app(store), taken):
         server = FhirServer(base)
-        app = create_app(Settings(fhir_base=base, log_level="error"), today=lambda: clinic.today)
-        clinic = Clinic(app, server, base)
-        yield clinic
+        app = create_app(Settings(fhir_base=base, log_level="error"), today=lambda: made.today)
+        made = Clinic(app, server, base)
+        yield made
         server.close()
