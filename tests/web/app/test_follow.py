@@ -88,6 +88,7 @@ def test_a_draft_is_accepted_from_the_page_that_says_it_is_written(following: Fo
     page = following.make("accept")
     assert "The plan is accepted" in page
     assert following.status == "active"
+    assert "a draft that nobody has signed" in following.visit.page("follow")
     assert {each["status"] for each in following.orders()} == {"draft"}
     assert {each["requester"]["reference"] for each in following.orders()} == {DOCTOR}
     for order in following.orders():
@@ -100,6 +101,11 @@ def test_orders_in_force_are_made_only_when_that_is_chosen(following: Following)
     assert "new order (MedicationRequest), active" in following.shown("accept", orders="active")
     following.make("accept", orders="active")
     assert {each["status"] for each in following.orders()} == {"active"}
+    assert "the order is in force" in following.visit.page("follow")
+    following.clinic.today = following.last_day_of(1) + timedelta(days=1)
+    page = following.visit.page("follow")
+    assert "of step 2, the last step being" in page
+    assert "There is no order of this step. Ask what is taken" in page, "step 1 was not completed"
 
 
 def test_saying_yes_twice_is_harmless(following: Following):
