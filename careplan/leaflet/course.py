@@ -141,7 +141,7 @@ def read_course(careplan: Mapping[str, Any], parts: Mapping[str, Resource], cata
         steps=steps,
         then_stop=_stops(requests, steps[-1].number),
         checks=tuple(sorted(day for each in checks for day in _events(each))),
-        form=next((text for each in checks for text in each.get("instantiatesCanonical") or [] if text_in(text)), None),
+        form=next((url for each in checks for url in _canonicals(each)), None),
         supports=tuple(_supports(careplan)),
     )
 
@@ -160,7 +160,9 @@ def _not_ours(where: str) -> NoReturn:
 def _requests(careplan: Mapping[str, Any], parts: Mapping[str, Resource]) -> list[Resource]:
     """The resources that the plan names as its activities; all of them, or none is used."""
     named = [
-        each["reference"] for each in objects_in(careplan.get("activity")) if isinstance(each.get("reference"), dict)
+        each["reference"]
+        for each in _whole(careplan.get("activity"), "CarePlan.activity")
+        if isinstance(each.get("reference"), dict)
     ]
     references = [str(each.get("reference")).split("/_history/")[0] for each in named]
     missing = [each for each in references if each not in parts]
@@ -212,7 +214,13 @@ def _number(request: Mapping[str, Any]) -> int:
 
 
 def _dosages(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return objects_in(request.get("dosageInstruction")) or _not_ours("MedicationRequest.dosageInstruction")
+    return _whole(request.get("dosageInstruction"), "MedicationRequest.dosageInstruction")
+
+
+def _whole(value: Any, where: str) -> list[Mapping[str, Any]]:
+    """The objects of a list that has nothing else in it: what is passed over here would be missing from a dose."""
+    found = objects_in(value)
+    return found if found and len(found) == len(value) else _not_ours(where)
 
 
 def _repeat(dosage: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -276,7 +284,7 @@ def _times(dosage: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     if repeat.get("period") != 1 or repeat.get("periodUnit") != "d" or not isinstance(frequency, int) or frequency < 1:
         _not_ours(where)
     if when:
-        if len(when) != 1 or frequency != 1 or when[0] not in _IN_ORDER:
+        if not isinstance(when, list) or len(when) != 1 or frequency != 1 or when[0] not in _IN_ORDER:
             _not_ours(where)
         yield when[0], 0
         return
@@ -300,7 +308,7 @@ def _product(request: Mapping[str, Any], products: Mapping[str, tuple[str, Produ
 def _pieces(dosage: Mapping[str, Any], product: Product) -> Pieces:
     """The pieces of one intake: exactly what the dose is, and no smaller part than the product can be divided into."""
     where = "MedicationRequest.dosageInstruction.doseAndRate"
-    amounts = [each.get("doseQuantity") for each in objects_in(dosage.get("doseAndRate"))]
+    amounts = [each.get("doseQuantity") for each in _whole(dosage.get("doseAndRate"), where)]
     quantity = amounts[0] if len(amounts) == 1 else None
     if not isinstance(quantity, dict) or (quantity.get("system"), quantity.get("code")) != (UCUM, "mg"):
         _not_ours(where)
@@ -318,7 +326,7 @@ def _pieces(dosage: Mapping[str, Any], product: Product) -> Pieces:
 
 def _stops(requests: Iterable[Resource], last: int) -> bool:
     """Whether the dosages of the last step say that nothing follows. Raises Conflict when they disagree."""
-    (stop,) = THEN_STOP["coding"]
+    stop = objects_in(THEN_STOP["coding"])[0]
     said = {
         any(
             coding.get("code") == stop["code"]
@@ -332,6 +340,11 @@ def _stops(requests: Iterable[Resource], last: int) -> bool:
     if len(said) != 1:
         _not_ours("MedicationRequest.dosageInstruction.additionalInstruction")
     return said.pop()
+
+
+def _canonicals(check: Mapping[str, Any]) -> list[str]:
+    named = check.get("instantiatesCanonical")
+    return [each for each in named if text_in(each)] if isinstance(named, list) else []
 
 
 def _events(check: Mapping[str, Any]) -> Iterator[date]:

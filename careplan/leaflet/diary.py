@@ -261,7 +261,7 @@ def fill(form: Form, response: Mapping[str, Any], posted: Mapping[str, str], wor
     scope = [scope_of(read_answers(filled, form))]
     asked = [item for item in form.items.values() if is_enabled(item, scope)]
     wanted = {item.link for item in asked if item.source.get("required") is True} - set(scope[0]) - set(errors)
-    kept = {item.link: text for item in asked if (text := errors.get(item.link))}
+    kept = {item.link: errors[item.link] for item in asked if item.link in errors}
     missing = {link: words.say(REQUIRED) for link in wanted if form.items[link].kind not in ("group", "display")}
     return Filled(filled, {link: said for link in form.items if (said := {**kept, **missing}.get(link))})
 

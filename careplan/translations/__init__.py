@@ -41,7 +41,7 @@ class Words:
         self._translations = translations
 
     def say(self, text: str | None, **values: object) -> str:
-        """*text* translated; *values* are put in afterwards, and only then are its braces looked at; nothing stays nothing."""
+        """*text* translated; *values* are put in afterwards, and only then do its braces count."""
         said = self._translations.gettext(text) if text else ""
         return said.format(**values) if values else said
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 
-from careplan.errors import Forbidden, NotFound, NotSupported
+from careplan.errors import Forbidden, NotSupported
 from careplan.fhir.bundle import day_in, objects_in, text_in
 from careplan.fhir.record import checked_id
 from careplan.leaflet.course import Course, parts_by_reference, read_course
@@ -41,19 +41,18 @@ class Followed:
 @blueprint.get("/plans/<plan_id>/leaflet")
 def page(plan_id: str) -> str:
     """The leaflet; of a long plan the calendar of the next steps only, unless `days=all` asks for every day."""
-    followed = _followed(plan_id)
-    return _page(followed, every_day=request.args.get("days") == "all", printed=False)
+    return _page(_followed(plan_id), printed=False)
 
 
 @blueprint.get("/plans/<plan_id>/leaflet.pdf")
 def pdf(plan_id: str) -> Response:
-    """The whole leaflet for paper: `paper=letter` for the American size."""
+    """The same for paper: `paper=letter` for the American size."""
     followed = _followed(plan_id)
     paper = request.args.get("paper", PAPERS[0])
     if paper not in PAPERS:
         raise NotSupported(f"The paper is one of: {', '.join(PAPERS)}.")
     styles = [*(_static(name) for name in STYLES), f"@page {{ size: {paper} }}"]
-    made = as_pdf(_page(followed, every_day=True, printed=True), styles=styles)
+    made = as_pdf(_page(followed, printed=True), styles=styles)
     if made is None:
         raise NotSupported("PDFs cannot be made on this machine. Print the page of the leaflet instead.")
     return _file(made, "application/pdf", "leaflet.pdf")
@@ -69,7 +68,8 @@ def dates(plan_id: str) -> Response:
 STYLES = ("patient.css",)
 
 
-def _page(followed: Followed, *, every_day: bool, printed: bool) -> str:
+def _page(followed: Followed, *, printed: bool) -> str:
+    every_day = request.args.get("days") == "all"
     steps = {step.number for step in followed.course.steps}
     with_days = steps if every_day else shown_steps(followed.course, services().today())
     return render_template(
@@ -83,6 +83,7 @@ def _page(followed: Followed, *, every_day: bool, printed: bool) -> str:
         plan_id=followed.plan_id,
         with_days=with_days,
         whole=with_days == steps,
+        days="all" if every_day else None,
         printed=printed,
         can_print=can_print(),
     )
