@@ -8,14 +8,18 @@ from typing import Any
 from flask import request
 
 from careplan.fhir.bundle import objects_in, text_in
-from careplan.translations import ENGLISH, LANGUAGES, Words, primary, words_in
+from careplan.translations import ENGLISH, Words, primary, words_in
 
 
 def words_for(patient: Mapping[str, Any]) -> Words:
     """Those of the first language asked for that there is; English if there is none."""
     asked = primary(request.args.get("lang", ""))
-    accepted = request.accept_languages.best_match(LANGUAGES) if request.accept_languages else None
-    return words_in(asked or accepted or language_of(patient) or ENGLISH)
+    return words_in(asked or _accepted() or language_of(patient) or ENGLISH)
+
+
+def _accepted() -> str | None:
+    """The first that the browser takes: `de-AT` counts as German."""
+    return next((found for tag, quality in request.accept_languages if quality and (found := primary(tag))), None)
 
 
 def language_of(patient: Mapping[str, Any]) -> str | None:
