@@ -27,7 +27,7 @@ Urgency = Literal["emergency", "urgent"]
 NAMESPACE = UUID("b0c6a6c7-0f52-5f0b-9a53-6a6d6f1f6c55")
 ANSWERED = frozenset({"boolean", "choice", "integer", "decimal", "quantity", "date", "dateTime", "string", "text"})
 LONGEST_TEXT = 2000
-_NUMBER = re.compile(r"\d{1,6}(?:[.,]\d{1,4})?")
+_NUMBER = re.compile(r"[0-9]{1,6}(?:[.,][0-9]{1,4})?")
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")  # R4 strings have none
 _MOMENT = "%Y-%m-%dT%H:%M"
 
