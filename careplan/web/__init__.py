@@ -87,7 +87,6 @@ def create_app(
     access.init_app(app, settings)
     limits.init_app(app, settings.rate_limit)
     access.enforce(app)
-    launches.init_app(app, settings)
     app.register_blueprint(operations.blueprint, url_prefix="/fhir")
     app.register_blueprint(apply.blueprint, url_prefix="/fhir")
     app.register_blueprint(questionnaires.blueprint, url_prefix="/fhir")
@@ -97,8 +96,10 @@ def create_app(
     app.register_blueprint(metrics.blueprint)
     app.register_blueprint(openapi.blueprint)
     app.register_blueprint(ui.blueprint)
-    app.register_blueprint(leaflet.blueprint, url_prefix="/app/<launch_key>")
-    app.register_blueprint(diary.blueprint, url_prefix="/app/<launch_key>")
+    if launches.may_open(settings):
+        launches.init_app(app, settings)
+        app.register_blueprint(leaflet.blueprint, url_prefix="/app/<launch_key>")
+        app.register_blueprint(diary.blueprint, url_prefix="/app/<launch_key>")
     return app
 
 

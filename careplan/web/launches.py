@@ -36,19 +36,22 @@ class Launch:
 
 
 def init_app(app: Flask, settings: Settings) -> None:
-    """Let *app* open launches without an EHR, where nobody but this machine can ask for one."""
+    """Let *app* open launches without an EHR; only where `may_open`."""
     opened: dict[str, tuple[Launch, str]] = {}
     app.extensions[_EXTENSION] = opened
     app.jinja_env.globals["csrf_token"] = csrf_token
 
     @app.get("/app/try/<patient_id>", endpoint="launches.open")
     def open_launch(patient_id: str) -> Response:
-        if settings.issuers or not settings.loopback_only or settings.fhir_base is None:
-            raise NotFound("A patient is opened from the EHR.")
         patient = f"Patient/{checked_id(patient_id)}"
-        launch = Launch(token_urlsafe(16), settings.fhir_base, patient, None, None, True, None, None)
+        launch = Launch(token_urlsafe(16), settings.fhir_base or "", patient, None, None, True, None, None)
         opened[launch.key] = (launch, token_urlsafe(32))
         return redirect(f"/app/{launch.key}/")
+
+
+def may_open(settings: Settings) -> bool:
+    """Whether patients may be opened without an EHR: nobody but this machine could, and no token is asked for."""
+    return settings.loopback_only and not settings.issuers and settings.fhir_base is not None
 
 
 def enter(blueprint: Blueprint) -> None:

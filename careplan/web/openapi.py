@@ -25,6 +25,7 @@ Resource = dict[str, Any]
 
 blueprint = Blueprint("openapi", __name__)
 
+_FOR_BROWSERS = ("/app/", "/smart/")  # pages that need a launch, which no program has
 _ID = {"type": "string", "pattern": r"^[A-Za-z0-9\-.]{1,64}$"}
 _PRIMITIVES: Mapping[str, Schema] = {
     "boolean": {"type": "boolean"},
@@ -75,7 +76,7 @@ def openapi(
     """The document of an app with these *rules*. *summaries* are a sentence by endpoint."""
     paths: dict[str, Schema] = {}
     for rule in sorted(rules, key=lambda rule: rule.rule):
-        if rule.endpoint != "static":
+        if rule.endpoint != "static" and not rule.rule.startswith(_FOR_BROWSERS):
             paths[re.sub(r"<(\w+)>", r"{\1}", rule.rule)] = _path(rule, catalog, settings, summaries or {})
     return {
         "openapi": "3.1.0",
