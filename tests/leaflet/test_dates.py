@@ -5,14 +5,14 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
-from icalendar import Calendar
+from icalendar import Calendar, Component
 
 from careplan.leaflet.dates import as_calendar
 from careplan.translations import LANGUAGES, words_in
 from tests.leaflet.plans import CASES, course
 
 
-def events(case: str, language: str = "en") -> list[Calendar]:
+def events(case: str, language: str = "en") -> list[Component]:
     return list(Calendar.from_ical(as_calendar(course(case), words_in(language))).walk("VEVENT"))
 
 
