@@ -59,11 +59,13 @@ class Day:
 
 @dataclass(frozen=True)
 class StepView:
-    """One step. *weeks* are rows of seven, None for the days of other steps; *total* is the dose of a day."""
+    """One step. *dates* are its first and last day as a table has room for them, *total* the dose of a day;
+    *weeks* are rows of seven, None for the days of other steps."""
 
     number: int
     first: str
     last: str
+    dates: tuple[str, str]
     total: str
     lines: tuple[Line, ...]
     weeks: tuple[tuple[Day | None, ...], ...]
@@ -122,6 +124,7 @@ def step_view(step: CourseStep, course: Course, words: Words) -> StepView:
         number=step.number,
         first=words.full_date(step.first),
         last=words.full_date(step.last),
+        dates=(words.medium_date(step.first), words.medium_date(step.last)),
         total=_total(step, words),
         lines=lines,
         weeks=tuple(_weeks(step, course, lines, words)),

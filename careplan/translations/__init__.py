@@ -57,6 +57,10 @@ class Words:
         """In full: "5. Januar 2026"."""
         return format_date(day, "long", self.locale)
 
+    def medium_date(self, day: date) -> str:
+        """In full, yet short: "Mo., 5. Jan. 2026"."""
+        return format_skeleton("yMMMEd", day, locale=self.locale)
+
     def short_date(self, day: date) -> str:
         """Weekday, day and month: "Mo., 5. Jan."."""
         return format_skeleton("MMMEd", day, locale=self.locale)
