@@ -66,10 +66,13 @@ def answer(form_id: str) -> Response:
     """Say whom to call, where an answer asks for it, and keep what was answered if nothing is missing."""
     questionnaire = _questionnaire(form_id)
     sheet = _sheet()
-    patient, words = _reader()
     form = Form(questionnaire)
-    begun = _begun(questionnaire)
     posted = {name: value for name, value in request.form.items() if name in form.items}
+    try:
+        patient, words = _reader()
+        begun = _begun(questionnaire)
+    except CareplanError as error:
+        return _alarm_alone(questionnaire, form, posted, error)
     filled = fill(form, begun.response, posted, words)
     alarm = alarm_of(form, filled.response, words, canonical_base=services().settings.canonical_base)
     if filled.errors:
@@ -77,6 +80,17 @@ def answer(form_id: str) -> Response:
         shown = _form(questionnaire, patient, words, fields=fields, sheet=sheet, filled=filled, alarm=alarm)
         return make_response(shown, 422)
     return _kept(questionnaire, patient, words, filled, alarm, sheet)
+
+
+def _alarm_alone(questionnaire: Resource, form: Form, posted: Mapping[str, str], error: CareplanError) -> Response:
+    """Whom to call, although not even the plan could be read. Raises *error* if no answer asks for help."""
+    words = words_for({})
+    filled = fill(form, {"resourceType": "QuestionnaireResponse", "status": "in-progress"}, posted, words)
+    alarm = alarm_of(form, filled.response, words, canonical_base=services().settings.canonical_base)
+    if alarm is None:
+        raise error
+    page = _page("diary_kept.html", {}, words, form=questionnaire, alarm=alarm, kept=False)
+    return make_response(page, error.status)
 
 
 def _kept(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -135,11 +135,41 @@ def test_a_red_flag_does_not_wait_for_the_other_answers(upstream):
     assert written(upstream.server, "QuestionnaireResponse") == []
 
 
+NO_ANSWER = UpstreamError("The FHIR server answered with something unusable.")
+
+
 class Refusing(FhirServer):
     """A server that takes nothing."""
 
     def transaction(self, bundle: Resource) -> Resource:
-        raise UpstreamError("The FHIR server answered with something unusable.")
+        raise NO_ANSWER
+
+
+class Down(FhirServer):
+    """A server that answers nothing once it is *down*."""
+
+    down: ClassVar[bool] = False
+
+    def read(self, reference: str) -> Resource:
+        if self.down:
+            raise NO_ANSWER
+        return super().read(reference)
+
+
+def test_a_red_flag_does_not_wait_for_a_server_that_is_down(upstream, monkeypatch):
+    """Not even the patient can be read: whom to call is said in the language of the address."""
+    planned(upstream)
+    app = create_app(Settings(fhir_base=upstream.base), today=lambda: TODAY, server_for=Down)
+    client, base = opened(Upstream(app, upstream.server, upstream.base))
+    sent = {**sheet_of(client, base), "psychosis": "yes"}
+    monkeypatch.setattr(Down, "down", True)
+    answer = client.post(f"{base}{DAILY}?lang=de", data=sent)
+    assert answer.status_code == 502
+    page = Page(answer.text)
+    assert page.faults == []
+    assert "Rufen Sie jetzt den Notruf" in page.text
+    assert "Ihre Antworten konnten nicht gespeichert werden." in page.text
+    assert client.post(f"{base}{DAILY}", data={**sent, "psychosis": "no"}).status_code == 502
 
 
 def test_a_red_flag_does_not_wait_for_the_server(upstream):
