@@ -6,13 +6,12 @@ be followed all the same.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
-from functools import reduce
 from itertools import pairwise
-from operator import add
 from typing import Any, NoReturn
 
 from careplan.catalog import Catalog
@@ -29,6 +28,7 @@ Resource = dict[str, Any]
 
 _LIVE = ("draft", "active")
 _KEPT = ("draft", "active", "completed")
+_CLOCK = re.compile(r"[0-2]\d:[0-5]\d:[0-5]\d")
 _IN_ORDER = tuple(WORDS_FOR_WHEN)
 
 
@@ -46,10 +46,6 @@ class Intake:
 
     when: str
     taken: tuple[Taken, ...]
-
-    @property
-    def dose(self) -> Dose:
-        return _sum(each.pieces.dose for each in self.taken)
 
 
 @dataclass(frozen=True)
@@ -278,7 +274,9 @@ def _times(dosage: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
     if clock is not None:
         if not isinstance(clock, list) or not clock or "when" in repeat or "frequency" in repeat:
             _not_ours(where)
-        yield from ((str(time)[:5], 0) for time in clock)
+        if not all(isinstance(time, str) and _CLOCK.fullmatch(time) for time in clock):
+            _not_ours(where)
+        yield from ((time[:5], 0) for time in clock)
         return
     frequency, when = repeat.get("frequency"), repeat.get("when", [])
     if repeat.get("period") != 1 or repeat.get("periodUnit") != "d" or not isinstance(frequency, int) or frequency < 1:
@@ -359,7 +357,3 @@ def _supports(careplan: Mapping[str, Any]) -> Iterator[str]:
         said = text_in(detail.get("description")) if isinstance(detail, dict) else None
         if said:
             yield said
-
-
-def _sum(doses: Iterable[Dose]) -> Dose:
-    return reduce(add, doses, NOTHING)

@@ -126,6 +126,10 @@ CHANGES: dict[str, Callable[[dict[str, Any]], object]] = {
     "a third of a tablet": lambda each: _dosage(each)["doseAndRate"][0]["doseQuantity"].update(value=Decimal("0.1")),
     "a comparator": lambda each: _dosage(each)["doseAndRate"][0]["doseQuantity"].update(comparator="<"),
     "every other day": lambda each: _dosage(each)["timing"]["repeat"].update(period=2),
+    "no time of the day": lambda each: _dosage(each)["timing"].update(
+        repeat={"boundsPeriod": _dosage(each)["timing"]["repeat"]["boundsPeriod"], "timeOfDay": ["in the evening"]}
+    ),
+    "a time and a number of times": lambda each: _dosage(each)["timing"]["repeat"].update(timeOfDay=["08:00:00"]),
     "some weekdays": lambda each: _dosage(each)["timing"]["repeat"].update(dayOfWeek=["mon"]),
     "two times in one": lambda each: _dosage(each)["timing"]["repeat"].update(when=["MORN", "HS"]),
     "no dates": lambda each: _dosage(each)["timing"]["repeat"].pop("boundsPeriod"),
@@ -148,6 +152,41 @@ def test_a_step_that_is_not_as_written_ends_the_leaflet(change):
     with pytest.raises(Conflict, match="not as it was written") as caught:
         reread(bundle)
     assert str(caught.value.expression).startswith("MedicationRequest.")
+
+
+def periods(bundle: dict[str, Any], number: int, **moved: str) -> dict[str, Any]:
+    """The plan with other dates for all dosages of one step."""
+    changed = deepcopy(bundle)
+    for request in requests_in(changed):
+        for dosage in request["dosageInstruction"] if number_of(request) == number else ():
+            dosage["timing"]["repeat"]["boundsPeriod"].update(moved)
+    return changed
+
+
+@pytest.mark.parametrize(
+    ("number", "moved"),
+    [
+        (2, {"start": "2026-12-23"}),  # a day without a dose
+        (2, {"start": "2026-12-21"}),  # a day with two
+        (1, {"start": "2027-01-01"}),  # it ends before it begins
+    ],
+)
+def test_steps_that_leave_a_gap_or_overlap_end_the_leaflet(number, moved):
+    """Nobody guesses what is taken on a day that no step, or that two steps are for."""
+    with pytest.raises(Conflict, match="not as it was written"):
+        reread(periods(bundles()["lorazepam-words"], number, **moved))
+
+
+def test_dosages_that_disagree_on_the_end_end_the_leaflet():
+    """Whether anything is taken after the last day is not a matter of chance."""
+    bundle = deepcopy(bundles()["long-diazepam"])
+    last = [each for each in requests_in(bundle) if number_of(each) == 19]
+    second = deepcopy(last[0]["dosageInstruction"][0])
+    second["additionalInstruction"] = []
+    last[0]["dosageInstruction"].append(second)
+    with pytest.raises(Conflict, match="not as it was written") as caught:
+        reread(bundle)
+    assert caught.value.expression == "MedicationRequest.dosageInstruction.additionalInstruction"
 
 
 def test_a_step_that_is_left_out_of_the_plan_is_noticed():

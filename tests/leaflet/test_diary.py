@@ -238,6 +238,71 @@ def test_an_answer_that_is_none_is_said_beside_its_question(link, text, said):
     assert [option.chosen for each in shown if each.link == "doses-taken" for option in each.options][1]
 
 
+OTHER_KINDS = {
+    "resourceType": "Questionnaire",
+    "status": "draft",
+    "item": [
+        {
+            "linkId": "asked",
+            "type": "choice",
+            "text": "Which?",
+            "answerOption": [{"valueString": "one"}, {"valueString": "two"}],
+            "item": [{"linkId": "below", "type": "date", "text": "Since when?"}],
+        },
+        {
+            "linkId": "weight",
+            "type": "quantity",
+            "text": "How heavy?",
+            "extension": [
+                {
+                    "url": "http://hl7.org/fhir/StructureDefinition/questionnaire-unit",
+                    "valueCoding": {"system": "http://unitsofmeasure.org", "code": "kg", "display": "kg"},
+                }
+            ],
+        },
+    ],
+}
+
+
+def test_other_kinds_of_questions_are_answered_too():
+    """Options that are text, a question within an answer, a date, an amount with its unit."""
+    form = Form(OTHER_KINDS)
+    assert is_answerable(form)
+    posted = {"asked": "1", "below": "2026-01-05", "weight": "70,5"}
+    begun = {"resourceType": "QuestionnaireResponse", "status": "in-progress"}
+    filled = fill(form, begun, posted, words_in("de"))
+    assert filled.errors == {}
+    assert filled.response["item"] == [
+        {
+            "linkId": "asked",
+            "text": "Which?",
+            "answer": [
+                {
+                    "valueString": "two",
+                    "item": [
+                        {"linkId": "below", "text": "Since when?", "answer": [{"valueDate": "2026-01-05"}]},
+                    ],
+                }
+            ],
+        },
+        {
+            "linkId": "weight",
+            "text": "How heavy?",
+            "answer": [
+                {
+                    "valueQuantity": {
+                        "value": Decimal("70.5"), "unit": "kg", "system": "http://unitsofmeasure.org", "code": "kg",
+                    }
+                }
+            ],
+        },
+    ]  # fmt: skip
+    assert read_answers(filled.response, form).errors == []
+    assert fill(form, begun, {"below": "5.1.2026"}, words_in("de")).errors == {
+        "below": "Diese Antwort wurde nicht verstanden. Bitte prüfen Sie sie."
+    }
+
+
 def test_times_have_the_zone_of_the_clinic():
     """R4 wants a zone wherever a time of the day is given."""
     form, response = begun("baclofen-diary")

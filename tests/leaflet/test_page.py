@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
 
 from careplan.catalog import load_catalog
+from careplan.leaflet.course import CourseStep, Intake, Taken
 from careplan.leaflet.page import MOST_DAYS_SHOWN, leaflet, shown_steps
+from careplan.taper.products import Pieces
+from careplan.taper.profile import Product
 from careplan.translations import LANGUAGES, words_in
 from tests.leaflet.plans import CASES, course
 from tools.readability import grade
@@ -81,6 +85,40 @@ def test_directions_are_written_in_the_language():
     assert clonazepam["en"].lines[0].what == ("1 tablet of clonazepam 0.125\N{NO-BREAK SPACE}mg",)
     assert clonazepam["de"].lines[0].what == ("1 Tablette Clonazepam zu 0,125\N{NO-BREAK SPACE}mg",)
     assert clonazepam["es"].lines[0].what == ("1 comprimido de clonazepam de 0,125\N{NO-BREAK SPACE}mg",)
+
+
+@pytest.mark.parametrize(
+    ("language", "when", "what"),
+    [
+        ("en", "At 22:00", "2 capsules of temazepam 15\N{NO-BREAK SPACE}mg"),
+        ("de", "Um 22:00 Uhr", "2 Kapseln Temazepam zu 15\N{NO-BREAK SPACE}mg"),
+        ("es", "A las 22:00", "2 cápsulas de temazepam de 15\N{NO-BREAK SPACE}mg"),
+    ],
+)
+def test_capsules_and_times_of_the_clock_have_their_own_words(language, when, what):
+    """A capsule is no tablet, and a time is no word for one."""
+    intake = Intake("22:00", (Taken("temazepam", Pieces(capsule("15"), Decimal(2))),))
+    read = replace(course("lorazepam-words"), steps=(CourseStep(1, date(2026, 1, 5), date(2026, 1, 11), (intake,)),))
+    (step,) = leaflet(read, CATALOG, words_in(language)).steps
+    assert [(line.when, line.what) for line in step.lines] == [(when, (what,))]
+
+
+def capsule(mg: str) -> Product:
+    products = CATALOG.profiles["temazepam"].products
+    return next(each for each in products if each.strength.value == Decimal(mg) and "capsule" in each.form)
+
+
+@pytest.mark.parametrize(
+    ("language", "what"),
+    [
+        ("en", "9.5 mL of diazepam liquid (1\N{NO-BREAK SPACE}mg in each mL)"),
+        ("de", "9,5 ml Diazepam-Flüssigkeit (1\N{NO-BREAK SPACE}mg in jedem ml)"),
+        ("es", "9,5 ml de diazepam líquido (1\N{NO-BREAK SPACE}mg en cada ml)"),
+    ],
+)
+def test_liquids_are_measured(language, what):
+    """In mL, with the strength of each, and never in halves."""
+    assert leaflet(course("liquid"), CATALOG, words_in(language)).steps[0].lines[0].what == (what,)
 
 
 def test_a_switch_names_both_medicines_in_the_calendar():
