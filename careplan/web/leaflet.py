@@ -26,6 +26,7 @@ blueprint = Blueprint("leaflet", __name__)
 enter(blueprint)
 
 PAPERS = ("A4", "letter")
+STYLE = "patient.css"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def pdf(plan_id: str) -> Response:
     paper = request.args.get("paper", PAPERS[0])
     if paper not in PAPERS:
         raise NotSupported(f"The paper is one of: {', '.join(PAPERS)}.")
-    styles = [*(_static(name) for name in STYLES), f"@page {{ size: {paper} }}"]
+    styles = [_static(STYLE), f"@page {{ size: {paper} }}"]
     made = as_pdf(_page(followed, printed=True), styles=styles)
     if made is None:
         raise NotSupported("PDFs cannot be made on this machine. Print the page of the leaflet instead.")
@@ -63,9 +64,6 @@ def dates(plan_id: str) -> Response:
     """The dates of the plan, to be added to a calendar."""
     followed = _followed(plan_id)
     return _file(as_calendar(followed.course, followed.words), "text/calendar; charset=utf-8", "plan.ics")
-
-
-STYLES = ("patient.css",)
 
 
 def _page(followed: Followed, *, printed: bool) -> str:
@@ -107,8 +105,14 @@ def person_in(patient: Mapping[str, Any], words: Words) -> str:
     name = next(iter(objects_in(patient.get("name"))), {})
     given = [part for part in name.get("given") or [] if isinstance(part, str)]
     said = text_in(name.get("text")) or " ".join(filter(None, (*given, text_in(name.get("family")))))
-    born = day_in(patient.get("birthDate"))
-    return ", ".join(filter(None, (said, words.say("born on {day}", day=words.long_date(born)) if born else None)))
+    born = text_in(patient.get("birthDate"))
+    return ", ".join(filter(None, (said, words.say("born on {day}", day=_birth(born, words)) if born else None)))
+
+
+def _birth(born: str, words: Words) -> str:
+    """A date in words; a year or a month as it stands, since nobody was born on the first of January for that."""
+    day = day_in(born) if len(born) == len("1980-01-01") else None
+    return words.long_date(day) if day else born
 
 
 def _static(name: str) -> str:

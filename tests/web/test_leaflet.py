@@ -107,6 +107,21 @@ def test_another_language_of_the_record_is_said(upstream):
     assert "In der Akte steht als bevorzugte Sprache: Español." in page
 
 
+@pytest.mark.parametrize(
+    ("born", "said"),
+    [("1980-06-02", "Test Zebedeusz-Nieznany, geboren am 2. Juni 1980"), ("1980", "geboren am 1980"), (None, "")],
+)
+def test_the_patient_is_named(upstream, born, said):
+    """With the date of birth, as far as it is known: no day is made up."""
+    known = {name: each for name, each in upstream.server.read("Patient/p1").items() if name != "birthDate"}
+    upstream.server.update({**known, **({"birthDate": born} if born else {})})
+    plan = planned(upstream)
+    client, base = opened(upstream)
+    text = client.get(f"{base}plans/{plan}/leaflet?lang=de").text
+    assert said in text
+    assert ("geboren" in text) == (born is not None)
+
+
 def test_a_plan_that_was_signed_is_no_draft(upstream):
     """Nothing on its leaflet says so any more."""
     plan = planned(upstream)
