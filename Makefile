@@ -1,7 +1,7 @@
 # make demo    run it: the service, a small FHIR server and synthetic patients, on this machine only
 # make test    everything that proves it
-# The rest is for developers: make lint, make generate, make coverage, make mutants, make hapi, make corpus,
-# make scoreboard, make extraction, make bench, make sweep, make published, make faults.
+# The rest is for developers: make lint, make generate, make translations, make coverage, make mutants, make hapi,
+# make corpus, make scoreboard, make extraction, make bench, make sweep, make published, make faults.
 
 PYTHON ?= python3
 CORPUS ?= ../shared/corpus/inputs
@@ -10,7 +10,7 @@ UV = $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN = .venv/bin/
 READY = .venv/.ready
 
-.PHONY: demo test lint generate coverage mutants hapi corpus scoreboard extraction bench sweep published faults
+.PHONY: demo test lint generate translations coverage mutants hapi corpus scoreboard extraction bench sweep published faults
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -41,6 +41,10 @@ mutants: $(READY)
 generate: $(READY)
 	@$(RUN)python tools/questionnaires.py
 	@$(RUN)careplan profiles generate
+
+# Brings careplan/translations up to date with what the patient's pages say.
+translations: $(READY)
+	@$(RUN)python -m tools.translations
 
 hapi:
 	@docker/hapi/run
