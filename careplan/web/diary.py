@@ -18,7 +18,7 @@ from careplan.fhir.form import Form
 from careplan.fhir.population import STEP, Population, check_of, populate, step_of
 from careplan.fhir.questionnaire import extract
 from careplan.fhir.record import checked_id
-from careplan.fhir.scopes import Needs
+from careplan.fhir.scopes import ANSWERING
 from careplan.leaflet.diary import Alarm, Filled, alarm_of, fields_of, fill, finished, is_answerable
 from careplan.translations import LANGUAGES, Words
 from careplan.web import access
@@ -31,8 +31,6 @@ Resource = dict[str, Any]
 
 blueprint = Blueprint("diary", __name__)
 enter(blueprint)
-
-WRITING: Needs = {"QuestionnaireResponse": "c", "Observation": "c"}
 
 
 @blueprint.get("/diary/")
@@ -119,7 +117,7 @@ def _write(questionnaire: Resource, response: Resource, sheet: UUID) -> None:
         sheet=sheet,
         system=f"{base}/NamingSystem/questionnaire-response",
     )
-    access.require(WRITING, patient_id=launch.patient.partition("/")[2])
+    access.require(ANSWERING, patient_id=launch.patient.partition("/")[2])
     bundle = extract(whole, questionnaire, canonical_base=base).bundle
     with services().accounted("C", "transaction", launch.patient, announce=True) as written:
         if "entry" in bundle:

@@ -80,9 +80,12 @@ def test_the_scopes_are_what_is_needed_and_offered():
 
 
 def test_what_cannot_be_created_is_not_asked_for():
-    """A server that takes no CarePlan but documents is asked for those."""
-    assert writes_to_ask(Abilities(types={"CarePlan": CREATES, "Patient": CREATES})) == {"CarePlan": "cr"}
-    assert writes_to_ask(Abilities(types={"DocumentReference": CREATES})) == {"DocumentReference": "c"}
+    """A server that takes no CarePlan but documents is asked for those; answers are written where they can be."""
+    assert writes_to_ask(Abilities(types={"CarePlan": CREATES, "Patient": CREATES})) == {"CarePlan": "c"}
+    followed = Ability(frozenset({"create", "read", "update", "search-type", "delete"}))
+    assert writes_to_ask(Abilities(types={"CarePlan": followed}))["CarePlan"] == "crus"
+    taken = {"DocumentReference": CREATES, "Observation": CREATES, "MedicationRequest": followed}
+    assert writes_to_ask(Abilities(types=taken)) == {"DocumentReference": "c", "Observation": "c"}
     assert writes_to_ask(Abilities(types={"CarePlan": Ability(frozenset({"read"}))})) == {}
 
 
