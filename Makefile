@@ -1,7 +1,8 @@
 # make demo    run it: the service, a small FHIR server and synthetic patients, on this machine only
 # make test    everything that proves it
-# The rest is for developers: make lint, make generate, make coverage, make mutants, make hapi, make corpus,
-# make scoreboard, make extraction, make bench, make sweep, make published, make faults, make screenshots.
+# The rest is for developers: make lint, make generate, make translations, make coverage, make mutants, make hapi,
+# make corpus, make scoreboard, make extraction, make bench, make sweep, make published, make faults,
+# make screenshots.
 
 PYTHON ?= python3
 CORPUS ?= ../shared/corpus/inputs
@@ -10,7 +11,7 @@ UV = $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN = .venv/bin/
 READY = .venv/.ready
 
-.PHONY: demo test lint generate coverage mutants hapi corpus scoreboard extraction bench sweep published faults \
+.PHONY: demo test lint generate translations coverage mutants hapi corpus scoreboard extraction bench sweep published faults \
   screenshots
 .DEFAULT_GOAL := test
 
@@ -42,6 +43,10 @@ mutants: $(READY)
 generate: $(READY)
 	@$(RUN)python tools/questionnaires.py
 	@$(RUN)careplan profiles generate
+
+# Brings careplan/translations up to date with what the patient's pages say.
+translations: $(READY)
+	@$(RUN)python -m tools.translations
 
 hapi:
 	@docker/hapi/run

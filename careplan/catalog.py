@@ -27,6 +27,7 @@ from careplan.clinical_data import (
     Source,
     product_system,
     profiled_ingredient,
+    read_advice,
     read_clinical_drugs,
     read_codings,
     read_equivalences,
@@ -44,6 +45,7 @@ from careplan.taper.issue import IssueCode
 from careplan.taper.products import EVERY_PRODUCT, formulary, smallest_amount
 from careplan.taper.profile import (
     LIQUID,
+    Advice,
     ClinicalDrug,
     Coding,
     Equivalence,
@@ -90,6 +92,7 @@ class Catalog:
     slowing: frozenset[IssueCode]
     observations: Mapping[str, tuple[Coding, ...]]
     supports: tuple[Support, ...]
+    advice: tuple[Advice, ...]
     questionnaires: Mapping[str, dict[str, Any]]
     conformance: Mapping[str, dict[str, Any]]
     canonical_base: str = CANONICAL_BASE
@@ -225,6 +228,7 @@ def _read(root: Path) -> Catalog:
         slowing=slowing | {each.code for each in precautions if each.effect == "slow"},
         observations=MappingProxyType(observations),
         supports=read_supports(root),
+        advice=read_advice(root),
         questionnaires=MappingProxyType(
             {each["url"]: each for each in read_json(root / "questionnaires", "url", "version")}
         ),

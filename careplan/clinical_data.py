@@ -16,6 +16,8 @@ from careplan.taper.dose import Dose
 from careplan.taper.issue import IssueCode
 from careplan.taper.profile import (
     LIQUID,
+    Advice,
+    AdviceTopic,
     Band,
     Ceiling,
     ClinicalDrug,
@@ -413,6 +415,21 @@ def read_supports(root: Path) -> tuple[Support, ...]:
     )
     file.done()
     return supports
+
+
+def read_advice(root: Path) -> tuple[Advice, ...]:
+    file = read_toml(root / "leaflet.toml", root)
+    advice = tuple(map(_advice, file.tables("advice")))
+    file.done()
+    return advice
+
+
+def _advice(table: Table) -> Advice:
+    topic: Any = table.choice("topic", get_args(AdviceTopic))
+    classes: Any = table.texts("classes")
+    if not classes or not set(classes) <= set(get_args(DrugClass)):
+        table.fail("classes", f"must be some of {', '.join(get_args(DrugClass))}")
+    return Advice(topic, classes, table.text("text"), table.citation())
 
 
 def _support_coding(table: Table) -> Coding | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from datetime import date
 
 import pytest
@@ -26,6 +28,26 @@ def test_a_plan_becomes_a_pdf():
     pdf = made(printable(plan.bundle))
     assert pdf.startswith(b"%PDF-")
     assert len(pdf) > len(made("<html><body><p>short</p></body></html>"))
+
+
+def test_a_pdf_is_tagged():
+    """PDF/UA-1: a structure that a screen reader follows, a language, and the claim itself."""
+    plan = plan_taper([record()], load_catalog(), today=date(2026, 1, 5))
+    pdf = made(printable(plan.bundle))
+    whole = pdf + b"".join(map(zlib.decompress, re.findall(rb"stream\n(x.*?)\nendstream", pdf, re.S)))
+    for mark in (b"/MarkInfo", b"/StructTreeRoot", b"pdfuaid", b"/Lang (en)"):
+        assert mark in whole, f"no {mark!r}"
+
+
+def test_a_style_sheet_is_given_as_text():
+    """A page in landscape is wider than it is high."""
+    page = "<html lang='en'><head><title>t</title></head><body><p>short</p></body></html>"
+    pdf = as_pdf(page, styles=["@page { size: letter landscape }"])
+    if pdf is None:
+        pytest.skip("WeasyPrint or the Pango it needs is not on this machine")
+    assert b"/MediaBox [0 0 792 612]" in pdf + b"".join(
+        map(zlib.decompress, re.findall(rb"stream\n(x.*?)\nendstream", pdf, re.S))
+    )
 
 
 def test_nothing_is_fetched(tmp_path):

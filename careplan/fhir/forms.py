@@ -226,7 +226,7 @@ def printable(bundle: Resource) -> str:
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">\n'
-        f'<html xmlns="http://www.w3.org/1999/xhtml"><head><title>{title}</title></head>'
+        f'<html xmlns="http://www.w3.org/1999/xhtml" lang="en" xml:lang="en"><head><title>{title}</title></head>'
         f"<body><h1>{title}</h1><p>A draft. Nobody should follow it before a prescriber has checked and signed it.</p>"
         f"{careplan['text']['div']}</body></html>\n"
     )

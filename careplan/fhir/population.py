@@ -77,7 +77,7 @@ class _Population:
             issue.expression for issue in read_answers(response, self.form).issues if issue.code is FormCode.NOT_ENABLED
         }
         if unasked:
-            response["item"] = list(_without_answers(response["item"], unasked, "QuestionnaireResponse"))
+            response["item"] = list(without_answers(response["item"], unasked, "QuestionnaireResponse"))
         wrong = [problem for problem in check(response) if problem.severity == "error"]
         if wrong:
             raise FormRefused(
@@ -292,7 +292,7 @@ def _reference(value: Any) -> tuple[str, Any] | None:
     return ("valueReference", value) if "reference" in value else None
 
 
-def _without_answers(items: Sequence[Mapping[str, Any]], unasked: set[str | None], where: str) -> Iterator[Resource]:
+def without_answers(items: Sequence[Mapping[str, Any]], unasked: set[str | None], where: str) -> Iterator[Resource]:
     """The items again, without the answers at the paths *unasked*."""
     for number, item in enumerate(items):
         here = f"{where}.item[{number}]"
@@ -300,5 +300,5 @@ def _without_answers(items: Sequence[Mapping[str, Any]], unasked: set[str | None
         answers = [
             each for index, each in enumerate(item.get("answer", [])) if f"{here}.answer[{index}]" not in unasked
         ]
-        inner = list(_without_answers(item.get("item", []), unasked, here))
+        inner = list(without_answers(item.get("item", []), unasked, here))
         yield {**kept, **({"answer": answers} if answers else {}), **({"item": inner} if inner else {})}

@@ -16,6 +16,7 @@ LIQUID = "oral liquid"
 
 DrugClass = Literal["benzodiazepine", "baclofen"]
 Effect = Literal["refuse", "slow", "caution"]
+AdviceTopic = Literal["stop", "emergency", "clinic", "missed", "driving", "alcohol"]
 
 
 @dataclass(frozen=True)
@@ -213,6 +214,16 @@ class Support:
     text: str
     coding: Coding | None = None
     name: str = ""
+
+
+@dataclass(frozen=True)
+class Advice:
+    """A sentence of the patient's leaflet, for medicines of *classes*; *topic* says where it stands."""
+
+    topic: AdviceTopic
+    classes: tuple[DrugClass, ...]
+    text: str
+    citation: Citation
 
 
 @dataclass(frozen=True)

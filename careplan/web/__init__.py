@@ -22,12 +22,14 @@ from careplan.store.database import open_database
 from careplan.web import (
     access,
     apply,
+    diary,
     errors,
     following,
     headers,
     health,
     known,
     launches,
+    leaflet,
     limits,
     logs,
     metadata,
@@ -107,6 +109,8 @@ def create_app(
     app.register_blueprint(smart.blueprint)
     app.register_blueprint(ui.blueprint)
     app.register_blueprint(app_pages, url_prefix="/app/<launch_key>")
+    app.register_blueprint(leaflet.blueprint, url_prefix="/app/<launch_key>")
+    app.register_blueprint(diary.blueprint, url_prefix="/app/<launch_key>")
     return app
 
 

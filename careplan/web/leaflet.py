@@ -1,0 +1,129 @@
+"""What a patient takes home of a plan: a page, the same as a PDF, and its dates for a calendar."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from flask import Blueprint, Response, current_app, make_response, render_template, request
+
+from careplan.errors import Forbidden, NotSupported
+from careplan.fhir.bundle import day_in, objects_in, text_in
+from careplan.fhir.record import checked_id
+from careplan.leaflet.course import Course, parts_by_reference, read_course
+from careplan.leaflet.dates import as_calendar
+from careplan.leaflet.page import leaflet, shown_steps
+from careplan.printing import as_pdf, can_print
+from careplan.translations import LANGUAGES, Words
+from careplan.web.language import language_of, words_for
+from careplan.web.launches import current_launch, enter
+from careplan.web.services import patient_in, services
+
+Resource = dict[str, Any]
+
+blueprint = Blueprint("leaflet", __name__)
+enter(blueprint)
+
+PAPERS = ("A4", "letter")
+STYLE = "patient.css"
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A stored plan of the launch's patient, who reads it in *words*."""
+
+    plan_id: str
+    course: Course
+    patient: Resource
+    words: Words
+
+
+@blueprint.get("/plans/<plan_id>/leaflet")
+def page(plan_id: str) -> str:
+    """The leaflet; of a long plan the calendar of the next steps only, unless `days=all` asks for every day."""
+    return _page(_followed(plan_id), printed=False)
+
+
+@blueprint.get("/plans/<plan_id>/leaflet.pdf")
+def pdf(plan_id: str) -> Response:
+    """The same for paper: `paper=letter` for the American size."""
+    followed = _followed(plan_id)
+    paper = request.args.get("paper", PAPERS[0])
+    if paper not in PAPERS:
+        raise NotSupported(f"The paper is one of: {', '.join(PAPERS)}.")
+    styles = [_static(STYLE), f"@page {{ size: {paper} }}"]
+    made = as_pdf(_page(followed, printed=True), styles=styles)
+    if made is None:
+        raise NotSupported("PDFs cannot be made on this machine. Print the page of the leaflet instead.")
+    return _file(made, "application/pdf", "leaflet.pdf")
+
+
+@blueprint.get("/plans/<plan_id>/leaflet.ics")
+def dates(plan_id: str) -> Response:
+    """The dates of the plan, to be added to a calendar."""
+    followed = _followed(plan_id)
+    return _file(as_calendar(followed.course, followed.words), "text/calendar; charset=utf-8", "plan.ics")
+
+
+def _page(followed: Followed, *, printed: bool) -> str:
+    every_day = request.args.get("days") == "all"
+    steps = {step.number for step in followed.course.steps}
+    with_days = steps if every_day else shown_steps(followed.course, services().today())
+    return render_template(
+        "leaflet.html",
+        leaflet=leaflet(followed.course, services().catalog, followed.words),
+        say=followed.words.say,
+        words=followed.words,
+        languages=LANGUAGES,
+        spoken=language_of(followed.patient),
+        person=person_in(followed.patient, followed.words),
+        plan_id=followed.plan_id,
+        with_days=with_days,
+        whole=with_days == steps,
+        days="all" if every_day else None,
+        printed=printed,
+        can_print=can_print(),
+    )
+
+
+def _followed(plan_id: str) -> Followed:
+    """The plan, if it is one of the launch's patient. Raises NotFound, Forbidden, Conflict."""
+    launch = current_launch()
+    careplan = services().resource(f"CarePlan/{checked_id(plan_id)}")
+    if patient_in(careplan) != launch.patient:
+        raise Forbidden("This plan is of another patient.")
+    patient_id = launch.patient.partition("/")[2]
+    patient = services().resource(launch.patient)
+    requests = [*services().matches("MedicationRequest", patient_id), *services().matches("ServiceRequest", patient_id)]
+    course = read_course(careplan, parts_by_reference(careplan, requests), services().catalog)
+    return Followed(plan_id, course, patient, words_for(patient))
+
+
+def person_in(patient: Mapping[str, Any], words: Words) -> str:
+    """Name and date of birth, so that nobody takes somebody else's page home."""
+    name = next(iter(objects_in(patient.get("name"))), {})
+    given = [part for part in name.get("given") or [] if isinstance(part, str)]
+    said = text_in(name.get("text")) or " ".join(filter(None, (*given, text_in(name.get("family")))))
+    born = text_in(patient.get("birthDate"))
+    return ", ".join(filter(None, (said, words.say("born on {day}", day=_birth(born, words)) if born else None)))
+
+
+def _birth(born: str, words: Words) -> str:
+    """A date in words; a year or a month as it stands, since nobody was born on the first of January for that."""
+    day = day_in(born) if len(born) == len("1980-01-01") else None
+    return words.long_date(day) if day else born
+
+
+def _static(name: str) -> str:
+    with current_app.open_resource(f"static/{name}", "r", encoding="utf-8") as file:
+        text: str = file.read()
+    return text
+
+
+def _file(content: bytes, kind: str, name: str) -> Response:
+    return make_response(
+        content,
+        200,
+        {"Content-Type": kind, "Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"},
+    )
