@@ -55,6 +55,13 @@ def take(folder: Path) -> Iterator[Path]:
         page.get_by_text("Hold the plan", exact=True).first.click()
         yield picture(page, folder / "follow.png")
         yield picture(page, folder / "follow-phone.png", size=PHONE)
+        follow = page.url
+        page.get_by_role("link", name="Leaflet").click()
+        yield picture(page, folder / "leaflet.png")
+        page.goto(follow)
+        page.get_by_role("link", name="Symptom diary").click()
+        page.get_by_role("link", name="Daily diary").click()
+        yield picture(page, folder / "diary-phone.png", size=PHONE)
 
 
 @contextmanager

@@ -21,8 +21,6 @@ from careplan.web.following import performer, plan_called
 from careplan.web.launches import current_launch
 from careplan.web.services import now, services
 
-_ONE = "/plans/<plan_id>/<any({}):what>".format(", ".join(f"'{each}'" for each in Transition))
-
 
 @blueprint.get("/follow")
 def follow() -> Response:
@@ -47,22 +45,20 @@ def _grades() -> list[str]:
     return [each["code"] for each in services().catalog.conformance["CodeSystem/symptom-severity"]["concept"]]
 
 
-@blueprint.get(_ONE)
-def ask(plan_id: str, what: str) -> Response:
+def ask(plan_id: str, what: Transition) -> Response:
     """The form of one transition."""
     reference, _ = plan_called(plan_id)
     page = page_here()
-    return _form_page(page, _offer(page, reference, Transition(what)))
+    return _form_page(page, _offer(page, reference, what))
 
 
-@blueprint.post(_ONE)
-def change(plan_id: str, what: str) -> Response:
+def change(plan_id: str, what: Transition) -> Response:
     """Show what a transition would write; write it where exactly that was `seen`. Asked again, nothing is written."""
     reference, patient = plan_called(plan_id)
-    transition, page = Transition(what), page_here()
-    form = _offer(page, reference, transition)
+    page = page_here()
+    form = _offer(page, reference, what)
     try:
-        asked = _asked(transition)
+        asked = _asked(what)
         would = services().preview_of_following(reference, patient, asked)
         seen = request.form.get("seen")
         if would is None or (seen and seen == seen_as(would)):
@@ -80,6 +76,12 @@ def change(plan_id: str, what: str) -> Response:
         found=findings(would.issues, sources()),
         given=_given(asked),
     )
+
+
+for _each in Transition:
+    _path, _its = f"/plans/<plan_id>/{_each}", {"what": _each}
+    blueprint.add_url_rule(_path, view_func=ask, defaults=_its, methods=["GET"])
+    blueprint.add_url_rule(_path, view_func=change, defaults=_its, methods=["POST"])
 
 
 def _offer(page: Page, reference: str, what: Transition) -> Offered:
