@@ -138,6 +138,7 @@ def test_what_is_written_is_what_was_seen(following: Following):
     [
         ("accept", {"performer": ""}, "Say who does it: nobody has signed in."),
         ("accept", {"performer": "Dr Adams"}, "Practitioner/ID or PractitionerRole/ID"),
+        ("accept", {"performer": "Practitioner/nobody"}, "There is no Practitioner/nobody on the FHIR server."),
         ("revoke", {"reason": ""}, "for a reason: say which"),
         ("revoke", {"reason": "x" * 501}, "at most 500 characters"),
     ],
