@@ -17,10 +17,10 @@ from urllib.parse import quote, urlencode, urljoin, urlsplit
 import requests
 
 from careplan.errors import LaunchFailed, UpstreamError
-from careplan.fhir.ladder import Abilities
+from careplan.fhir.ladder import Abilities, Ability
 from careplan.fhir.reach import ask_json, is_below, is_safe_for_secrets
 from careplan.fhir.record import is_id
-from careplan.fhir.scopes import FOLLOWING, WRITING, Needs, asked, joined
+from careplan.fhir.scopes import ANSWERING, FOLLOWING, SHOWING, WRITING, Needs, asked, joined
 from careplan.fhir.smart import TOKEN, Client, SigningKey, code_of, host_of, texts_in
 
 _WHOM = "whoever looks after this app in your organisation, and give them the request id below."
@@ -28,6 +28,8 @@ TELL = f"Tell {_WHOM}"
 AGAIN = "Open the app again from the patient's record."
 AGAIN_OR_TELL = f"{AGAIN} If that does not help, tell {_WHOM}"
 
+_BESIDE_READING = joined(WRITING, FOLLOWING, SHOWING, ANSWERING)
+_INTERACTIONS = {"c": "create", "r": "read", "u": "update", "s": "search-type"}
 _MOST_SECONDS = 100_000_000
 _PERSON = re.compile(r"(?:Practitioner|PractitionerRole|Patient|RelatedPerson|Person)/[A-Za-z0-9\-.]{1,64}")
 
@@ -128,13 +130,18 @@ def scope_to_ask(configuration: Configuration, reads: Needs, writes: Needs, *, l
 
 
 def writes_to_ask(abilities: Abilities) -> Needs:
-    """What to be allowed to write: of what a plan and its life need, what the server does at all; else a document."""
-    created = {kind: actions for kind, actions in WRITING.items() if "create" in abilities.of(kind).interactions}
-    if "CarePlan" not in created:
-        return {"DocumentReference": "c"} if "create" in abilities.of("DocumentReference").interactions else created
-    followed = {kind: "search-type" if kind == "Provenance" else "update" for kind in FOLLOWING}
-    changed = {kind: FOLLOWING[kind] for kind, what in followed.items() if what in abilities.of(kind).interactions}
-    return joined(created, changed)
+    """What to be allowed beside reading a record, as far as the server does it at all: to write plans, follow them,
+    show them and write answers down. Where it takes no plan, a document.
+    """
+    offered = {kind: _offered(actions, abilities.of(kind)) for kind, actions in _BESIDE_READING.items()}
+    if "c" not in offered["CarePlan"]:
+        document = _offered("c", abilities.of("DocumentReference"))
+        offered = {"DocumentReference": document, **{kind: offered[kind] for kind in ANSWERING}}
+    return {kind: actions for kind, actions in offered.items() if actions}
+
+
+def _offered(actions: str, ability: Ability) -> str:
+    return "".join(letter for letter in actions if _INTERACTIONS[letter] in ability.interactions)
 
 
 def authorize_url(

@@ -98,6 +98,12 @@ FOLLOWING: Needs = {
 }
 """What the life of a written plan needs, beside reading what it was computed from."""
 
+SHOWING: Needs = {"CarePlan": "rs", "MedicationRequest": "rs", "ServiceRequest": "rs"}
+"""What the leaflet of a written plan is made of."""
+
+ANSWERING: Needs = {"Observation": "c", "QuestionnaireResponse": "c"}
+"""What the answers of a symptom diary need to be written."""
+
 
 def joined(*needs: Needs) -> Needs:
     """All of *needs*."""
