@@ -178,7 +178,7 @@ def test_follow_offers_what_the_plan_allows(following: Following):
     """A draft is accepted or revoked; an active plan taken further, held, revoked, completed; a held one resumed."""
 
     def offered() -> set[str]:
-        return set(re.findall(r"plans/[^/]+/([a-z-]+)", following.visit.page("follow")))
+        return set(re.findall(r'action="[^"]*plans/[^/]+/([a-z-]+)"', following.visit.page("follow")))
 
     assert offered() == {"accept", "revoke"}
     following.make("accept")
