@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 from careplan.demo import CLIENT_ID, EHR_PATH, FIRST_SHOWN, demo_stack
 
@@ -27,14 +27,16 @@ TOP = "() => { document.activeElement.blur(); scrollTo(0, 0); return document.do
 def main(arguments: list[str]) -> None:
     folder = Path(arguments[0]) if arguments else FOLDER
     folder.mkdir(parents=True, exist_ok=True)
-    for name in take(folder):
-        print(name)
+    with chromium() as browser:
+        for path in take(folder, browser):
+            print(path)
 
 
-def take(folder: Path) -> Iterator[Path]:
+def take(folder: Path, browser: Browser) -> Iterator[Path]:
     """Walk from the launch to a plan that is followed, and give each picture once it is taken."""
     days = [FIRST_DAY]
-    with demo_stack(lambda: days[-1]) as base, opened() as page:
+    page = browser.new_page(color_scheme="light")
+    with demo_stack(lambda: days[-1]) as base:
         launch = f"{base}{EHR_PATH}/launch?client={CLIENT_ID}&patient="
         page.goto(f"{launch}{WITH_A_PRECAUTION}")
         go(page, "May we taper?")
@@ -56,24 +58,24 @@ def take(folder: Path) -> Iterator[Path]:
         yield picture(page, folder / "follow.png")
         yield picture(page, folder / "follow-phone.png", size=PHONE)
         follow = page.url
-        page.get_by_role("link", name="Leaflet").click()
+        page.get_by_role("link", name="the leaflet").click()
         yield picture(page, folder / "leaflet.png")
         page.goto(follow)
-        page.get_by_role("link", name="Symptom diary").click()
+        page.get_by_role("link", name="the symptom diary").click()
         page.get_by_role("link", name="Daily diary").click()
         yield picture(page, folder / "diary-phone.png", size=PHONE)
+    page.close()
 
 
 @contextmanager
-def opened() -> Iterator[Page]:
-    """A page in chromium, in the light."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    if chromium is None:
+def chromium() -> Iterator[Browser]:
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
         raise SystemExit("The pictures are taken with chromium, and there is none on the path.")
     with sync_playwright() as playwright:
         # A container has no user namespaces for the sandbox; all that is opened is our own.
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield browser.new_page(color_scheme="light")
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
         browser.close()
 
 

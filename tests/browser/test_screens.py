@@ -90,6 +90,7 @@ def test_a_visit_by_keyboard_alone(page: Page, clinic: Clinic):
     page.keyboard.type("Practitioner/d1")
     tab_to(page, page.get_by_role("button", name="Accept the plan"))
     page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Accept the plan?")
     tab_to(page, page.get_by_role("button", name="Yes"))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("The plan is accepted")

@@ -75,7 +75,7 @@ def test_the_ehr_is_asked_as_the_specification_has_it(launched):
         assert one[name] != two[name], f"{name} is new each time"
     scopes = one["scope"].split()
     assert {"launch", "openid", "fhirUser", "patient/Patient.r", "patient/MedicationStatement.rs"} <= set(scopes)
-    assert "patient/CarePlan.crus" in scopes, "the server takes CarePlans, and lets them be followed"
+    assert "patient/CarePlan.crus" in scopes, "the server takes CarePlans"
     assert "launch/patient" not in scopes
 
 

@@ -6,7 +6,7 @@ from flask import request
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
 
-from careplan.errors import BadRequest, Conflict, Refused
+from careplan.errors import BadRequest, Conflict, NotFound, Refused
 from careplan.fhir.bundle import label_of
 from careplan.fhir.life_cycle import Asked
 from careplan.fhir.steps import written_plans
@@ -94,7 +94,18 @@ def _asked(what: Transition) -> Asked:
     named = request.form.get("performer", "").strip() or None
     if named is None and current_launch().user is None:
         raise BadRequest("Say who does it: nobody has signed in.", expression="performer")
-    return asked_in(request.form, what, performer=performer(named), on=services().today(), recorded=now())
+    asked = asked_in(request.form, what, performer=performer(named), on=services().today(), recorded=now())
+    if current_launch().scopes is None:
+        _require_there(asked.performer)
+    return asked
+
+
+def _require_there(reference: str) -> None:
+    """Raise BadRequest for somebody whom the server does not know, and would refuse once it is to be written."""
+    try:
+        services().resource(reference)
+    except NotFound as error:
+        raise BadRequest(f"There is no {reference} on the FHIR server.", expression="performer") from error
 
 
 def _given(asked: Asked) -> dict[str, str]:

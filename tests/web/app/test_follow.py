@@ -138,6 +138,7 @@ def test_what_is_written_is_what_was_seen(following: Following):
     [
         ("accept", {"performer": ""}, "Say who does it: nobody has signed in."),
         ("accept", {"performer": "Dr Adams"}, "Practitioner/ID or PractitionerRole/ID"),
+        ("accept", {"performer": "Practitioner/nobody"}, "There is no Practitioner/nobody on the FHIR server."),
         ("revoke", {"reason": ""}, "for a reason: say which"),
         ("revoke", {"reason": "x" * 501}, "at most 500 characters"),
     ],
@@ -177,7 +178,7 @@ def test_follow_offers_what_the_plan_allows(following: Following):
     """A draft is accepted or revoked; an active plan taken further, held, revoked, completed; a held one resumed."""
 
     def offered() -> set[str]:
-        return set(re.findall(r"plans/[^/]+/([a-z-]+)", following.visit.page("follow")))
+        return set(re.findall(r'action="[^"]*plans/[^/]+/([a-z-]+)"', following.visit.page("follow")))
 
     assert offered() == {"accept", "revoke"}
     following.make("accept")
@@ -247,6 +248,15 @@ def test_a_plan_of_another_patient_is_not_there(following: Following):
     assert answer.status_code == 403
     assert "19 mg" not in answer.text
     assert following.status == "draft"
+
+
+def test_what_the_patient_gets_is_one_click_away(following: Following):
+    """From the page that says it is written, and from Follow: each link leads somewhere."""
+    for page in (following.page, following.visit.page("follow")):
+        found = re.findall(r'href="([^"]*/(?:leaflet|diary/))"', page)
+        assert len(found) == 2, "the leaflet, the diary"
+        for path in found:
+            assert following.visit.client.get(path).status_code == 200, path
 
 
 def test_a_form_has_an_address_of_its_own(following: Following):
