@@ -1,13 +1,8 @@
 # make demo    run it: the service, a small FHIR server and synthetic patients, on this machine only
 # make test    everything that proves it
-<<<<<<< HEAD
 # The rest is for developers: make lint, make generate, make translations, make coverage, make mutants, make hapi,
 # make corpus, make scoreboard, make extraction, make bench, make sweep, make published, make faults,
 # make screenshots.
-=======
-# The rest is for developers: make lint, make generate, make coverage, make mutants, make hapi, make corpus,
-# make scoreboard, make extraction, make bench, make sweep, make published, make faults.
->>>>>>> follow
 
 PYTHON ?= python3
 CORPUS ?= ../shared/corpus/inputs
@@ -16,12 +11,8 @@ UV = $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN = .venv/bin/
 READY = .venv/.ready
 
-<<<<<<< HEAD
 .PHONY: demo test lint generate translations coverage mutants hapi corpus scoreboard extraction bench sweep published faults \
   screenshots
-=======
-.PHONY: demo test lint generate coverage mutants hapi corpus scoreboard extraction bench sweep published faults
->>>>>>> follow
 .DEFAULT_GOAL := test
 
 demo: $(READY)
