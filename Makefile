@@ -1,7 +1,8 @@
 # make demo    run it: the service, a small FHIR server and synthetic patients, on this machine only
 # make test    everything that proves it
 # The rest is for developers: make lint, make generate, make translations, make coverage, make mutants, make hapi,
-# make corpus, make scoreboard, make extraction, make bench, make sweep, make published, make faults.
+# make corpus, make scoreboard, make extraction, make bench, make sweep, make published, make faults,
+# make screenshots.
 
 PYTHON ?= python3
 CORPUS ?= ../shared/corpus/inputs
@@ -10,7 +11,8 @@ UV = $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 RUN = .venv/bin/
 READY = .venv/.ready
 
-.PHONY: demo test lint generate translations coverage mutants hapi corpus scoreboard extraction bench sweep published faults
+.PHONY: demo test lint generate translations coverage mutants hapi corpus scoreboard extraction bench sweep published faults \
+  screenshots
 .DEFAULT_GOAL := test
 
 demo: $(READY)
@@ -73,6 +75,11 @@ published: $(READY)
 # HAPI=http://127.0.0.1:8080/fhir measures that server too; `make hapi` starts one.
 faults: $(READY)
 	@$(RUN)python -m tests.faults --write docs/faults.md $(if $(HAPI),--hapi $(HAPI))
+
+# The pictures in docs/screens, of the demo on a day that never changes. Needs chromium.
+.PHONY: screenshots
+screenshots: $(READY)
+	@$(RUN)python tools/screenshots.py
 
 # Needs the network once; afterwards nothing is fetched until the lock file changes.
 $(READY): uv.lock pyproject.toml

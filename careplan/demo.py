@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import date
 from html import unescape
 from importlib import resources
 from typing import Any
@@ -75,16 +76,46 @@ def run_demo(
     taken = listen(settings.host, port)
     base = address_of(taken)
     settings = _for_demo(settings, base, fhir_base, run)
-    app = create_app(settings, examples=[Example(each.patient_id, each.about) for each in patients])
     store = Store(":memory:")
-    app.register_blueprint(sandbox_blueprint(store), url_prefix=SANDBOX_PATH)
-    if run is None:  # the EHR stands in front of the sandbox, which holds nobody when another server is used
-        mount(app, DevelopmentEhr(store, base=base + EHR_PATH, clients=[_our_app(base)]))
+    app = _app(settings, base, patients, store)
+    if run is None:
         _serve(console, app, taken, settings, patients, shown, store.load)
     else:
         with FhirServer(settings.fhir_base or "", reach=settings.reach(), run=run) as server:
             _serve_elsewhere(console, app, taken, settings, patients, shown, server, keep=keep)
     console.print("\nStopped.")
+
+
+@contextmanager
+def demo_stack(today: Callable[[], date]) -> Iterator[str]:
+    """The demo with its patients on a port that is free, for tests and pictures: its address. *today* is its day."""
+    taken = listen("127.0.0.1", 0)
+    base, patients, store = address_of(taken), synthetic_patients(), Store(":memory:")
+    app = _app(_for_demo(Settings(), base, None, None), base, patients, store, today=today)
+    for each in patients:
+        store.load(each.bundle)
+    with serving(app, taken):
+        yield base
+
+
+def _app(
+    settings: Settings,
+    base: str,
+    patients: Sequence[SyntheticPatient],
+    store: Store,
+    *,
+    today: Callable[[], date] | None = None,
+) -> Flask:
+    """The service at *base* with the sandbox beside it.
+
+    The development EHR stands in front of the sandbox, which holds nobody when another server is used.
+    """
+    examples = [Example(each.patient_id, each.about) for each in patients]
+    app = create_app(settings, examples=examples, today=today)
+    app.register_blueprint(sandbox_blueprint(store), url_prefix=SANDBOX_PATH)
+    if settings.app_ehrs:
+        mount(app, DevelopmentEhr(store, base=base + EHR_PATH, clients=[_our_app(base)]))
+    return app
 
 
 def _serve_elsewhere(

@@ -54,7 +54,9 @@ def test_the_demo_plans_serves_and_stops():
             assert answer.headers["Location"].startswith(f"{base}/smart/launch?iss="), answer.headers
             assert browser.get(f"{base}/sandbox/ehr/fhir/Patient/long-diazepam", timeout=10).status_code == 401
         for each in synthetic_patients():
-            answer = requests.get(f"{base}/plan/{each.patient_id}", timeout=10)
+            opened = requests.get(f"{base}/app/try/{each.patient_id}", timeout=10, allow_redirects=False)
+            page = f"{base}{opened.headers['Location']}plan"
+            answer = requests.get(page, cookies=opened.cookies.get_dict(), timeout=10)
             assert answer.status_code in (200, 422), (each.patient_id, answer.text)
     finally:
         demo.send_signal(signal.SIGTERM)

@@ -104,7 +104,7 @@ def test_workers_share_their_numbers_and_their_audit_and_log_nothing_of_what_was
         assert found, text
         assert float(found[1]) == 12
     for wrong in (
-        f"GET /plan/{SECRET_NAME} HTTP/9\r\n\r\n",
+        f"GET /app/try/{SECRET_NAME} HTTP/9\r\n\r\n",
         f"{SECRET_NAME}\r\n\r\n",
         f"GET / HTTP/1.1\r\n{SECRET_NAME} x: y\r\n\r\n",
     ):

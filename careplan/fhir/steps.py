@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -13,6 +13,7 @@ from careplan.fhir.plans import is_ours, is_step
 from careplan.fhir.wording import WORDS_FOR_WHEN
 
 _OVER = ("revoked", "completed", "entered-in-error", "cancelled", "stopped")
+_WITHDRAWN = ("entered-in-error", "cancelled")
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,10 @@ class WrittenStep:
 
 @dataclass(frozen=True)
 class WrittenPlan:
-    """A CarePlan of ours with its steps. *unread* are requests of it that are not there, or not written as ours."""
+    """A CarePlan of ours with its steps. *unread* are requests of it that are not there, or not written as ours.
+
+    *ordered* has the statuses of the orders that were made of a step, by its number; not of those that were withdrawn.
+    """
 
     reference: str
     title: str
@@ -43,6 +47,7 @@ class WrittenPlan:
     period: tuple[date | None, date | None]
     steps: tuple[WrittenStep, ...]
     unread: tuple[str, ...] = ()
+    ordered: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def is_over(self) -> bool:
@@ -77,7 +82,21 @@ def _plan(careplan: Resource, index: ResourceIndex) -> WrittenPlan:
         days,
         steps,
         unread,
+        _ordered(requests, index),
     )
+
+
+def _ordered(requests: Iterable[Mapping[str, Any]], index: ResourceIndex) -> dict[int, tuple[str, ...]]:
+    numbers = {label_of(each): number for each in requests if (number := _number(each)) is not None}
+    found: dict[int, tuple[str, ...]] = {}
+    for order in index.of_type("MedicationRequest"):
+        status = str(order.get("status", "not stated"))
+        if order.get("intent") == "plan" or status in _WITHDRAWN:
+            continue
+        parts = [index.resolve(each, order) for each in objects_in(order.get("basedOn"))]
+        for number in {numbers[label_of(part)] for part in parts if part and label_of(part) in numbers}:
+            found[number] = (*found.get(number, ()), status)
+    return found
 
 
 def _is_to_a_request(reference: Mapping[str, Any]) -> bool:

@@ -180,8 +180,3 @@ def narrative(schedule: TaperSchedule, notes: Sequence[str], supports: Sequence[
         f"<td>{'the same, until reviewed' if schedule.target else 'nothing'}</td><td></td></tr>"
         f"</tbody></table><ul>{listed}</ul><p>Besides the tablets:</p><ul>{besides}</ul></div>"
     )
-
-
-def each_step(schedule: TaperSchedule) -> Sequence[tuple[TaperStep, str]]:
-    """Every step with its directions, for tables on screen."""
-    return [(step, step_text(step)) for step in schedule.steps]

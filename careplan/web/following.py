@@ -97,11 +97,7 @@ def _view(transition: Transition) -> Callable[[str], Response]:
         if services().settings.fhir_base is None:
             raise NotSupported("No FHIR server is configured (CAREPLAN_FHIR_BASE), so there is no plan to follow.")
         asked = _asked(transition, given)
-        services().require_following()
-        reference = f"CarePlan/{checked_id(plan_id)}"
-        patient = patient_in(services().resource(reference))
-        if patient is None:
-            raise Conflict(f"{reference} is for no patient that is known (CarePlan.subject).")
+        reference, patient = plan_called(plan_id)
         return once(lambda: _followed(reference, patient, asked), patient=patient.partition("/")[2])
 
     view.__doc__ = _SUMMARIES[transition]
@@ -110,6 +106,16 @@ def _view(transition: Transition) -> Callable[[str], Response]:
 
 for _each in Transition:
     blueprint.add_url_rule(f"/CarePlan/<plan_id>/${_each}", f"{_each}", _view(_each), methods=["POST"])
+
+
+def plan_called(plan_id: str) -> tuple[str, str]:
+    """The reference of a plan and that of its patient, if the caller may follow it. Raises Conflict without one."""
+    services().require_following()
+    reference = f"CarePlan/{checked_id(plan_id)}"
+    patient = patient_in(services().resource(reference))
+    if patient is None:
+        raise Conflict(f"{reference} is for no patient that is known (CarePlan.subject).")
+    return reference, patient
 
 
 def _given(transition: Transition, body: Any) -> Given:
@@ -122,7 +128,7 @@ def _asked(transition: Transition, given: Given) -> Asked:
     """What is asked, by whoever the token is for. Raises BadRequest, and Forbidden for a word in another's name."""
     return Asked(
         transition,
-        _performer(given.performer),
+        performer(given.performer),
         day_asked(given.date, services().today()),
         now(),
         reason=given.reason,
@@ -132,7 +138,8 @@ def _asked(transition: Transition, given: Given) -> Asked:
     )
 
 
-def _performer(named: str | None) -> str:
+def performer(named: str | None) -> str:
+    """Who does it: whoever the token or the launch is for, else the one *named*. Raises BadRequest, Forbidden."""
     asking = caller()
     if asking is None or asking.user is None:
         if named is None:
@@ -146,10 +153,16 @@ def _performer(named: str | None) -> str:
     return user
 
 
-def _followed(reference: str, patient: str, asked: Asked) -> Response:
+def follow(reference: str, patient: str, asked: Asked) -> Followed:
+    """Make the transition that is *asked* of a plan, and record who did. Raises as `Following.follow` does."""
     with services().following(patient) as (following, written):
         done = following.follow(reference, asked)
         written += done.written
+    return done
+
+
+def _followed(reference: str, patient: str, asked: Asked) -> Response:
+    done = follow(reference, patient, asked)
     issues = outcome(done.issues, canonical_base=services().settings.canonical_base)
     note_issues(codes_of(issues))
     if done.existing:

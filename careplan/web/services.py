@@ -20,6 +20,7 @@ from careplan.errors import CareplanError, NotSupported, StoreError
 from careplan.fhir.audit import REFUSED, Access, Action
 from careplan.fhir.dialects import DIALECTS
 from careplan.fhir.ladder import Abilities, read_abilities
+from careplan.fhir.life_cycle import Asked, Change
 from careplan.fhir.record import checked_id, fetch_record, is_id
 from careplan.fhir.scopes import FOLLOWING, WRITING, Needs, joined, reading
 from careplan.fhir.server import FhirServer
@@ -175,14 +176,27 @@ class Services:
         """
         self.require_following()
         access.require_subject(subject)
-        following = Following(
+        following = self._follower()
+        with self.accounted("U", "transaction", subject, announce=True) as what:
+            yield following, what
+
+    def preview_of_following(self, reference: str, subject: str, asked: Asked) -> Change | None:
+        """What *asked* would write for a plan of *subject*; None where it is done already. Recorded as a read.
+
+        Raises as `following` and `Following.preview` do.
+        """
+        self.require_following()
+        access.require_subject(subject)
+        with self.accounted("R", "search-type", subject):
+            return self._follower().preview(reference, asked)
+
+    def _follower(self) -> Following:
+        return Following(
             self.server(),
             self.catalog.vocabulary,
             dialect=DIALECTS[self.settings.fhir_dialect],
             abilities=self._abilities(),
         )
-        with self.accounted("U", "transaction", subject, announce=True) as what:
-            yield following, what
 
     def accounted(
         self, action: Action, interaction: str, patient: str | None, *, announce: bool = False

@@ -19,6 +19,8 @@ from careplan.sandbox import Store
 from careplan.serving import address_of, listen, serving
 from careplan.settings import Settings
 from careplan.web import create_app
+from tests.fhir.lives import PEOPLE
+from tests.web.records import loading
 
 TODAY = date(2026, 11, 25)
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
@@ -47,6 +49,7 @@ def clinic() -> Iterator[Clinic]:
     store = Store(":memory:")
     for each in synthetic_patients():
         store.load(each.bundle)
+    store.load(loading(*PEOPLE))
     settings = Settings(fhir_base=f"{address_of(fhir)}/fhir", log_level="error")
     with serving(sandbox.create_app(store), fhir), serving(create_app(settings, today=lambda: TODAY), web):
         yield Clinic(address_of(web))

@@ -47,7 +47,7 @@ def test_a_visit_from_reading_to_following(page: Page, clinic: Clinic):
     expect(page.get_by_role("heading", level=1)).to_have_text("The draft is written")
     assert violations(page) == []
 
-    page.get_by_role("link", name="Next: follow it").click()
+    page.get_by_role("link", name="Later: leave it a draft, and follow it").click()
     expect(page.get_by_text("Today is day 1 of", exact=False)).to_be_visible()
     assert violations(page) == []
 
@@ -86,6 +86,14 @@ def test_a_visit_by_keyboard_alone(page: Page, clinic: Clinic):
     tab_to(page, page.get_by_role("button", name="Write the draft"))
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("The draft is written")
+    tab_to(page, page.get_by_label("Who does it"))
+    page.keyboard.type("Practitioner/d1")
+    tab_to(page, page.get_by_role("button", name="Accept the plan"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Accept the plan?")
+    tab_to(page, page.get_by_role("button", name="Yes"))
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("The plan is accepted")
 
 
 def tab_to(page: Page, wanted: Locator) -> None:

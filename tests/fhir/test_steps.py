@@ -146,3 +146,13 @@ def test_times_by_the_clock_count_as_often_as_they_are():
     ((step,), unread) = steps_of([request])
     assert (step.daily, unread) == (Decimal("4.0"), ())
     assert step.take == ("1 tablet of 2 mg (2 mg) at 08:00",)
+
+
+def test_the_orders_of_a_step_are_told_by_their_status():
+    """Those that name one of its requests; not what was withdrawn, and not the steps themselves."""
+    resources = stored(planned())
+    step = next(each for each in resources if each["resourceType"] == "MedicationRequest")
+    order = {**step, "intent": "order", "basedOn": [{"reference": f"MedicationRequest/{step['id']}"}]}
+    orders = [{**order, "id": f"order-{status}", "status": status} for status in ("active", "draft", "cancelled")]
+    assert only([*resources, *orders]).ordered == {1: ("active", "draft")}
+    assert only(resources).ordered == {}

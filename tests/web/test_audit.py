@@ -46,12 +46,14 @@ def test_a_preview_and_a_page_are_reads(upstream: Upstream):
     """One record each, with the request's id and the address it came from."""
     client = upstream.client()
     client.post("/fhir/Patient/p1/$taper-plan", headers={"X-Request-Id": UUID})
-    client.get("/plan/p1")
-    first, second = events(upstream.app)
+    opened = client.get("/app/try/p1")
+    client.get(f"{opened.headers['Location']}plan")
+    first, launch, second = events(upstream.app)
     assert told(first) == told(second) == ("R", "0", None, "Patient/p1", [])
+    assert told(launch) == ("E", "0", None, "Patient/p1", [])
     assert first["entity"][-1]["what"]["identifier"]["value"] == UUID
     assert first["entity"][-1]["description"] == "operations.taper_plan"
-    assert second["entity"][-1]["description"] == "ui.plan"
+    assert second["entity"][-1]["description"] == "app.plan"
     assert first["agent"][0]["who"]["identifier"] == {"system": "urn:careplan:unprotected", "value": "anybody"}
     assert first["agent"][0]["network"]["address"] == "127.0.0.1"
 
@@ -208,16 +210,19 @@ class Full:
 def test_nothing_is_told_that_cannot_be_recorded(upstream: Upstream):
     """A 503 without a word of the record, for reads, pages and what is sent along."""
     client = upstream.client()
+    opened = client.get("/app/try/p1").headers["Location"]
     sent = json.dumps(parameters(statements(record())))
     with Full(upstream.app):
         for answer in (
             client.post("/fhir/Patient/p1/$taper-plan"),
-            client.get("/plan/p1"),
             client.post("/fhir/$taper-plan", data=sent, content_type=FHIR),
         ):
             assert answer.status_code == 503, answer.text
             assert json.loads(answer.text)["issue"][0]["code"] == "no-store"
             assert SECRET_NAME not in answer.text
+        page = client.get(f"{opened}plan")
+        assert page.status_code == 503, page.text
+        assert SECRET_NAME not in page.text
 
 
 def test_nothing_is_written_that_cannot_be_announced(upstream: Upstream):

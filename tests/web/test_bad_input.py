@@ -119,6 +119,6 @@ def test_a_bug_is_a_500_without_details(capsys):
 def test_a_strangers_name_for_this_machine_is_not_answered(client):
     """A web page that has its own host name point here must not read patients (DNS rebinding)."""
     for accept in ("application/fhir+json", "text/html"):
-        answer = client.get("/plan/p1", headers={"Host": "evil.example", "Accept": accept})
+        answer = client.get("/app/try/p1", headers={"Host": "evil.example", "Accept": accept})
         assert answer.status_code == 400
     assert client.get("/health/live", headers={"Host": "127.0.0.1:8000"}).status_code == 200

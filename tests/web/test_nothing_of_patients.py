@@ -77,9 +77,11 @@ def everything() -> Iterator[tuple[Any, str, FhirServer]]:
 
 def test_no_log_line_of_any_patient_holds_anything_of_them(everything, capfd, caplog):
     """Asked for in every way, allowed or not, planned or refused, right or wrong: all output, and all libraries'."""
-    app, token, _ = everything
+    app, token, server = everything
     caplog.set_level(logging.WARNING)
     client = app.test_client()
+    alone = Settings(fhir_base=server.base_url, log_level="debug", rate_limit="off")
+    visits = create_app(alone).test_client()
     headers = {"Authorization": f"Bearer {token}"}
     patients = synthetic_patients(MARK)
     secrets: dict[str, set[str]] = {each.patient_id: secrets_of(each.bundle) for each in patients}
@@ -94,7 +96,9 @@ def test_no_log_line_of_any_patient_holds_anything_of_them(everything, capfd, ca
         client.post(path)
         client.post(path, headers=headers)
         client.post(path, headers={**headers, "X-Request-Id": each.patient_id}, data=persist, content_type=FHIR)
-        client.get(f"/plan/{each.patient_id}?medication=diazepam", headers={**headers, "Accept": "text/html"})
+        client.get(f"/app/try/{each.patient_id}?medication=diazepam", headers={**headers, "Accept": "text/html"})
+        opened = visits.get(f"/app/try/{each.patient_id}").headers["Location"]
+        visits.get(f"{opened}sign?medication=diazepam")
         client.post("/fhir/$taper-plan", headers=headers, data=json.dumps(given), content_type=FHIR)
         client.post("/fhir/$taper-plan", headers=headers, data=json.dumps(given)[:-9], content_type=FHIR)
         client.get(f"/fhir/Patient?name={each.patient_id}", headers=headers)
@@ -102,7 +106,7 @@ def test_no_log_line_of_any_patient_holds_anything_of_them(everything, capfd, ca
     captured = capfd.readouterr()
     lines = captured.err.splitlines()
     requests = [json.loads(line) for line in lines if '"event": "request"' in line]
-    assert len(requests) == 8 * len(patients)
+    assert len(requests) == 10 * len(patients)
     assert {line["status"] for line in requests} >= {200, 400, 401, 404, 422}
     output = CODE.sub("", f"{captured.out}\n{captured.err}\n{caplog.text}").lower()
     assert token.lower() not in output

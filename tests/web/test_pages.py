@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from careplan.settings import Settings
-from careplan.web import create_app
+import re
+
+from careplan.settings import Ehr, Issuer, Settings
+from careplan.web import Example, create_app
 from tests.web.conftest import Upstream
-from tests.web.records import SECRET_NAME
 
 
 def test_the_front_page_leads_to_the_patients(upstream: Upstream):
     """In the demo it lists them; it has nothing inline, because the policy forbids it."""
     page = upstream.client().get("/").text
     assert '<a href="/app/try/p1">p1</a>' in page
-    assert '<a href="/plan/p1">plan of p1</a>' in page
     assert "no dose stated" in page
     assert "<script" not in page
     assert "style=" not in page
@@ -26,21 +26,31 @@ def test_the_front_page_works_without_a_server(client):
         assert style.status_code == 200
 
 
-def test_a_plan_is_a_table_with_the_patient_named(upstream: Upstream):
-    """Dates, daily dose, cut, what to take; whose plan it is; that it is a draft."""
-    page = upstream.client().get("/plan/p1").text
-    assert f"Test {SECRET_NAME}, born 1980-01-01" in page
-    assert "<td>2026-01-05</td>" in page
-    assert "Preview of a draft" in page
-    assert "<td>0 mg</td>" in page
+def test_the_front_page_says_where_the_app_is_opened(upstream: Upstream):
+    """Here, where nobody but this machine could; else from the EHR. It never leads to what is not served."""
+    shown = (
+        (Settings(fhir_base=upstream.base), "/app/try/PATIENT</code>"),
+        (Settings(), "None is set up yet"),
+        (
+            Settings(app_ehrs=(Ehr("http://127.0.0.1:9/fhir"),), app_base="http://127.0.0.1:1", app_client_id="app"),
+            'href="/smart/"',
+        ),
+    )
+    for settings, said in shown:
+        client = create_app(settings).test_client()
+        page = client.get("/").text
+        assert said in page, settings
+        for path in re.findall(r'href="(/[^"]*)"', page):
+            with client.get(path) as answer:
+                assert answer.status_code != 404, path
 
 
-def test_a_refusal_is_told_in_words(upstream: Upstream):
-    """What is missing, and what would settle it."""
-    answer = upstream.client().get("/plan/p2", headers={"Accept": "text/html"})
-    assert answer.status_code == 422
-    assert "No plan was made, and this is why" in answer.text
-    assert "What would settle it: Confirm the dose" in answer.text
+def test_examples_that_cannot_be_opened_are_not_offered():
+    """Where tokens are asked for, nobody opens a patient without the EHR."""
+    settings = Settings(fhir_base="http://127.0.0.1:9/fhir", issuers=(Issuer("http://127.0.0.1:9"),), audience="a")
+    page = create_app(settings, examples=[Example("p1", "diazepam")]).test_client().get("/").text
+    assert "/app/try/" not in page
+    assert "from a patient's record in the EHR" in page
 
 
 def test_ready_means_that_the_server_answers(upstream: Upstream):

@@ -55,7 +55,11 @@ class StepRow:
 
 @dataclass(frozen=True)
 class Followed:
-    """A plan as it is followed. *position* says in a sentence where *today* is in it."""
+    """A plan as it is followed. *position* says in a sentence where *today* is in it.
+
+    *before* is the dose a day of the step before that of today, if there is one and it is known. *order* says whether
+    the step of today is ordered, *in_force* that it is, and nothing is to be seen to.
+    """
 
     reference: str
     title: str
@@ -63,6 +67,9 @@ class Followed:
     position: str
     rows: tuple[StepRow, ...]
     unread: tuple[str, ...]
+    before: str | None = None
+    order: str | None = None
+    in_force: bool = False
 
 
 def followed(plan: WrittenPlan, today: date) -> Followed:
@@ -72,7 +79,29 @@ def followed(plan: WrittenPlan, today: date) -> Followed:
         StepRow(each.number, each.start, each.end, _daily(each), "; ".join(each.take), each.status, today=each is now)
         for each in plan.steps
     )
-    return Followed(plan.reference, plan.title, plan.status, _position(plan, now, today), rows, plan.unread)
+    before = next((each for each in plan.steps if now and each.number == now.number - 1), None)
+    return Followed(
+        plan.reference,
+        plan.title,
+        plan.status,
+        _position(plan, now, today),
+        rows,
+        plan.unread,
+        mg_text(before.daily) if before and before.daily is not None else None,
+        *(_order(plan.ordered.get(now.number, ())) if now and plan.status == "active" else (None, False)),
+    )
+
+
+def _order(statuses: Sequence[str]) -> tuple[str, bool]:
+    """Whether a step is ordered, and whether that is in force: a step by itself is what is meant, and no order."""
+    ask = "Ask what is taken: it may be another dose."
+    if not statuses:
+        return f"There is no order of this step. {ask}", False
+    if set(statuses) <= {"active", "completed"}:
+        return "It is ordered, and the order is in force.", True
+    if "draft" in statuses:
+        return f"An order of it is a draft that nobody has signed. {ask}", False
+    return f"Its orders are not all in force ({', '.join(dict.fromkeys(statuses))}). {ask}", False
 
 
 def _daily(step: WrittenStep) -> str:

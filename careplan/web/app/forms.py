@@ -39,13 +39,13 @@ def with_confirmation(draft: Draft, fields: Fields, by: str) -> Draft:
     amount, words = fields.get("amount", "").strip(), fields.get("words", "").strip()
     if bool(amount) == bool(words):
         raise BadRequest("Give the dose either as an amount and how often, or in words.", expression="amount")
-    dosage = {"text": _short(words, "words")} if words else _as_often(fields)
+    dosage = {"text": short(words, "words")} if words else _as_often(fields)
     kept = draft.without(lambda each: confirms(each, medication))
     return kept.add(confirmation(medication, dosage, by))
 
 
 def _as_often(fields: Fields) -> Resource:
-    amount, times = _number(fields, "amount", "mg each time"), _whole(fields, "times", "how often a day", MOST_TIMES)
+    amount, times = _number(fields, "amount", "mg each time"), whole(fields, "times", "how often a day", MOST_TIMES)
     return {
         "timing": {"repeat": {"frequency": times, "period": 1, "periodUnit": "d"}},
         "doseAndRate": [{"doseQuantity": mg(amount)}],
@@ -66,7 +66,7 @@ def with_drug(draft: Draft, fields: Fields) -> Draft:
 
 def with_override(draft: Draft, fields: Fields, by: str) -> Draft:
     code = _needed(fields, "code", "which finding it is")
-    reason = _short(_needed(fields, "reason", "the reason"), "reason")
+    reason = short(_needed(fields, "reason", "the reason"), "reason")
     return draft.without(lambda each: overrides(each, code)).add(overriding(code, by, reason))
 
 
@@ -103,7 +103,7 @@ def with_adjustment(draft: Draft, fields: Fields) -> Draft:
     """The draft with a change on the way: `kind` is hold, pace or back."""
     kind, on = fields.get("kind", ""), _day(fields, "on")
     if kind == "hold":
-        return draft.add(pause(on, _whole(fields, "weeks", "how many weeks", 52)))
+        return draft.add(pause(on, whole(fields, "weeks", "how many weeks", 52)))
     if kind == "pace":
         return draft.add(pace_change(on, _needed(fields, "pace", "the pace")))
     if kind == "back":
@@ -112,7 +112,7 @@ def with_adjustment(draft: Draft, fields: Fields) -> Draft:
 
 
 def without_adjustment(draft: Draft, fields: Fields) -> Draft:
-    return draft.without_adjustment(_whole(fields, "number", "which change", 999) - 1)
+    return draft.without_adjustment(whole(fields, "number", "which change", 999) - 1)
 
 
 def with_replaced(draft: Draft, fields: Fields) -> Draft:
@@ -124,7 +124,7 @@ def with_replaced(draft: Draft, fields: Fields) -> Draft:
 
 def who(user: str | None, fields: Fields) -> str:
     """Who says so: the one who signed in, else the name that was given. Raises BadRequest without either."""
-    return user or _short(_needed(fields, "by", "your name: nobody has signed in"), "by")
+    return user or short(_needed(fields, "by", "your name: nobody has signed in"), "by")
 
 
 def _needed(fields: Fields, name: str, meaning: str) -> str:
@@ -134,7 +134,8 @@ def _needed(fields: Fields, name: str, meaning: str) -> str:
     return value
 
 
-def _short(text: str, name: str) -> str:
+def short(text: str, name: str) -> str:
+    """*text*, if it is one line. Raises BadRequest, naming the field."""
     if len(text) > LONGEST_TEXT or not text.isprintable():
         raise BadRequest(f"Use one line of at most {LONGEST_TEXT} characters.", expression=name)
     return text
@@ -150,7 +151,8 @@ def _decimal(value: str, name: str, meaning: str) -> Decimal:
     return Decimal(value)
 
 
-def _whole(fields: Fields, name: str, meaning: str, most: int) -> int:
+def whole(fields: Fields, name: str, meaning: str, most: int) -> int:
+    """The field as a whole number. Raises BadRequest, naming the field and its *meaning*."""
     value = _needed(fields, name, meaning)
     if not re.fullmatch(r"[0-9]{1,3}", value) or not 1 <= int(value) <= most:
         raise BadRequest(f"Say {meaning}, as a whole number from 1 to {most}.", expression=name)

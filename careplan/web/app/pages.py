@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from flask import make_response, render_template
+from werkzeug.wrappers import Response
+
 from careplan.clinical_data import Source
 from careplan.errors import BadRequest, CareplanError, Refused
 from careplan.fhir.reading import Reading, read_record
@@ -21,6 +24,7 @@ from careplan.web.parameters import TaperRequest
 from careplan.web.services import services
 
 Resource = dict[str, Any]
+Problem = tuple[Finding, ...]
 
 
 @dataclass(frozen=True)
@@ -75,6 +79,29 @@ def page_of(draft: Draft, record: list[Resource]) -> Page:
     page = Page(record, person_in(record), draft, asked, reading, plan, refusal)
     note_issues(list(dict.fromkeys(issue.code.value for issue in page.issues)))
     return page
+
+
+def page_here() -> Page:
+    """The page of this launch as it is now, with what was asked so far."""
+    return page_of(kept_draft(), read_here())
+
+
+def shown(template: str, page: Page, status: int, **view: Any) -> Response:
+    """*page* as HTML, with what every template of the app is given."""
+    launch = current_launch()
+    return make_response(
+        render_template(
+            template,
+            person=page.person,
+            draft=page.draft,
+            asked=page.asked,
+            user=launch.user,
+            base=launch.base,
+            today=services().today(),
+            **view,
+        ),
+        status,
+    )
 
 
 def problem_with(page: Page) -> tuple[Finding, ...]:

@@ -10,12 +10,12 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
-from flask import Blueprint, g, make_response, redirect, render_template, request, url_for
+from flask import Blueprint, g, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from careplan.errors import BadRequest, Conflict, Refused
 from careplan.fhir.forms import parts_of
-from careplan.fhir.steps import written_plans
+from careplan.fhir.written_plan import Transition
 from careplan.planning import STRATEGIES, another_way, compare, compare_paces
 from careplan.taper.dose import plain
 from careplan.taper.profile import TaperProfile
@@ -23,16 +23,27 @@ from careplan.taper.schedule import TaperSchedule
 from careplan.web.app import forms
 from careplan.web.app.draft import Draft
 from careplan.web.app.findings import Finding, screening
-from careplan.web.app.following import followed, symptoms
 from careplan.web.app.medicines import what_was_read
-from careplan.web.app.pages import Page, drafts, kept_draft, page_of, problem_with, read_here, sources, told
+from careplan.web.app.pages import (
+    Page,
+    Problem,
+    drafts,
+    kept_draft,
+    page_here,
+    page_of,
+    problem_with,
+    read_here,
+    shown,
+    sources,
+    told,
+)
 from careplan.web.app.signing import seen_as, to_sign
 from careplan.web.app.steps import STRATEGY_WORDS, adjustments_in_words, planned, ways
+from careplan.web.app.transitions import may_sign, offered
 from careplan.web.launches import current_launch, enter
 from careplan.web.operations import preview_of_writing, write_plan
 from careplan.web.services import services
 
-Problem = tuple[Finding, ...]
 Change = Callable[[Draft], Draft]
 
 blueprint = Blueprint("app", __name__)
@@ -59,7 +70,7 @@ def _note_launch() -> None:
 @blueprint.get("/")
 def read() -> Response:
     """Each medicine with its dose, and what is not certain."""
-    return _read_page(_page())
+    return _read_page(page_here())
 
 
 def _read_page(page: Page, problem: Problem = (), status: int = 200) -> Response:
@@ -71,7 +82,7 @@ def _read_page(page: Page, problem: Problem = (), status: int = 200) -> Response
         chosen=page.asked.medications,
         confirmed=[each.medication for each in page.asked.confirmations],
     )
-    return _shown("app/read.html", page, status, read=found, problem=problem)
+    return shown("app/read.html", page, status, read=found, problem=problem)
 
 
 @blueprint.post("/confirm")
@@ -105,7 +116,7 @@ def afresh() -> Response:
 @blueprint.get("/may-we")
 def may_we() -> Response:
     """What stands against a taper."""
-    return _may_we_page(_page())
+    return _may_we_page(page_here())
 
 
 def _may_we_page(page: Page, problem: Problem = (), status: int = 200) -> Response:
@@ -116,7 +127,7 @@ def _may_we_page(page: Page, problem: Problem = (), status: int = 200) -> Respon
         precautions=services().catalog.precautions,
         drug_class=page.plan.schedule.profile.drug_class if page.plan else None,
     )
-    return _shown("app/may_we.html", page, status, screening=found, problem=problem, planned=page.plan is not None)
+    return shown("app/may_we.html", page, status, screening=found, problem=problem, planned=page.plan is not None)
 
 
 @blueprint.post("/override")
@@ -134,8 +145,11 @@ def undo_override() -> Response:
 @blueprint.post("/replace")
 def replace_plan() -> Response:
     """Plan in the place of a plan that is there, or beside it again."""
-    back = "app.sign" if request.form.get("back") == "sign" else "app.may_we"
-    return _kept(forms.with_replaced(kept_draft(), request.form), back)
+    new = forms.with_replaced(kept_draft(), request.form)
+    back = {"sign": "app.sign", "follow": "app.plan"}.get(request.form.get("back", ""), "app.may_we")
+    if back == "app.plan" and page_of(new, read_here()).plan is None:
+        back = "app.read"  # what is taken now is to be confirmed first
+    return _kept(new, back)
 
 
 # --- 3. plan ---
@@ -144,7 +158,7 @@ def replace_plan() -> Response:
 @blueprint.get("/plan")
 def plan() -> Response:
     """The schedule with its reasons, other ways to go, and what can be changed."""
-    return _plan_page(_page())
+    return _plan_page(page_here())
 
 
 def _plan_page(page: Page, problem: Problem = (), status: int = 200) -> Response:
@@ -153,13 +167,13 @@ def _plan_page(page: Page, problem: Problem = (), status: int = 200) -> Response
     beside = _beside(page)
     profile = page.plan.schedule.profile
     catalog = services().catalog
-    shown = planned(page.plan, sources(), short_supply=_short_supply(page), beside=beside)
-    return _shown(
+    made = planned(page.plan, sources(), short_supply=_short_supply(page), beside=beside)
+    return shown(
         "app/plan.html",
         page,
         status,
         problem=problem,
-        planned=shown,
+        planned=made,
         profile=profile,
         allowed=page.plan.pace.allowed.pace.name,
         schedule=page.plan.schedule,
@@ -221,7 +235,7 @@ def _short_supply(page: Page) -> bool:
 @blueprint.get("/sign")
 def sign() -> Response:
     """What will be written where, and what changes."""
-    return _sign_page(_page())
+    return _sign_page(page_here())
 
 
 def _sign_page(page: Page, problem: Problem = (), status: int = 200) -> Response:
@@ -234,13 +248,13 @@ def _sign_page(page: Page, problem: Problem = (), status: int = 200) -> Response
         sentences=preview_of_writing(page.plan, current_launch().encounter),
         replaces=page.asked.replaces,
     )
-    return _shown("app/sign.html", page, status, sign=found, problem=problem, careplan=page.plan.careplan)
+    return shown("app/sign.html", page, status, sign=found, problem=problem, careplan=page.plan.careplan)
 
 
 @blueprint.post("/write")
 def write() -> Response:
     """Write the plan that was shown, as a draft."""
-    page = _page()
+    page = page_here()
     if page.plan is None:
         return _refused(page)
     try:
@@ -258,35 +272,25 @@ def write() -> Response:
 @blueprint.get("/written")
 def written() -> Response:
     """What was written, with its references."""
-    page = _page()
+    page = page_here()
     reference = page.draft.written
     if reference is None:
         return redirect(url_for("app.sign"), 303)
     found = services().resource(reference)
-    return _shown("app/written.html", page, 200, written=found, reference=reference, parts_written=parts_of(found))
-
-
-# --- 5. follow ---
-
-
-@blueprint.get("/follow")
-def follow() -> Response:
-    """Where the patient is in a plan that was written, and how they have been."""
-    page = _page()
-    plans = [followed(each, services().today()) for each in written_plans(page.record)]
-    return _shown("app/follow.html", page, 200, plans=plans, symptoms=symptoms(page.record, _grades()))
-
-
-def _grades() -> list[str]:
-    """The codes of our severities, from none upwards."""
-    return [each["code"] for each in services().catalog.conformance["CodeSystem/symptom-severity"]["concept"]]
+    accepting = [each for each in offered(reference, str(found.get("status")), ()) if each.what is Transition.ACCEPT]
+    return shown(
+        "app/written.html",
+        page,
+        200,
+        written=found,
+        reference=reference,
+        parts_written=parts_of(found),
+        accepting=accepting,
+        may_sign=may_sign(current_launch().user),
+    )
 
 
 # --- all of them ---
-
-
-def _page() -> Page:
-    return page_of(kept_draft(), read_here())
 
 
 def _who() -> str:
@@ -316,30 +320,13 @@ def _kept(draft: Draft, back: str) -> Response:
 def _refused(page: Page, problem: Problem = ()) -> Response:
     """Why there is no plan, as a page that leads to where it can be settled."""
     refusal = page.refusal
-    shown = (*problem, *(told(refusal) if refusal else ()))
-    return _shown(
+    found = (*problem, *(told(refusal) if refusal else ()))
+    return shown(
         "app/refused.html",
         page,
         422,
-        found=tuple(dict.fromkeys(shown)),
+        found=tuple(dict.fromkeys(found)),
         adjustments=adjustments_in_words(page.draft.adjustments),
-    )
-
-
-def _shown(template: str, page: Page, status: int, **view: Any) -> Response:
-    launch = current_launch()
-    return make_response(
-        render_template(
-            template,
-            person=page.person,
-            draft=page.draft,
-            asked=page.asked,
-            user=launch.user,
-            base=launch.base,
-            today=services().today(),
-            **view,
-        ),
-        status,
     )
 
 

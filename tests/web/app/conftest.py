@@ -52,13 +52,14 @@ class Visit:
         )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Clinic:
-    """An app whose server is a sandbox with the synthetic patients."""
+    """An app whose server is a sandbox with the synthetic patients; the day of the app can be moved."""
 
     app: Flask
     server: FhirServer
     base: str
+    today: date = TODAY
 
     def visit(self, patient_id: str) -> Visit:
         client = self.app.test_client()
@@ -77,5 +78,7 @@ def clinic() -> Iterator[Clinic]:
         store.load(each.bundle)
     with serving(sandbox.create_app(store), taken):
         server = FhirServer(base)
-        yield Clinic(create_app(Settings(fhir_base=base, log_level="error"), today=lambda: TODAY), server, base)
+        app = create_app(Settings(fhir_base=base, log_level="error"), today=lambda: made.today)
+        made = Clinic(app, server, base)
+        yield made
         server.close()

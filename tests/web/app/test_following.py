@@ -51,6 +51,24 @@ def test_no_step_is_due_in_a_plan_that_does_not_go_on(status: str):
     assert [row for row in followed(written(status), TODAY).rows if row.today] == []
 
 
+@pytest.mark.parametrize(
+    ("statuses", "said", "in_force"),
+    [
+        ((), "There is no order of this step. Ask what is taken", False),
+        (("active",), "the order is in force", True),
+        (("active", "draft"), "a draft that nobody has signed. Ask what is taken", False),
+        (("active", "on-hold"), "not all in force (active, on-hold). Ask what is taken", False),
+    ],
+)
+def test_whether_the_step_of_today_is_ordered_is_said(statuses: tuple[str, ...], said: str, in_force: bool):
+    """The dates of a plan alone do not tell what is taken."""
+    plan = replace(written(), ordered={1: statuses} if statuses else {})
+    found = followed(plan, TODAY)
+    assert said in str(found.order)
+    assert found.in_force is in_force
+    assert followed(replace(plan, status="draft"), TODAY).order is None, "a draft has no orders to be missed"
+
+
 def test_a_plan_without_steps_says_so():
     """And so does one with a gap, and a step that cannot be added up."""
     plan = written()

@@ -1,0 +1,148 @@
+"""Screen 5 of the app: where the patient is in a plan, and what becomes of it: shown first, then written."""
+
+from __future__ import annotations
+
+from flask import request
+from werkzeug.datastructures import MultiDict
+from werkzeug.wrappers import Response
+
+from careplan.errors import BadRequest, Conflict, NotFound, Refused
+from careplan.fhir.bundle import label_of
+from careplan.fhir.life_cycle import Asked
+from careplan.fhir.steps import written_plans
+from careplan.fhir.written_plan import Transition
+from careplan.web.app.findings import findings
+from careplan.web.app.following import followed, symptoms
+from careplan.web.app.pages import Page, Problem, page_here, shown, sources, told
+from careplan.web.app.transitions import Offered, asked_in, may_sign, offer, offered, seen_as, to_write
+from careplan.web.app.views import blueprint
+from careplan.web.following import follow as make
+from careplan.web.following import performer, plan_called
+from careplan.web.launches import current_launch
+from careplan.web.services import now, services
+
+
+@blueprint.get("/follow")
+def follow() -> Response:
+    """Where the patient is in a plan that was written, what may become of it, and how they have been."""
+    page = page_here()
+    plans = [
+        (followed(each, services().today()), offered(each.reference, each.status, each.steps))
+        for each in written_plans(page.record)
+    ]
+    return shown(
+        "app/follow.html",
+        page,
+        200,
+        plans=plans,
+        symptoms=symptoms(page.record, _grades()),
+        may_sign=may_sign(current_launch().user),
+    )
+
+
+def _grades() -> list[str]:
+    """The codes of our severities, from none upwards."""
+    return [each["code"] for each in services().catalog.conformance["CodeSystem/symptom-severity"]["concept"]]
+
+
+def ask(plan_id: str, what: Transition) -> Response:
+    """The form of one transition."""
+    reference, _ = plan_called(plan_id)
+    page = page_here()
+    return _form_page(page, _offer(page, reference, what))
+
+
+def change(plan_id: str, what: Transition) -> Response:
+    """Show what a transition would write; write it where exactly that was `seen`. Asked again, nothing is written."""
+    reference, patient = plan_called(plan_id)
+    page = page_here()
+    form = _offer(page, reference, what)
+    try:
+        asked = _asked(what)
+        would = services().preview_of_following(reference, patient, asked)
+        seen = request.form.get("seen")
+        if would is None or (seen and seen == seen_as(would)):
+            return _done_page(page, form, reference, patient, asked)
+        if seen:
+            raise Conflict("The plan, or what it is made of, has changed since this page was shown. Look at it again.")
+    except (BadRequest, Conflict, Refused) as error:
+        return _form_page(page, form, told(error), 422 if isinstance(error, BadRequest) else error.status)
+    return shown(
+        "app/confirm.html",
+        page,
+        200,
+        form=form,
+        will=to_write(would),
+        found=findings(would.issues, sources()),
+        given=_given(asked),
+    )
+
+
+for _each in Transition:
+    _path, _its = f"/plans/<plan_id>/{_each}", {"what": _each}
+    blueprint.add_url_rule(_path, view_func=ask, defaults=_its, methods=["GET"])
+    blueprint.add_url_rule(_path, view_func=change, defaults=_its, methods=["POST"])
+
+
+def _offer(page: Page, reference: str, what: Transition) -> Offered:
+    steps = next((each.steps for each in written_plans(page.record) if each.reference == reference), ())
+    return offer(reference, what, steps)
+
+
+def _asked(what: Transition) -> Asked:
+    """What the form of this request asks, by who signed in, else by who is named. Raises BadRequest, Forbidden."""
+    named = request.form.get("performer", "").strip() or None
+    if named is None and current_launch().user is None:
+        raise BadRequest("Say who does it: nobody has signed in.", expression="performer")
+    asked = asked_in(request.form, what, performer=performer(named), on=services().today(), recorded=now())
+    if current_launch().scopes is None:
+        _require_there(asked.performer)
+    return asked
+
+
+def _require_there(reference: str) -> None:
+    """Raise BadRequest for somebody whom the server does not know, and would refuse once it is to be written."""
+    try:
+        services().resource(reference)
+    except NotFound as error:
+        raise BadRequest(f"There is no {reference} on the FHIR server.", expression="performer") from error
+
+
+def _given(asked: Asked) -> dict[str, str]:
+    """The fields that ask the same again, so that what was shown is what is sent."""
+    fields = {
+        "performer": asked.performer,
+        "reason": asked.reason or "",
+        "step": str(asked.step or ""),
+        "orders": asked.orders,
+        "stop_orders": "yes" if asked.stop_orders else "",
+    }
+    return {name: value for name, value in fields.items() if value}
+
+
+def _form_page(page: Page, form: Offered, problem: Problem = (), status: int = 200) -> Response:
+    return shown(
+        "app/transition.html",
+        page,
+        status,
+        form=form,
+        problem=problem,
+        fields=request.form if request.method == "POST" else MultiDict[str, str](),
+        may_sign=may_sign(current_launch().user),
+    )
+
+
+def _done_page(page: Page, form: Offered, reference: str, patient: str, asked: Asked) -> Response:
+    done = make(reference, patient, asked)
+    return shown(
+        "app/done.html",
+        page,
+        200,
+        form=form,
+        reference=reference,
+        existing=done.existing,
+        plan_status=done.careplan.get("status"),
+        written=done.written,
+        orders=[(label_of(each), each.get("status")) for each in done.orders],
+        found=findings(done.issues, sources()),
+    )
