@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from careplan.demo import CLIENT_ID, EHR_PATH, FIRST_SHOWN, demo_stack
 
@@ -21,7 +21,7 @@ FIRST_DAY, LATER = date(2026, 11, 25), timedelta(days=9)
 WITH_A_PRECAUTION = "opioid-co-use"
 DESK, PHONE = (1000, 1150), (390, 844)
 # Shows the top, without a focus, and gives the height of the page.
-TOP = "() => { document.activeElement.blur(); scrollTo(0, 0); return document.documentElement.scrollHeight }"
+TOP = "() => { document.activeElement?.blur(); scrollTo(0, 0); return document.documentElement.scrollHeight }"
 
 
 def main(arguments: list[str]) -> None:
@@ -40,29 +40,37 @@ def take(folder: Path, browser: Browser) -> Iterator[Path]:
         launch = f"{base}{EHR_PATH}/launch?client={CLIENT_ID}&patient="
         page.goto(f"{launch}{WITH_A_PRECAUTION}")
         go(page, "May we taper?")
+        see(page, "May we taper?")
         yield picture(page, folder / "taper.png")
         page.goto(f"{launch}{FIRST_SHOWN}")
         yield picture(page, folder / "read.png")
         go(page, "Plan")
+        see(page, "Diazepam taper from 20 mg a day to none")
         yield picture(page, folder / "plan.png")
         yield picture(page, folder / "plan-phone.png", size=PHONE)
         go(page, "Sign")
+        see(page, "Sign")
         yield picture(page, folder / "sign.png")
         page.get_by_role("button", name="Write the draft").click()
         page.get_by_role("button", name="Accept the plan").click()
+        see(page, "Accept the plan?")
         yield picture(page, folder / "accept.png")
         page.get_by_role("button", name="Yes").click()
+        see(page, "The plan is accepted")
         days.append(FIRST_DAY + LATER)
         go(page, "Follow")
+        see(page, "Follow")
         page.get_by_text("Hold the plan", exact=True).first.click()
         yield picture(page, folder / "follow.png")
         yield picture(page, folder / "follow-phone.png", size=PHONE)
         follow = page.url
         page.get_by_role("link", name="the leaflet").click()
+        see(page, "Your plan to reduce diazepam")
         yield picture(page, folder / "leaflet.png")
         page.goto(follow)
         page.get_by_role("link", name="the symptom diary").click()
         page.get_by_role("link", name="Daily diary").click()
+        see(page, "Daily diary while reducing a benzodiazepine")
         yield picture(page, folder / "diary-phone.png", size=PHONE)
     page.close()
 
@@ -81,6 +89,11 @@ def chromium() -> Iterator[Browser]:
 
 def go(page: Page, screen: str) -> None:
     page.get_by_role("navigation", name="Screens").get_by_role("link", name=screen).click()
+
+
+def see(page: Page, heading: str) -> None:
+    """Wait until the page with that heading is there."""
+    expect(page.get_by_role("heading", level=1)).to_have_text(heading)
 
 
 def picture(page: Page, path: Path, *, size: tuple[int, int] = DESK) -> Path:
