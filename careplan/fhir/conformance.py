@@ -273,12 +273,13 @@ class _Checker:
         if values.__class__ is not list or not values or inner is None:
             return False
         forms = self._forms(values, spec, inner, form) or [inner] * len(values)
+        sound = self.sound
         for value, item in zip(values, forms, strict=True):
-            if value.__class__ is not dict or not self.looks_sound(value, item):
+            if sound.get(id(value)) is not item and (value.__class__ is not dict or not self.looks_sound(value, item)):
                 break
         else:
             if len(self.found) == size:
-                self.sound[id(values)] = spec
+                sound[id(values)] = spec
                 return True
         del self.found[size:]
         return False

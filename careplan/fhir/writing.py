@@ -137,6 +137,7 @@ class _Plan:
             for step in schedule.steps
             for each in supplies(step, longest_days=supply)
         ]
+        self.pointers = {urn: {"reference": urn} for _, _, urn in self.requests}
         self.said: dict[tuple[object, ...], Any] = {}
         self.medications = {
             each.product.name: _concept(each.product.coding, each.product.name) for _, each, _ in self.requests
@@ -256,7 +257,7 @@ class _Plan:
             ],
             "goal": [self._reference("goal")],
             "activity": [
-                *({"reference": {"reference": urn}} for _, _, urn in self.requests),
+                *({"reference": self.pointers[urn]} for _, _, urn in self.requests),
                 {"reference": self._reference("check")},
                 *(_support(support) for support in context.supports),
             ],
@@ -318,7 +319,7 @@ class _Plan:
         if not before:
             return {}
         same = [urn for each, urn in before if each == product]
-        return {"priorPrescription": {"reference": same[0] if same else before[0][1]}}
+        return {"priorPrescription": self.pointers[same[0] if same else before[0][1]]}
 
     def _dosages(self, step: TaperStep, product: Product) -> Iterator[Resource]:
         taken = [(portion, pieces) for portion in step.portions if (pieces := _of(portion, product))]
@@ -439,10 +440,14 @@ class _Plan:
 
     def provenance(self) -> Resource:
         context, schedule = self.context, self.schedule
-        targets = [self._urn("plan"), *(urn for _, _, urn in self.requests), self._urn("goal"), self._urn("check")]
         return {
             "resourceType": "Provenance",
-            "target": [{"reference": urn} for urn in targets],
+            "target": [
+                self._reference("plan"),
+                *self.pointers.values(),
+                self._reference("goal"),
+                self._reference("check"),
+            ],
             "recorded": context.recorded.isoformat(timespec="seconds"),
             "activity": {
                 "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-DataOperation", "code": "CREATE"}]
