@@ -570,6 +570,7 @@ def _mg(dose: Dose) -> Resource:
     return {"value": _number(dose.value), "unit": dose.unit, "system": UCUM, "code": dose.unit}
 
 
+@lru_cache(maxsize=1000)
 def _number(value: Decimal) -> Decimal | int:
     """The same value in as many digits as it needs, never as an exponent; whole ones as int, quickly written."""
     whole = int(value)
