@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from careplan.fhir import r4
 from careplan.fhir.conformance import _NO_DEFINITIONS, _Checker
 from careplan.fhir.quick_look import _MOST_LOOKS
 from careplan.fhir.r4 import Shape, shape
@@ -18,6 +19,15 @@ Resource = dict[str, Any]
 THOROUGH = ("Bundle", "MedicationStatement", "Parameters", "Patient")  # examples that hold resources, or `_name`s
 LOOKED_AT = [name for name in EXAMPLES if name not in THOROUGH]
 OF_ELEMENTS = [row[:3] for row in MUTATIONS if row[0] in LOOKED_AT and row[1] != "resourceType"]
+
+
+@pytest.fixture(autouse=True)
+def forget() -> None:
+    """What other tests have sent, in whatever orders of names."""
+    extension = r4.shape("Extension").elements["extension"].shape
+    for form in (*r4._SHAPES.values(), *([extension] if extension else [])):
+        form.looks.clear()
+        form.rules_for.clear()
 
 
 def looks_sound(resource: Resource, kind: str) -> bool:
