@@ -15,9 +15,20 @@ from uuid import UUID, uuid5
 Resource = dict[str, Any]
 
 REQUESTS = ("MedicationRequest", "ServiceRequest")
-# Elements of types that have no Reference in R4, and most of what a plan consists of.
-_WITHOUT_REFERENCES = frozenset(
-    ("dosageInstruction", "category", "code", "courseOfTherapyType", "medicationCodeableConcept", "text")
+# Where a plan points at its own entries, and what leads there (`careplan.fhir.writing`).
+_POINTING = frozenset(
+    (
+        "activity",
+        "agent",
+        "author",
+        "goal",
+        "priorPrescription",
+        "reference",
+        "requester",
+        "supportingInfo",
+        "target",
+        "who",
+    )
 )
 Known = dict[int, Any]
 PERTAINS_TO_GOAL = "http://hl7.org/fhir/StructureDefinition/resource-pertainsToGoal"
@@ -114,20 +125,17 @@ def _pointed(element: Resource, names: Mapping[str, str], known: Known) -> Resou
     *known* has by identity what was gone through: what stands in several places is gone through once.
     """
     changed: Resource = {}
-    for key, value in element.items():
+    for key in _POINTING.intersection(element):
+        value = element[key]
         if value.__class__ is str:
             if key == "reference" and value in names:
                 changed[key] = names[value]
-        elif key in _WITHOUT_REFERENCES:
             continue
-        elif value.__class__ is dict:
-            other = known.get(id(value)) or _pointed(value, names, known)
-            if other is not value:
-                changed[key] = other
-        elif value.__class__ is list:
-            others = known.get(id(value)) or _pointed_list(value, names, known)
-            if others is not value:
-                changed[key] = others
+        other = known.get(id(value))
+        if other is None:
+            other = (_pointed if value.__class__ is dict else _pointed_list)(value, names, known)
+        if other is not value:
+            changed[key] = other
     known[id(element)] = pointed = {**element, **changed} if changed else element
     return pointed
 

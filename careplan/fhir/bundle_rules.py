@@ -15,6 +15,7 @@ Found = tuple[str, str, str]
 _PER_REQUEST = ("batch", "transaction")
 _TARGET = re.compile(r"(?P<type>[A-Za-z]+)(?:/(?P<id>[A-Za-z0-9\-.]{1,64})(?:/_history/[^/?]+)?|\?(?P<query>.+))?")
 _FULL_URL = re.compile(r"https?://.+/(?P<type>[A-Z][A-Za-z]+)/(?P<id>[A-Za-z0-9\-.]{1,64})")
+_PAIR = re.compile(r"[A-Za-z_][\w.:\-]*=[^\s=&?][^\s&?]*")
 _ETAG = re.compile(r'W/"[^"]+"')
 _FORMS = {
     "POST": "a resource type",
@@ -131,7 +132,7 @@ def _conditions(method: str, url: str, request: Mapping[str, Any]) -> Iterator[F
             yield "structure", "request.ifNoneExist", "ifNoneExist goes with POST."
         # R4 wants what follows the "?"; HAPI takes it only with the type and "?" before it (hapi-fhir#2842).
         pairs = query.removeprefix(f"{url}?").split("&")
-        if not all(re.fullmatch(r"[A-Za-z_][\w.:\-]*=[^\s=&?][^\s&?]*", pair) for pair in pairs):
+        if not all(map(_PAIR.fullmatch, pairs)):
             text = "ifNoneExist is a query, name=value&name=value with values percent-encoded, of the url's type."
             yield "value", "request.ifNoneExist", text
     match = request.get("ifMatch")

@@ -23,6 +23,7 @@ from typing import Any, Literal
 from careplan.fhir import json
 from careplan.fhir.bundle_rules import bundle_problems
 from careplan.fhir.profiles import Definitions
+from careplan.fhir.quick_look import keep_look
 from careplan.fhir.r4 import (
     ANY_NUMBER,
     KNOWN_TYPES,
@@ -148,6 +149,8 @@ class _Checker:
         self.contained: dict[str, str] = {}
         self.sound: dict[int, Shape | Element] = {}
         """The objects and lists in which nothing was found, by identity, and as what: our plans share many of them."""
+        self.doubtful: set[int] = set()
+        """The objects that a quick look did not find sound: none is looked at quickly twice."""
         self.sounds: dict[str, dict[int, Shape | Element]] = {}
         """The same by type of resource, since a reference can be right in one and wrong in another."""
 
@@ -208,7 +211,8 @@ class _Checker:
         claimed = meta.get("profile") if isinstance(meta, dict) else None
         urls = [each for each in claimed if isinstance(each, str)] if isinstance(claimed, list) else []
         if self.definitions is _NO_DEFINITIONS or not (urls or held_to):
-            self.element(resource, shape(kind))
+            if not self.looks_sound(resource, shape(kind)):
+                self.element(resource, shape(kind))
             return
         forms = []
         for url in dict.fromkeys([*([held_to] if held_to else []), *urls]):
@@ -223,7 +227,8 @@ class _Checker:
         start = len(self.found)
         for form in forms or [shape(kind)]:
             before = len(self.found)
-            self.element(resource, form)
+            if not self.looks_sound(resource, form):
+                self.element(resource, form)
             if before > start:  # what an earlier profile found too is said once
                 self.found[before:] = [each for each in self.found[before:] if each not in self.found[start:before]]
 
@@ -249,8 +254,53 @@ class _Checker:
 
     # --- elements ---
 
+    def looks_sound(self, element: dict[str, Any], form: Shape) -> bool:
+        """A quick look, where one can be had: True when nothing is wrong in *element*."""
+        key = id(element)
+        if self.sound.get(key) is form:
+            return True
+        look = form.looks.get(tuple(element))
+        return look is not None and key not in self.doubtful and look(element, self)
+
+    def doubt(self, element: dict[str, Any]) -> bool:
+        """Have *element*, in which a quick look found something, looked at thoroughly only; False."""
+        self.doubtful.add(id(element))
+        return False
+
+    def list_fits(self, values: Any, spec: Element, form: Shape) -> bool:
+        """A quick look at a list whose items are told apart."""
+        inner, size = spec.shape, len(self.found)
+        if values.__class__ is not list or not values or inner is None:
+            return False
+        forms = self._forms(values, spec, inner, form) or [inner] * len(values)
+        sound = self.sound
+        for value, item in zip(values, forms, strict=True):
+            if sound.get(id(value)) is not item and (value.__class__ is not dict or not self.looks_sound(value, item)):
+                break
+        else:
+            if len(self.found) == size:
+                sound[id(values)] = spec
+                return True
+        del self.found[size:]
+        return False
+
+    def points_right(self, reference: dict[str, Any], targets: frozenset[str]) -> bool:
+        size = len(self.found)
+        self._reference(reference, targets)
+        fits = len(self.found) == size
+        del self.found[size:]
+        return fits
+
+    def is_bound(self, element: dict[str, Any], concepts: frozenset[str]) -> bool:
+        size = len(self.found)
+        self._concept(element, concepts)
+        fits = len(self.found) == size
+        del self.found[size:]
+        return fits
+
     def element(self, element: dict[str, Any], form: Shape) -> None:
-        found, sound = self.found, self.sound
+        """A thorough look, at all elements in their order."""
+        found = self.found
         before = len(found)
         elements, single = form.elements, form.single
         for key, value in element.items():
@@ -272,7 +322,7 @@ class _Checker:
                 if inner is None:
                     self.resource(value, "", contained=name == "contained")
                 else:
-                    if sound.get(id(value)) is not inner:
+                    if not self.looks_sound(value, inner):
                         self.element(value, inner)
                     if targets is not None:
                         self._reference(value, targets)
@@ -285,6 +335,8 @@ class _Checker:
         if rules is None:
             self._names(element, form)
             rules = rules_for(form, names)
+        elif names not in form.looks:
+            keep_look(form, names)
         for key, least, most in form.counts:
             values = element.get(key)
             if values.__class__ is list and not least <= len(values) <= most:
@@ -297,7 +349,7 @@ class _Checker:
                 if not holds(element):
                     self.add(code, "", text, severity)
         if len(found) == before:
-            sound[id(element)] = form
+            self.sound[id(element)] = form
 
     def _names(self, element: dict[str, Any], form: Shape) -> None:
         """What is wrong with the names in an element: strange ones, missing ones, two where one is allowed."""
@@ -316,22 +368,17 @@ class _Checker:
         if not values:
             self.add("structure", spec.name, f"{key} is an empty list; leave it out.")
             return
-        test, inner, _, name, targets, concepts, _, _, slicing, _ = spec
+        test, inner, _, name, targets, concepts, _, _, _, _ = spec
         found = self.found
         if test is not None:
             for number, value in enumerate(values):
                 if not test(value) and not (value is None and _has_sibling(parent, key, number)):
                     self._primitive(value, spec, f"{name}[{number}]")
             return
-        before, sound = len(found), self.sound
-        if sound.get(id(values)) is spec:
+        before = len(found)
+        if self.sound.get(id(values)) is spec:
             return
-        forms: list[Shape] | None = None
-        if inner is not None:
-            if slicing is not None:
-                forms = self._sliced(values, slicing, inner, form, name)
-            elif self.extensions and key == "extension":
-                forms = [self._extension(each, number, inner, form) for number, each in enumerate(values)]
+        forms = self._forms(values, spec, inner, form) if inner is not None else None
         for number, value in enumerate(values):
             if not isinstance(value, dict):
                 self._not_an_object(value, spec, f"{name}[{number}]")
@@ -341,7 +388,7 @@ class _Checker:
                 self.resource(value, "", contained=name == "contained")
             else:
                 item = inner if forms is None else forms[number]
-                if sound.get(id(value)) is not item:
+                if not self.looks_sound(value, item):
                     self.element(value, item)
                 if targets is not None:
                     self._reference(value, targets)
@@ -350,7 +397,15 @@ class _Checker:
             if len(found) != size:
                 self.inside(size, f"{name}[{number}]")
         if len(found) == before:
-            sound[id(values)] = spec
+            self.sound[id(values)] = spec
+
+    def _forms(self, values: list[Any], spec: Element, inner: Shape, form: Shape) -> list[Shape] | None:
+        """What each item looks like, where that is not *inner* for all of them."""
+        if spec.slicing is not None:
+            return self._sliced(values, spec.slicing, inner, form, spec.name)
+        if self.extensions and spec.name == "extension":
+            return [self._extension(each, number, inner, form) for number, each in enumerate(values)]
+        return None
 
     def _extension(self, value: Any, number: int, inner: Shape, form: Shape) -> Shape:
         """What an extension looks like by its url; one that is defined here, only where it may be."""

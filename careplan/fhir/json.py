@@ -138,10 +138,13 @@ def _decimal_text(value: object) -> str:
         raise TypeError(f"JSON has no form for a {type(value).__name__}")
     if not value.is_finite():
         raise ValueError(f"JSON has no form for the number {value}")
+    text = str(value)
+    if "E" not in text:
+        return text
     exponent = value.as_tuple().exponent
     # 0.0000001 rather than 1E-7, which some FHIR readers do not take; 1E+3 stays, 1000 would claim more precision
     plain = isinstance(exponent, int) and -MAX_NUMBER_LENGTH < exponent <= 0
-    return format(value, "f") if plain else str(value)
+    return format(value, "f") if plain else text
 
 
 _ENCODER = json.JSONEncoder(

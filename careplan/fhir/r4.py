@@ -32,6 +32,8 @@ TYPES = frozenset(_TABLE["types"])
 Test = Callable[[Any], bool]
 Rule = tuple[str, str, str, Holds]
 """A severity, an issue type, a text, and the function that tells whether an element keeps it."""
+Look = Callable[[dict[str, Any], Any], bool]
+"""A function that tells a checker whether an element is sound, or needs a thorough look."""
 
 
 ANY_NUMBER = 2**31 - 1
@@ -106,6 +108,8 @@ class Shape:
     counts: tuple[tuple[str, int, int], ...] = ()
     rules_for: dict[tuple[str, ...], tuple[Rule, ...]] = field(default_factory=dict, init=False, repr=False)
     """By the names of an element, for those in which nothing is strange, missing or too much: see `rules_for`."""
+    looks: dict[tuple[str, ...], Look | None] = field(default_factory=dict, init=False, repr=False)
+    """By the names of an element too, for those that come often, None where there can be none: see `quick_look`."""
 
 
 _MOST_REMEMBERED = 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date, timedelta
+from functools import lru_cache
 from html import escape
 
 from careplan.taper.cuts import Portion
@@ -94,6 +95,7 @@ def review_text(profile: TaperProfile) -> str:
     return f"Its rules for {profile.drug} have not been reviewed by a clinician."
 
 
+@lru_cache(maxsize=1000)
 def pieces_text(pieces: Pieces) -> str:
     """2.5 pieces of a 2 mg tablet: "2½ x 2 mg"; of a liquid "2.5 mL of 2 mg/mL"."""
     if pieces.product.is_liquid:
@@ -106,6 +108,7 @@ def _count(pieces: Pieces) -> str:
     return (plain(whole) if whole else "") + ("½" if half else "")
 
 
+@lru_cache(maxsize=1000)
 def _pieces_words(pieces: Pieces) -> str:
     """ "1½ tablets of 2 mg", "3.5 mL of 1 mg/mL"."""
     if pieces.product.is_liquid:

@@ -126,9 +126,10 @@ class _Plan:
         self.before = schedule.regimen.drug
         supply = schedule.profile.short_supply_days if context.short_supply else schedule.profile.supply_days
         self.id = plan_identity(schedule, context)
+        self.name = str(self.id)
         # said once, and pointed at from every request
         self.subject = {"reference": context.subject}
-        self.group = self._identifier("taper-plan", str(self.id))
+        self.group = self._identifier("taper-plan", self.name)
         self.device_reference = self._reference("device")
         self.periods = {step.number: _period(step.start, step.end) for step in schedule.steps}
         self.requests = [
@@ -136,6 +137,7 @@ class _Plan:
             for step in schedule.steps
             for each in supplies(step, longest_days=supply)
         ]
+        self.pointers = {urn: {"reference": urn} for _, _, urn in self.requests}
         self.said: dict[tuple[object, ...], Any] = {}
         self.medications = {
             each.product.name: _concept(each.product.coding, each.product.name) for _, each, _ in self.requests
@@ -147,7 +149,7 @@ class _Plan:
 
     def bundle(self) -> Resource:
         entries = [
-            self._entry("plan", self.care_plan(), self._identified("taper-plan", str(self.id))),
+            self._entry("plan", self.care_plan(), self._identified("taper-plan", self.name)),
             *(
                 _entry(urn, self.medication_request(step, supply, value), self._identified("taper-step", value))
                 for step, supply, urn in self.requests
@@ -158,8 +160,8 @@ class _Plan:
                 for issue, part in self.issues
                 for value in [self._issue_value(part)]
             ),
-            self._entry("goal", self.goal(), self._identified("taper-plan", f"{self.id}.goal")),
-            self._entry("check", self.symptom_check(), self._identified("taper-step", f"{self.id}.check")),
+            self._entry("goal", self.goal(), self._identified("taper-plan", f"{self.name}.goal")),
+            self._entry("check", self.symptom_check(), self._identified("taper-step", f"{self.name}.check")),
             self._entry("questionnaire", self.context.questionnaire, self._canonical_query()),
             self._entry("device", self.device(), self._identified("device", self._device_value())),
             self._entry("provenance", self.provenance(), None),
@@ -182,10 +184,10 @@ class _Plan:
 
     def _step_value(self, step: TaperStep, product: Product) -> str:
         drug = next(each.drug for each in step.portions if _of(each, product))
-        return f"{self.id}.{drug}.{step.number}.{plain(product.strength.value)}"
+        return f"{self.name}.{drug}.{step.number}.{plain(product.strength.value)}"
 
     def _issue_value(self, part: str) -> str:
-        return f"{self.id}.{part.replace(' ', '.')}"
+        return f"{self.name}.{part.replace(' ', '.')}"
 
     def _device_value(self) -> str:
         return f"careplan-{self.context.engine_version}"
@@ -220,7 +222,7 @@ class _Plan:
                 self._extension("plan-strategy", valueCode=schedule.strategy.name),
                 self._extension("plan-pace", valueCode=schedule.pace.name),
             ],
-            "identifier": [self._identifier("taper-plan", str(self.id))],
+            "identifier": [self._identifier("taper-plan", self.name)],
             **({"replaces": [{"reference": context.replaces}]} if context.replaces else {}),
             "status": "draft",
             "intent": "plan",
@@ -255,7 +257,7 @@ class _Plan:
             ],
             "goal": [self._reference("goal")],
             "activity": [
-                *({"reference": {"reference": urn}} for _, _, urn in self.requests),
+                *({"reference": self.pointers[urn]} for _, _, urn in self.requests),
                 {"reference": self._reference("check")},
                 *(_support(support) for support in context.supports),
             ],
@@ -317,7 +319,7 @@ class _Plan:
         if not before:
             return {}
         same = [urn for each, urn in before if each == product]
-        return {"priorPrescription": {"reference": same[0] if same else before[0][1]}}
+        return {"priorPrescription": self.pointers[same[0] if same else before[0][1]]}
 
     def _dosages(self, step: TaperStep, product: Product) -> Iterator[Resource]:
         taken = [(portion, pieces) for portion in step.portions if (pieces := _of(portion, product))]
@@ -365,7 +367,7 @@ class _Plan:
         aim = f"{self.drug.capitalize()} down to {target} a day" if target else f"No {drugs}"
         return {
             "resourceType": "Goal",
-            "identifier": [self._identifier("taper-plan", f"{self.id}.goal")],
+            "identifier": [self._identifier("taper-plan", f"{self.name}.goal")],
             "lifecycleStatus": "proposed",
             "description": {"text": f"{aim}, reached slowly enough to be safe"},
             "subject": {"reference": self.context.subject},
@@ -406,7 +408,7 @@ class _Plan:
         questionnaire = self.context.questionnaire
         return {
             "resourceType": "ServiceRequest",
-            "identifier": [self._identifier("taper-step", f"{self.id}.check")],
+            "identifier": [self._identifier("taper-step", f"{self.name}.check")],
             "instantiatesCanonical": [f"{questionnaire['url']}|{questionnaire['version']}"],
             "status": "draft",
             "intent": "plan",
@@ -438,10 +440,14 @@ class _Plan:
 
     def provenance(self) -> Resource:
         context, schedule = self.context, self.schedule
-        targets = [self._urn("plan"), *(urn for _, _, urn in self.requests), self._urn("goal"), self._urn("check")]
         return {
             "resourceType": "Provenance",
-            "target": [{"reference": urn} for urn in targets],
+            "target": [
+                self._reference("plan"),
+                *self.pointers.values(),
+                self._reference("goal"),
+                self._reference("check"),
+            ],
             "recorded": context.recorded.isoformat(timespec="seconds"),
             "activity": {
                 "coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-DataOperation", "code": "CREATE"}]
@@ -494,7 +500,7 @@ def _entry(urn: str, resource: Resource, query: str | None) -> Resource:
 
 def _of(portion: Portion, product: Product) -> Pieces | None:
     for pieces in portion.pieces:
-        if pieces.product is product or pieces.product == product:
+        if pieces.product is product or (pieces.product.name == product.name and pieces.product == product):
             return pieces
     return None
 
@@ -564,6 +570,7 @@ def _mg(dose: Dose) -> Resource:
     return {"value": _number(dose.value), "unit": dose.unit, "system": UCUM, "code": dose.unit}
 
 
+@lru_cache(maxsize=1000)
 def _number(value: Decimal) -> Decimal | int:
     """The same value in as many digits as it needs, never as an exponent; whole ones as int, quickly written."""
     whole = int(value)

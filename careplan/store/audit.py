@@ -51,6 +51,12 @@ SENT = Table(
     Column("held_until", Float, nullable=False),
 )
 
+# Made once, so that SQLAlchemy does not have to find out each time that it has compiled them.
+_END = select(HEAD.c.count, HEAD.c.hash)
+_LOCKED_END = _END.with_for_update()
+_ADD = insert(RECORD)
+_MOVE_ON = update(HEAD)
+
 
 @dataclass(frozen=True)
 class Anchor:
@@ -112,14 +118,14 @@ class AuditLog:
                 "previous": head.hash,
             }
             made = Anchor(head.count + 1, hash_of(row))
-            connection.execute(insert(RECORD).values(**row, hash=made.hash))
-            connection.execute(update(HEAD).values(count=made.count, hash=made.hash))
+            connection.execute(_ADD, {**row, "hash": made.hash})
+            connection.execute(_MOVE_ON, {"count": made.count, "hash": made.hash})
         return made
 
     def end(self) -> Anchor:
         """Where the chain ends now."""
         with working(self._engine) as connection:
-            return _head(connection)
+            return Anchor(*connection.execute(_END).one())
 
     def records(self, *, patient: str | None = None, since: str = "", after: int = 0) -> Iterator[Record]:
         """The records after number *after*, oldest first: of one *patient*, from the time *since* (ISO 8601) on."""
@@ -176,14 +182,11 @@ def hash_of(row: Mapping[str, Any]) -> str:
 
 
 def _locked_head(connection: Connection) -> Anchor:
-    """Where the chain ends. Nobody else appends until the transaction ends: the first thing it does is write here."""
-    connection.execute(update(HEAD).values(count=HEAD.c.count))
-    return _head(connection)
+    """Where the chain ends. Nobody else appends until the transaction ends.
 
-
-def _head(connection: Connection) -> Anchor:
-    row = connection.execute(select(HEAD.c.count, HEAD.c.hash)).one()
-    return Anchor(row[0], row[1])
+    PostgreSQL locks the row; SQLite has nothing of the kind, and needs none, as its transactions begin with its lock.
+    """
+    return Anchor(*connection.execute(_LOCKED_END).one())
 
 
 def _misfit(row: Mapping[str, Any], before: Anchor, anchor: Anchor | None) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import gcd, lcm
 
 from careplan.taper.dose import Dose, plain
@@ -27,7 +27,7 @@ class Pieces:
     product: Product
     count: Decimal
 
-    @property
+    @cached_property
     def dose(self) -> Dose:
         return self.product.strength * self.count
 

@@ -9,6 +9,7 @@ from flask import Flask
 
 from careplan.settings import Issuer, Settings
 from careplan.web import create_app
+from careplan.web.limits import Counters
 from careplan.web.tokens import Tokens
 from tests.web.issuers import AUDIENCE, NOW, issuing
 
@@ -48,6 +49,16 @@ def test_there_may_be_no_limit():
     """If the site says so, for what stands before it has one."""
     client = app("off").test_client()
     assert {client.get("/").status_code for _ in range(700)} == {200}
+
+
+def test_counters_that_are_over_are_dropped():
+    """However many callers there were, and those of the others go on."""
+    counters = Counters()
+    counters.incr("somebody", 60)
+    for number in range(5000):
+        assert counters.incr(f"caller {number}", 0) == 1
+    assert counters.incr("somebody", 60) == 2
+    assert len(counters.expirations) <= 1001
 
 
 @pytest.fixture
