@@ -166,3 +166,23 @@ def test_follow_is_printed_without_what_is_for_the_screen(page: Page, demo: Demo
     expect(app.get_by_role("table", name="Steps as they are written")).to_be_visible()
     expect(app.get_by_role("heading", name="What may become of it")).not_to_be_visible()
     expect(app.get_by_text("Revoke the plan").first).not_to_be_visible()
+
+
+def test_what_the_patient_gets_is_for_everybody(page: Page, demo: Demo):
+    """The leaflet, also in German, and the diary: on a phone, in the dark, without a violation."""
+    app = demo.launch(page, "long-diazepam")
+    go(app, "Sign")
+    app.get_by_role("button", name="Write the draft").click()
+    heading(app, "The draft is written")
+    app.get_by_role("link", name="the leaflet").click()
+    heading(app, "Your plan to reduce diazepam")
+    is_sound(app)
+    app.get_by_role("link", name="Deutsch").click()
+    expect(app.locator("html")).to_have_attribute("lang", "de")
+    is_sound(app)
+    app.goto(f"{app.url.partition('/plans/')[0]}/diary/")
+    heading(app, "Your symptom diary")
+    is_sound(app)
+    app.get_by_role("link", name="Daily diary").click()
+    heading(app, "Daily diary while reducing a benzodiazepine")
+    is_sound(app)
