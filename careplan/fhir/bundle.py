@@ -200,6 +200,11 @@ def objects_in(value: Any) -> list[Mapping[str, Any]]:
     return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
+def object_in(value: Any) -> Mapping[str, Any]:
+    """The JSON object, or an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
 def text_in(value: Any) -> str | None:
     """The value, if it is a string with something in it."""
     return value if isinstance(value, str) and value.strip() else None

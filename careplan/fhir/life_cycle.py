@@ -23,7 +23,7 @@ from urllib.parse import quote
 from uuid import UUID, uuid5
 
 from careplan.errors import BadRequest, Conflict, Refused
-from careplan.fhir.bundle import label_of, objects_in
+from careplan.fhir.bundle import label_of, object_in, objects_in
 from careplan.fhir.plans import is_ours
 from careplan.fhir.written_plan import (
     OPEN,
@@ -33,7 +33,6 @@ from careplan.fhir.written_plan import (
     WrittenPlan,
     is_own,
     kind_of,
-    mapping_in,
     period_of,
     version_of,
 )
@@ -572,7 +571,7 @@ def order_of(request: Resource, plan: WrittenPlan, step: Step, asked: Asked) -> 
 def _with_progress(careplan: Resource, step: Step, asked: Asked, text: str) -> Iterator[Resource]:
     labels = set(map(label_of, step.requests))
     for activity in objects_in(careplan.get("activity")):
-        if mapping_in(activity.get("reference")).get("reference") in labels:
+        if object_in(activity.get("reference")).get("reference") in labels:
             progress = [*objects_in(activity.get("progress")), _annotation(asked, text)]
             yield {**activity, "progress": progress}
         else:
@@ -588,7 +587,7 @@ def _annotation(asked: Asked, text: str) -> Resource:
 
 def _with_paragraph(text: Any, said: str) -> Resource:
     """The narrative with what has become of the plan on top of what it was drafted as."""
-    narrative = mapping_in(text)
+    narrative = object_in(text)
     head, end, rest = str(narrative.get("div", "")).partition(">")
     if not end:
         head, rest = '<div xmlns="http://www.w3.org/1999/xhtml"', "</div>"

@@ -8,7 +8,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from careplan.fhir.bundle import Resource, ResourceIndex, day_in, label_of, objects_in
+from careplan.fhir.bundle import Resource, ResourceIndex, day_in, label_of, object_in, objects_in
 from careplan.fhir.plans import is_ours, is_step
 from careplan.fhir.wording import WORDS_FOR_WHEN
 
@@ -87,7 +87,7 @@ def _plan(careplan: Resource, index: ResourceIndex) -> WrittenPlan:
 
 
 def _ordered(requests: Iterable[Mapping[str, Any]], index: ResourceIndex) -> dict[int, tuple[str, ...]]:
-    numbers = {label_of(each): number for each in requests if (number := _number(each)) is not None}
+    numbers = {label_of(each): number for each in requests if (number := number_of(each)) is not None}
     found: dict[int, tuple[str, ...]] = {}
     for order in index.of_type("MedicationRequest"):
         status = str(order.get("status", "not stated"))
@@ -114,7 +114,7 @@ def steps_of(
     unread: list[str] = [*missing]
     partly: set[int | None] = {None} if missing else set()
     for each in requests:
-        number = _number(each)
+        number = number_of(each)
         if number is not None and _is_readable(each):
             by_number.setdefault(number, []).append(each)
         else:
@@ -125,19 +125,20 @@ def steps_of(
     return tuple(certain), tuple(unread)
 
 
-def _number(request: Mapping[str, Any]) -> int | None:
+def number_of(request: Mapping[str, Any]) -> int | None:
+    """Which step of its plan a request is; None where it does not say."""
     number = extension_of(request, "step-number")
     return number if isinstance(number, int) and not isinstance(number, bool) else None
 
 
 def _is_readable(request: Mapping[str, Any]) -> bool:
     dosages = objects_in(request.get("dosageInstruction"))
-    return bool(dosages) and all(_daily(each) is not None and _days(each) for each in dosages)
+    return bool(dosages) and all(daily_of(each) is not None and days_of(each) for each in dosages)
 
 
 def _step(number: int, requests: Sequence[Mapping[str, Any]]) -> WrittenStep:
     dosages = sorted((each for one in requests for each in one["dosageInstruction"]), key=_time_of_day)
-    days = [days for each in dosages if (days := _days(each))]
+    days = [days for each in dosages if (days := days_of(each))]
     percent = extension_of(requests[0], "step-percent")
     return WrittenStep(
         number,
@@ -151,7 +152,7 @@ def _step(number: int, requests: Sequence[Mapping[str, Any]]) -> WrittenStep:
 
 
 def _sum(dosages: Iterable[Mapping[str, Any]]) -> Decimal:
-    return sum((daily for each in dosages if (daily := _daily(each)) is not None), Decimal(0))
+    return sum((daily for each in dosages if (daily := daily_of(each)) is not None), Decimal(0))
 
 
 def extension_of(resource: Mapping[str, Any], name: str) -> Any:
@@ -163,22 +164,21 @@ def extension_of(resource: Mapping[str, Any], name: str) -> Any:
 
 
 def _repeat(dosage: Mapping[str, Any]) -> Mapping[str, Any]:
-    timing = dosage.get("timing")
-    repeat = timing.get("repeat") if isinstance(timing, dict) else None
-    return repeat if isinstance(repeat, dict) else {}
+    return object_in(object_in(dosage.get("timing")).get("repeat"))
 
 
-def _days(dosage: Mapping[str, Any]) -> tuple[date, date] | None:
-    period = _repeat(dosage).get("boundsPeriod")
-    start, end = (day_in(period.get(name)) if isinstance(period, dict) else None for name in ("start", "end"))
+def days_of(dosage: Mapping[str, Any]) -> tuple[date, date] | None:
+    """The first and the last day of a dosage; None where it does not say both."""
+    period = object_in(_repeat(dosage).get("boundsPeriod"))
+    start, end = day_in(period.get("start")), day_in(period.get("end"), last=True)
     return (start, end) if start and end else None
 
 
-def _daily(dosage: Mapping[str, Any]) -> Decimal | None:
+def daily_of(dosage: Mapping[str, Any]) -> Decimal | None:
     """mg a day; None for a dosage that is not written as we write it."""
     rates = objects_in(dosage.get("doseAndRate"))
-    quantity = rates[0].get("doseQuantity") if len(rates) == 1 else None
-    value = quantity.get("value") if isinstance(quantity, dict) and quantity.get("code") == "mg" else None
+    quantity = object_in(rates[0].get("doseQuantity")) if len(rates) == 1 else {}
+    value = quantity.get("value") if quantity.get("code") == "mg" else None
     times = _times(_repeat(dosage))
     return Decimal(value) * times if isinstance(value, int | Decimal) and times else None
 

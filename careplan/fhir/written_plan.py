@@ -11,8 +11,9 @@ from enum import StrEnum
 from typing import Any
 
 from careplan.errors import Conflict
-from careplan.fhir.bundle import day_in, label_of, objects_in
+from careplan.fhir.bundle import label_of, object_in, objects_in
 from careplan.fhir.plans import is_ours
+from careplan.fhir.steps import daily_of, days_of, number_of
 from careplan.taper.dose import plain
 
 Resource = dict[str, Any]
@@ -128,7 +129,7 @@ class WrittenPlan:
     def ends_at_a_dose(self) -> bool:
         """Whether a goal of the plan is a dose above zero. A goal that does not say counts as one."""
         targets = [each for goal in self.others if kind_of(goal) == "Goal" for each in objects_in(goal.get("target"))]
-        values = [mapping_in(each.get("detailQuantity")).get("value") for each in targets]
+        values = [object_in(each.get("detailQuantity")).get("value") for each in targets]
         return values != [0]
 
     @property
@@ -201,46 +202,53 @@ def _steps(requests: Sequence[Resource], orders: Sequence[tuple[set[str], Resour
 
 
 def _number(request: Resource) -> int:
-    for each in objects_in(request.get("extension")):
-        if str(each.get("url")).endswith("/StructureDefinition/step-number"):
-            return int(each["valuePositiveInt"])
-    raise Conflict(f"{label_of(request)} does not say which step it is (extension step-number).")
+    number = number_of(request)
+    if number is None:
+        raise Conflict(f"{label_of(request)} does not say which step it is (extension step-number).")
+    return number
 
 
 def period_of(request: Mapping[str, Any]) -> tuple[date, date]:
     """The first and last day of a request of ours. Raises Conflict where its dosages do not agree on them."""
-    timings = [mapping_in(each.get("timing")) for each in objects_in(request["dosageInstruction"])]
-    repeats = [mapping_in(each.get("repeat")) for each in timings]
-    bounds = [mapping_in(each.get("boundsPeriod")) for each in repeats]
-    days = {(day_in(each.get("start")), day_in(each.get("end"), last=True)) for each in bounds}
-    start, end = days.pop() if len(days) == 1 else (None, None)
-    if start is None or end is None:
+    days = {days_of(each) for each in objects_in(request.get("dosageInstruction"))}
+    found = days.pop() if len(days) == 1 else None
+    if found is None:
         raise Conflict(f"{label_of(request)} does not say from when to when it is (boundsPeriod).")
-    return start, end
+    return found
 
 
 def doses_of(requests: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
-    """Milligrams a day by drug, of requests of ours: the drug is that of their identifiers."""
+    """Milligrams a day by drug, of requests of ours: the drug is that of their identifiers.
+
+    Raises Conflict for a request that somebody has changed so that its dose cannot be added up.
+    """
     total: dict[str, Decimal] = {}
     for request in requests:
-        value = next(str(each["value"]) for each in objects_in(request["identifier"]) if is_ours(each))
-        drug = value.split(".")[1]
-        for dosage in objects_in(request["dosageInstruction"]):
-            repeat = dosage["timing"]["repeat"]
-            times = len(repeat["timeOfDay"]) if "timeOfDay" in repeat else repeat["frequency"]
-            each = Decimal(str(dosage["doseAndRate"][0]["doseQuantity"]["value"]))
-            total[drug] = total.get(drug, Decimal(0)) + each * times
+        drug = _drug(request)
+        for dosage in objects_in(request.get("dosageInstruction")):
+            daily = daily_of(dosage)
+            if daily is None:
+                raise Conflict(f"{label_of(request)} does not say how much is taken a day as it was written (dosage).")
+            total[drug] = total.get(drug, Decimal(0)) + daily
     return total
+
+
+def _drug(request: Mapping[str, Any]) -> str:
+    values = [str(each.get("value")) for each in objects_in(request.get("identifier")) if is_ours(each)]
+    drug = values[0].split(".")[1:2] if values else []
+    if not drug:
+        raise Conflict(f"{label_of(request)} does not say which drug of the plan it is (identifier).")
+    return drug[0]
 
 
 def _history(provenances: Iterable[Mapping[str, Any]], identity: str) -> Iterator[Done]:
     for provenance in provenances:
         entities = objects_in(provenance.get("entity"))
-        marks = [str(mapping_in(mapping_in(each.get("what")).get("identifier")).get("value")) for each in entities]
+        marks = [str(object_in(object_in(each.get("what")).get("identifier")).get("value")) for each in entities]
         for match in filter(None, map(_MARK.fullmatch, marks)):
             if match["plan"] == identity and match["what"] in set(Transition):
                 agents = objects_in(provenance.get("agent"))
-                by = str(mapping_in(agents[0].get("who")).get("reference")) if agents else "nobody named"
+                by = str(object_in(agents[0].get("who")).get("reference")) if agents else "nobody named"
                 step = int(match["step"]) if match["step"] else None
                 day = str(provenance.get("recorded"))[:10]
                 yield Done(int(match["number"]), Transition(match["what"]), step, match["digest"], by, day)
@@ -254,7 +262,7 @@ def _sources(provenances: Iterable[Mapping[str, Any]]) -> dict[str, str | None]:
     found: dict[str, str | None] = {}
     for provenance in provenances:
         for each in objects_in(provenance.get("entity")):
-            what = mapping_in(each.get("what"))
+            what = object_in(each.get("what"))
             match = _VERSIONED.fullmatch(str(what.get("reference", "")))
             if each.get("role") == "source" and match:
                 said = _VERSION_SAID.search(str(what.get("display", "")))
@@ -263,16 +271,12 @@ def _sources(provenances: Iterable[Mapping[str, Any]]) -> dict[str, str | None]:
 
 
 def version_of(resource: Mapping[str, Any]) -> str | None:
-    version = mapping_in(resource.get("meta")).get("versionId")
+    version = object_in(resource.get("meta")).get("versionId")
     return None if version is None else str(version)
 
 
 def _references(value: Any) -> list[str]:
     return [str(each.get("reference", "")).split("/_history/")[0] for each in objects_in(value)]
-
-
-def mapping_in(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
 
 
 def is_own(order: Mapping[str, Any]) -> bool:

@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from careplan.catalog import Catalog
 from careplan.errors import Conflict
 from careplan.fhir.bundle import day_in, objects_in, text_in
+from careplan.fhir.steps import number_of
 from careplan.fhir.wording import WORDS_FOR_WHEN
 from careplan.fhir.writing import THEN_STOP, UCUM
 from careplan.taper.dose import Dose
@@ -202,11 +203,7 @@ def _require_no_gap(steps: Sequence[CourseStep]) -> None:
 
 
 def _number(request: Mapping[str, Any]) -> int:
-    for each in objects_in(request.get("extension")):
-        number = each.get("valuePositiveInt")
-        if str(each.get("url")).endswith("/StructureDefinition/step-number") and isinstance(number, int):
-            return number
-    _not_ours("MedicationRequest.extension")
+    return number_of(request) or _not_ours("MedicationRequest.extension")
 
 
 def _dosages(request: Mapping[str, Any]) -> list[Mapping[str, Any]]:
