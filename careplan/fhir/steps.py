@@ -17,7 +17,7 @@ _WITHDRAWN = ("entered-in-error", "cancelled")
 
 
 @dataclass(frozen=True)
-class WrittenStep:
+class RecordedStep:
     """*daily* mg from *start* to *end*, both included; *percent* is what it cuts, *take* the directions.
 
     *daily* is None where nobody can add it up: of two drugs while one takes the place of the other, and where a part
@@ -34,8 +34,8 @@ class WrittenStep:
 
 
 @dataclass(frozen=True)
-class WrittenPlan:
-    """A CarePlan of ours with its steps. *unread* are requests of it that are not there, or not written as ours.
+class RecordedPlan:
+    """A CarePlan of ours in a record, with its steps. *unread* are requests of it that are not there, or not written as ours.
 
     *ordered* has the statuses of the orders that were made of a step, by its number; not of those that were withdrawn.
     """
@@ -45,7 +45,7 @@ class WrittenPlan:
     status: str
     created: str
     period: tuple[date | None, date | None]
-    steps: tuple[WrittenStep, ...]
+    steps: tuple[RecordedStep, ...]
     unread: tuple[str, ...] = ()
     ordered: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
 
@@ -53,12 +53,12 @@ class WrittenPlan:
     def is_over(self) -> bool:
         return self.status in _OVER
 
-    def on(self, day: date) -> WrittenStep | None:
+    def on(self, day: date) -> RecordedStep | None:
         """The step of *day*; None before the first and after the last."""
         return next((step for step in self.steps if step.start <= day <= step.end), None)
 
 
-def written_plans(resources: Sequence[Resource]) -> tuple[WrittenPlan, ...]:
+def recorded_plans(resources: Sequence[Resource]) -> tuple[RecordedPlan, ...]:
     """The plans of ours among *resources*, those that are not over first, the latest first."""
     index = ResourceIndex(resources)
     ours = [each for each in index.of_type("CarePlan") if any(map(is_ours, objects_in(each.get("identifier"))))]
@@ -66,7 +66,7 @@ def written_plans(resources: Sequence[Resource]) -> tuple[WrittenPlan, ...]:
     return tuple(sorted(found, key=lambda each: each.is_over))
 
 
-def _plan(careplan: Resource, index: ResourceIndex) -> WrittenPlan:
+def _plan(careplan: Resource, index: ResourceIndex) -> RecordedPlan:
     named = [each.get("reference") for each in objects_in(careplan.get("activity"))]
     found = [(each, index.resolve(each, careplan)) for each in named if isinstance(each, dict)]
     requests = [part for _, part in found if part and part.get("resourceType") == "MedicationRequest" and is_step(part)]
@@ -74,7 +74,7 @@ def _plan(careplan: Resource, index: ResourceIndex) -> WrittenPlan:
     steps, unread = steps_of(requests, missing=missing)
     period = careplan.get("period")
     days = (day_in(period.get("start")), day_in(period.get("end"))) if isinstance(period, dict) else (None, None)
-    return WrittenPlan(
+    return RecordedPlan(
         label_of(careplan),
         str(careplan.get("title", "Taper plan")),
         str(careplan.get("status", "not stated")),
@@ -105,7 +105,7 @@ def _is_to_a_request(reference: Mapping[str, Any]) -> bool:
 
 def steps_of(
     requests: Iterable[Mapping[str, Any]], *, missing: Sequence[str] = ()
-) -> tuple[tuple[WrittenStep, ...], tuple[str, ...]]:
+) -> tuple[tuple[RecordedStep, ...], tuple[str, ...]]:
     """The steps that *requests* make up, in their order; and the requests that are not written as we write steps.
 
     *missing* are references to more requests, of which nothing is known.
@@ -136,11 +136,11 @@ def _is_readable(request: Mapping[str, Any]) -> bool:
     return bool(dosages) and all(daily_of(each) is not None and days_of(each) for each in dosages)
 
 
-def _step(number: int, requests: Sequence[Mapping[str, Any]]) -> WrittenStep:
+def _step(number: int, requests: Sequence[Mapping[str, Any]]) -> RecordedStep:
     dosages = sorted((each for one in requests for each in one["dosageInstruction"]), key=_time_of_day)
     days = [days for each in dosages if (days := days_of(each))]
     percent = extension_of(requests[0], "step-percent")
-    return WrittenStep(
+    return RecordedStep(
         number,
         min(start for start, _ in days),
         max(end for _, end in days),

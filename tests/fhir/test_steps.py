@@ -9,7 +9,7 @@ from typing import Any
 from careplan.catalog import load_catalog
 from careplan.fhir import json
 from careplan.fhir.forms import careplan_alone
-from careplan.fhir.steps import WrittenPlan, steps_of, written_plans
+from careplan.fhir.steps import RecordedPlan, recorded_plans, steps_of
 from careplan.planning import TaperPlan, plan_taper
 from tests.web.records import diazepam, patient
 
@@ -33,8 +33,8 @@ def stored(plan: TaperPlan) -> list[Resource]:
     return [{**each, "id": f"r{number}"} for number, each in enumerate(json.loads(text.encode()))]
 
 
-def only(resources: list[Resource]) -> WrittenPlan:
-    (plan,) = written_plans(resources)
+def only(resources: list[Resource]) -> RecordedPlan:
+    (plan,) = recorded_plans(resources)
     return plan
 
 
@@ -119,7 +119,7 @@ def test_plans_that_are_over_come_last():
     old = {**resources[0], "id": "old", "status": "revoked", "created": "2026-03-01"}
     new = {**resources[0], "id": "new", "created": "2026-02-01"}
     other = {**resources[0], "id": "other", "identifier": [{"system": "https://x.example", "value": "1"}]}
-    found = written_plans([*resources, old, new, other])
+    found = recorded_plans([*resources, old, new, other])
     assert [each.reference for each in found] == ["CarePlan/new", "CarePlan/r0", "CarePlan/old"]
     assert [each.is_over for each in found] == [False, False, True]
 

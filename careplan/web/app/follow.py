@@ -9,7 +9,7 @@ from werkzeug.wrappers import Response
 from careplan.errors import BadRequest, Conflict, NotFound, Refused
 from careplan.fhir.bundle import label_of
 from careplan.fhir.life_cycle import Asked
-from careplan.fhir.steps import written_plans
+from careplan.fhir.steps import recorded_plans
 from careplan.fhir.written_plan import Transition
 from careplan.web.app.findings import findings
 from careplan.web.app.following import followed, symptoms
@@ -28,7 +28,7 @@ def follow() -> Response:
     page = page_here()
     plans = [
         (followed(each, services().today()), offered(each.reference, each.status, each.steps))
-        for each in written_plans(page.record)
+        for each in recorded_plans(page.record)
     ]
     return shown(
         "app/follow.html",
@@ -85,7 +85,7 @@ for _each in Transition:
 
 
 def _offer(page: Page, reference: str, what: Transition) -> Offered:
-    steps = next((each.steps for each in written_plans(page.record) if each.reference == reference), ())
+    steps = next((each.steps for each in recorded_plans(page.record) if each.reference == reference), ())
     return offer(reference, what, steps)
 
 

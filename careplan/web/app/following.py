@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from careplan.fhir.bundle import day_in, objects_in
 from careplan.fhir.coding import codings_of, texts_of
-from careplan.fhir.steps import WrittenPlan, WrittenStep
+from careplan.fhir.steps import RecordedPlan, RecordedStep
 from careplan.taper.dose import plain
 from careplan.web.app.curve import points_curve
 from careplan.web.app.signing import mg_text
@@ -72,7 +72,7 @@ class Followed:
     in_force: bool = False
 
 
-def followed(plan: WrittenPlan, today: date) -> Followed:
+def followed(plan: RecordedPlan, today: date) -> Followed:
     """Where *today* is in *plan*. Only in one that goes on by its dates is a step the one of today."""
     now = plan.on(today) if plan.status in _BY_ITS_DATES else None
     rows = tuple(
@@ -104,11 +104,11 @@ def _order(statuses: Sequence[str]) -> tuple[str, bool]:
     return f"Its orders are not all in force ({', '.join(dict.fromkeys(statuses))}). {ask}", False
 
 
-def _daily(step: WrittenStep) -> str:
+def _daily(step: RecordedStep) -> str:
     return "not a single number: see what to take" if step.daily is None else mg_text(step.daily)
 
 
-def _position(plan: WrittenPlan, now: WrittenStep | None, today: date) -> str:
+def _position(plan: RecordedPlan, now: RecordedStep | None, today: date) -> str:
     if not plan.steps:
         return "Its steps could not be read, so nobody can say here which one is due."
     last = plan.steps[-1]

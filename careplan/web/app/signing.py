@@ -14,7 +14,7 @@ from careplan.fhir import json
 from careplan.fhir.bundle import label_of
 from careplan.fhir.forms import has_key, key_of
 from careplan.fhir.plans import live_tapers
-from careplan.fhir.steps import WrittenStep, steps_of, written_plans
+from careplan.fhir.steps import RecordedStep, recorded_plans, steps_of
 from careplan.taper.dose import plain
 from careplan.taper.profile import Vocabulary
 
@@ -76,7 +76,7 @@ def to_sign(
     kinds = Counter(str(entry["resource"]["resourceType"]) for entry in bundle["entry"])
     careplan, key = bundle["entry"][0]["resource"], key_of(bundle)
     plans = [each for each in record if each.get("resourceType") == "CarePlan"]
-    known = {each.reference: each for each in written_plans(record)}
+    known = {each.reference: each for each in recorded_plans(record)}
     new, _ = steps_of(entry["resource"] for entry in bundle["entry"] if _is_request(entry["resource"]))
     existing = tuple(
         Existing(
@@ -102,7 +102,7 @@ def seen_as(bundle: Resource) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def _stretches(old: Sequence[WrittenStep], new: Sequence[WrittenStep]) -> tuple[Stretch, ...] | None:
+def _stretches(old: Sequence[RecordedStep], new: Sequence[RecordedStep]) -> tuple[Stretch, ...] | None:
     """The days on which the doses of two plans differ, in as few stretches as can be."""
     if not old:
         return None
@@ -121,7 +121,7 @@ def _stretches(old: Sequence[WrittenStep], new: Sequence[WrittenStep]) -> tuple[
     return tuple(found)
 
 
-def _dose_on(steps: Sequence[WrittenStep], day: date) -> str:
+def _dose_on(steps: Sequence[RecordedStep], day: date) -> str:
     step = next((each for each in steps if each.start <= day <= each.end), None)
     if step is None:
         return "not yet begun" if steps and day < steps[0].start else "nothing planned"

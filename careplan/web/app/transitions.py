@@ -14,7 +14,7 @@ from careplan.errors import BadRequest
 from careplan.fhir import json
 from careplan.fhir.bundle import label_of, objects_in
 from careplan.fhir.life_cycle import RULES, Asked, Change
-from careplan.fhir.steps import WrittenStep
+from careplan.fhir.steps import RecordedStep
 from careplan.fhir.written_plan import Transition
 from careplan.web.app.forms import short, whole
 
@@ -86,7 +86,7 @@ class Offered:
         return f"Complete step {self.step}" if self.step else self.words.name
 
 
-def offered(reference: str, status: str, steps: Sequence[WrittenStep]) -> tuple[Offered, ...]:
+def offered(reference: str, status: str, steps: Sequence[RecordedStep]) -> tuple[Offered, ...]:
     """The transitions that a plan with this *status* allows; completing the first of its *steps* that is not over."""
     return tuple(
         each
@@ -96,7 +96,7 @@ def offered(reference: str, status: str, steps: Sequence[WrittenStep]) -> tuple[
     )
 
 
-def offer(reference: str, what: Transition, steps: Sequence[WrittenStep]) -> Offered:
+def offer(reference: str, what: Transition, steps: Sequence[RecordedStep]) -> Offered:
     """One transition as a form, whether the plan allows it or not."""
     stepwise = what is Transition.COMPLETE_STEP
     step = next((each for each in steps if each.status != "completed"), None) if stepwise else None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from careplan.fhir.steps import WrittenPlan
+from careplan.fhir.steps import RecordedPlan
 from careplan.web.app.following import followed, symptoms
 from tests.fhir.test_steps import TODAY, only, planned, stored
 
@@ -17,7 +17,7 @@ GRADES = ["none", "mild", "moderate", "severe", "very-severe"]
 OURS = "https://careplan.example/fhir"
 
 
-def written(status: str = "active") -> WrittenPlan:
+def written(status: str = "active") -> RecordedPlan:
     return replace(only(stored(planned())), status=status)
 
 
