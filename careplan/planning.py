@@ -24,7 +24,7 @@ from careplan.taper.issue import DetectedIssue, IssueCode, Severity
 from careplan.taper.overrides import Override, override
 from careplan.taper.pace import PaceChoice, choose_pace
 from careplan.taper.products import EVERY_PRODUCT, ProductChoice
-from careplan.taper.profile import TaperProfile
+from careplan.taper.profile import DRUG_CLASSES, TaperProfile
 from careplan.taper.regimen import Regimen
 from careplan.taper.schedule import NOTHING, Adjustment, PaceChange, TaperSchedule, make_schedule
 from careplan.taper.screening import screen, several_benzodiazepines
@@ -337,7 +337,7 @@ def _the_drug(reading: Reading, catalog: Catalog, medications: Sequence[str], on
     if len(benzodiazepines) > 1:
         issues = [issue for drug in taken for issue in drug.issues]
         raise Refused([several_benzodiazepines(benzodiazepines), *issues])
-    candidates = [drug for drug in reading.drugs if drug.ingredient.drug_class in ("benzodiazepine", "baclofen")]
+    candidates = [drug for drug in reading.drugs if drug.ingredient.drug_class in DRUG_CLASSES]
     wanted = [drug for drug in candidates if _wanted(drug, medications)]
     if medications and not wanted:
         raise BadRequest(
@@ -374,7 +374,7 @@ def _beside(drug: DrugReading, reading: Reading) -> list[DetectedIssue]:
             source="PROJECT",
         )
         for other in reading.drugs
-        if other is not drug and other.ingredient.drug_class in ("benzodiazepine", "baclofen") and _is_taken(other)
+        if other is not drug and other.ingredient.drug_class in DRUG_CLASSES and _is_taken(other)
     ]
 
 

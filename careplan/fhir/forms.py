@@ -18,7 +18,7 @@ from careplan.fhir.bundle import objects_in, references_in, with_references
 from careplan.fhir.dialects import NoteRules
 from careplan.fhir.ladder import SHARED, Abilities
 from careplan.fhir.life_cycle import end_of_order
-from careplan.fhir.plans import is_ours, is_step
+from careplan.fhir.plans import OPEN, is_ours, is_step
 
 Resource = dict[str, Any]
 
@@ -135,7 +135,7 @@ def _ended(resource: Mapping[str, Any], today: str) -> str | None:
     kind, status = resource["resourceType"], resource.get(status_element(resource))
     if kind == "Goal":
         return "cancelled" if status in ("proposed", "planned", "accepted", "active", "on-hold") else None
-    if status not in ("draft", "active", "on-hold"):
+    if status not in OPEN:
         return None
     if kind == "MedicationRequest" and not is_step(resource):
         return end_of_order(resource, date.fromisoformat(today))

@@ -24,9 +24,8 @@ from uuid import UUID, uuid5
 
 from careplan.errors import BadRequest, Conflict, Refused
 from careplan.fhir.bundle import label_of, object_in, objects_in
-from careplan.fhir.plans import is_ours
+from careplan.fhir.plans import OPEN, is_ours
 from careplan.fhir.written_plan import (
-    OPEN,
     Done,
     Step,
     Transition,
@@ -74,7 +73,7 @@ RULES: Mapping[Transition, Rule] = {
     Transition.COMPLETE_STEP: Rule(("active",), "active", "taken a step further", "UPDATE"),
     Transition.HOLD: Rule(("active",), "on-hold", "held", "SUSPEND", needs_reason=True),
     Transition.RESUME: Rule(("on-hold",), "active", "resumed", "RESUME"),
-    Transition.REVOKE: Rule(("draft", "active", "on-hold"), "revoked", "revoked", "ABORT", needs_reason=True),
+    Transition.REVOKE: Rule(OPEN, "revoked", "revoked", "ABORT", needs_reason=True),
     Transition.COMPLETE: Rule(("active",), "completed", "completed", "COMPLETE"),
 }
 

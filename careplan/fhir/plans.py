@@ -11,7 +11,7 @@ from careplan.fhir.bundle import Resource, ResourceIndex, day_in, label_of, obje
 from careplan.fhir.coding import codings_of, ingredients_in, texts_of
 from careplan.fhir.status import issue_of
 from careplan.taper.issue import DetectedIssue, IssueCode
-from careplan.taper.profile import Vocabulary
+from careplan.taper.profile import DRUG_CLASSES, Vocabulary
 from careplan.taper.regimen import Finding
 
 PLAN_CATEGORY = "medication-taper"
@@ -19,7 +19,10 @@ _TAPER = re.compile(r"\b(taper\w*|deprescri\w*|gradual (reduction|withdrawal))\b
 _KINDS = re.compile(r"\bbenzo\w*", re.IGNORECASE)
 _OVER = ("stopped", "cancelled", "completed", "entered-in-error")
 _ORDERS = ("order", "original-order", "reflex-order", "filler-order", "instance-order")
-_TAPERED = ("benzodiazepine", "baclofen")
+OPEN = ("draft", "active", "on-hold")
+"""The states of a plan, or a request of one, that is not over."""
+WITHDRAWN = ("entered-in-error", "cancelled")
+"""Those of one that never counted."""
 
 
 def already_tapering(
@@ -78,14 +81,14 @@ def live_tapers(
     One that names no drug may be of any.
     """
     drugs = _drugs_of(plan, vocabulary)
-    live = [
-        each for each in plans if each.get("status") in ("draft", "active", "on-hold") and _is_taper(each, vocabulary)
-    ]
+    live = [each for each in plans if each.get("status") in OPEN and _is_taper(each, vocabulary)]
     return [each for each in live if not _drugs_of(each, vocabulary) or drugs & _drugs_of(each, vocabulary)]
 
 
 def _drugs_of(plan: Mapping[str, Any], vocabulary: Vocabulary) -> set[str]:
-    return {each.name for each in ingredients_in([{"text": _words(plan)}], vocabulary) if each.drug_class in _TAPERED}
+    return {
+        each.name for each in ingredients_in([{"text": _words(plan)}], vocabulary) if each.drug_class in DRUG_CLASSES
+    }
 
 
 def tapers_given_up(index: ResourceIndex, vocabulary: Vocabulary, today: date) -> Iterator[Finding]:
@@ -128,7 +131,7 @@ def _is_taper(plan: Mapping[str, Any], vocabulary: Vocabulary) -> bool:
     if PLAN_CATEGORY in {coding.code for concept in categories for coding in codings_of(concept)}:
         return True
     text = _words(plan)
-    drugs = [each for each in ingredients_in([{"text": text}], vocabulary) if each.drug_class in _TAPERED]
+    drugs = [each for each in ingredients_in([{"text": text}], vocabulary) if each.drug_class in DRUG_CLASSES]
     return bool(_TAPER.search(text) and (drugs or _KINDS.search(text)))
 
 

@@ -9,11 +9,10 @@ from decimal import Decimal
 from typing import Any
 
 from careplan.fhir.bundle import Resource, ResourceIndex, day_in, label_of, object_in, objects_in
-from careplan.fhir.plans import is_ours, is_step
+from careplan.fhir.plans import WITHDRAWN, is_ours, is_step
 from careplan.fhir.wording import WORDS_FOR_WHEN
 
 _OVER = ("revoked", "completed", "entered-in-error", "cancelled", "stopped")
-_WITHDRAWN = ("entered-in-error", "cancelled")
 
 
 @dataclass(frozen=True)
@@ -35,8 +34,9 @@ class RecordedStep:
 
 @dataclass(frozen=True)
 class RecordedPlan:
-    """A CarePlan of ours in a record, with its steps. *unread* are requests of it that are not there, or not written as ours.
+    """A CarePlan of ours in a record, with its steps.
 
+    *unread* are requests of it that are not there, or not written as ours.
     *ordered* has the statuses of the orders that were made of a step, by its number; not of those that were withdrawn.
     """
 
@@ -91,7 +91,7 @@ def _ordered(requests: Iterable[Mapping[str, Any]], index: ResourceIndex) -> dic
     found: dict[int, tuple[str, ...]] = {}
     for order in index.of_type("MedicationRequest"):
         status = str(order.get("status", "not stated"))
-        if order.get("intent") == "plan" or status in _WITHDRAWN:
+        if order.get("intent") == "plan" or status in WITHDRAWN:
             continue
         parts = [index.resolve(each, order) for each in objects_in(order.get("basedOn"))]
         for number in {numbers[label_of(part)] for part in parts if part and label_of(part) in numbers}:

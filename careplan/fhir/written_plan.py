@@ -12,14 +12,12 @@ from typing import Any
 
 from careplan.errors import Conflict
 from careplan.fhir.bundle import label_of, object_in, objects_in
-from careplan.fhir.plans import is_ours
+from careplan.fhir.plans import OPEN, WITHDRAWN, is_ours
 from careplan.fhir.steps import daily_of, days_of, number_of
 from careplan.taper.dose import plain
 
 Resource = dict[str, Any]
 
-OPEN = ("draft", "active", "on-hold")
-_NEVER = ("entered-in-error", "cancelled")
 _MARK = re.compile(r"(?P<plan>.+)\.(?P<number>\d+)\.(?P<what>[a-z-]+)(?:\.(?P<step>\d+))?\.(?P<digest>[0-9a-f]{16})")
 _VERSIONED = re.compile(r"([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?")
 _VERSION_SAID = re.compile(r", version ([A-Za-z0-9\-.]{1,64})$")
@@ -170,7 +168,7 @@ def read_written_plan(
             f"{label_of(careplan)} is not there in full: {missing} could not be read (CarePlan.activity). A plan that "
             "was written as one CarePlan or as a document is followed by hand."
         )
-    based = [each for each in requests if each.get("status") not in _NEVER and each.get("intent") != "plan"]
+    based = [each for each in requests if each.get("status") not in WITHDRAWN and each.get("intent") != "plan"]
     orders = [(set(_references(each.get("basedOn"))), each) for each in based]
     wholes = [careplan, *found.values(), *(order for based, order in orders if based & named)]
     if not all(version_of(each) for each in wholes):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
-from typing import Literal
+from typing import Literal, get_args
 
 from careplan.taper.dose import Dose
 from careplan.taper.issue import IssueCode
@@ -15,6 +15,8 @@ from careplan.taper.issue import IssueCode
 LIQUID = "oral liquid"
 
 DrugClass = Literal["benzodiazepine", "baclofen"]
+DRUG_CLASSES: tuple[DrugClass, ...] = get_args(DrugClass)
+"""What can be tapered."""
 Effect = Literal["refuse", "slow", "caution"]
 AdviceTopic = Literal["stop", "emergency", "clinic", "missed", "driving", "alcohol"]
 

@@ -17,7 +17,7 @@ from careplan.fhir.status import MEDICATION_TYPES, said_on
 from careplan.fhir.wording import WORDS_FOR_WHEN
 from careplan.taper.dose import plain
 from careplan.taper.issue import IssueCode
-from careplan.taper.profile import TaperProfile
+from careplan.taper.profile import DRUG_CLASSES, TaperProfile
 from careplan.taper.regimen import Administration, Regimen
 from careplan.web.app.findings import Finding, findings
 
@@ -28,7 +28,6 @@ BASES = {
     "text": "read from the words of the directions",
     "confirmed": "said by a person",
 }
-TAPERED = ("benzodiazepine", "baclofen")
 
 
 @dataclass(frozen=True)
@@ -117,7 +116,7 @@ def what_was_read(
     """
     index = ResourceIndex(record)
     by_label = {label_of(each): each for each in index.of_type(*MEDICATION_TYPES)}
-    drugs = [each for each in reading.drugs if each.ingredient.drug_class in TAPERED]
+    drugs = [each for each in reading.drugs if each.ingredient.drug_class in DRUG_CLASSES]
     medicines = tuple(_medicine(each, by_label, index, profiles, sources, chosen, confirmed) for each in drugs)
     known = {origin.reference for each in medicines for origin in each.origins}
     others = tuple(
