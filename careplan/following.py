@@ -8,7 +8,6 @@ is first, and the other finds it done, or hears by whom. No entry in the outbox 
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +24,7 @@ from careplan.delivery import (
     require_valid,
 )
 from careplan.errors import Conflict, NotFound, UpstreamBusy, UpstreamError, UpstreamRejected
-from careplan.fhir.bundle import label_of
+from careplan.fhir.bundle import is_local, label_of
 from careplan.fhir.dialects import R4, Dialect
 from careplan.fhir.ladder import Abilities, against_following, read_abilities
 from careplan.fhir.life_cycle import Asked, Change, change, is_done, reminders
@@ -36,8 +35,6 @@ from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Vocabulary
 
 Resource = dict[str, Any]
-
-_LOCAL = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -98,7 +95,7 @@ class Following:
         requests = self._server.search("MedicationRequest", {"patient": patient})
         parts = {label_of(each): each for each in requests}
         for name in parts_named_by(careplan):
-            if name not in parts and _LOCAL.fullmatch(name):
+            if name not in parts and is_local(name):
                 parts.update(self._found(name))
         about = {"target": label_of(careplan)}
         provenances = self._server.search("Provenance", about)

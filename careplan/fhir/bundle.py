@@ -17,6 +17,7 @@ MOST_VERSIONS = 100
 
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
 _LITERAL = re.compile(r"(?:(https?://.+)/)?([A-Za-z]+/[A-Za-z0-9\-.]{1,64})")
+_VERSIONED = re.compile(r"([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?")
 _PAGES = ("next", "previous", "prev")
 
 
@@ -116,6 +117,18 @@ def parts_of(reference: str) -> tuple[str | None, str | None]:
     """(base address, `Type/id`) of a literal reference; neither of a urn or of anything else."""
     match = _LITERAL.fullmatch(reference)
     return (match[1], match[2]) if match else (None, None)
+
+
+def is_local(reference: str) -> bool:
+    """Whether it is a reference to a resource of the same server, without a version: `CarePlan/12`."""
+    match = _VERSIONED.fullmatch(reference)
+    return match is not None and match[2] is None
+
+
+def version_in(reference: str) -> tuple[str, str | None] | None:
+    """`CarePlan/12` and "3" of `CarePlan/12/_history/3`; None for what names no resource of the same server."""
+    match = _VERSIONED.fullmatch(reference)
+    return (match[1], match[2]) if match else None
 
 
 def _missing_in(bundle: Mapping[str, Any]) -> Iterator[str]:

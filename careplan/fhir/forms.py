@@ -14,7 +14,7 @@ from html import escape
 from typing import Any
 
 from careplan.fhir import json
-from careplan.fhir.bundle import objects_in, references_in, with_references
+from careplan.fhir.bundle import is_local, objects_in, references_in, version_in, with_references
 from careplan.fhir.dialects import NoteRules
 from careplan.fhir.ladder import SHARED, Abilities
 from careplan.fhir.life_cycle import end_of_order
@@ -26,8 +26,6 @@ HTML = "text/html"
 PDF = "application/pdf"
 _LOINC = "http://loinc.org"
 _PLAN_OF_CARE = {"system": _LOINC, "code": "18776-5", "display": "Plan of care note"}
-_LOCAL = re.compile(r"[A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64}")
-_VERSIONED = re.compile(r"([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?")
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,7 @@ def drug_of(bundle: Resource) -> str:
 def sources_of(bundle: Resource) -> dict[str, str | None]:
     """What the dose was read from: reference and version (None where it had none), as Provenance has it."""
     found = [str(each["what"].get("reference", "")) for each in _entities(bundle) if each["role"] == "source"]
-    return {match[1]: match[2] for text in found if (match := _VERSIONED.fullmatch(text))}
+    return dict(versioned for text in found if (versioned := version_in(text)))
 
 
 def replaced_by(bundle: Resource) -> str | None:
@@ -240,7 +238,7 @@ def parts_of(careplan: Mapping[str, Any]) -> list[str]:
     requests = [each.get("reference") for each in objects_in(careplan.get("activity"))]
     findings = [each for each in objects_in(careplan.get("supportingInfo")) if _names(each, "DetectedIssue")]
     named = [*requests, *objects_in(careplan.get("goal")), *findings]
-    return [str(each["reference"]) for each in named if isinstance(each, Mapping) and _LOCAL.fullmatch(_text(each))]
+    return [str(each["reference"]) for each in named if isinstance(each, Mapping) and is_local(_text(each))]
 
 
 def orders_of(steps: Iterable[str], requests: Iterable[Resource]) -> list[Resource]:

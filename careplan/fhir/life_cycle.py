@@ -44,6 +44,7 @@ _DATA_OPERATION = "http://terminology.hl7.org/CodeSystem/v3-DataOperation"
 _PARTICIPANT = "http://terminology.hl7.org/CodeSystem/provenance-participant-type"
 _TREATMENT = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "TREAT"}]}
 _ACHIEVED = {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/goal-achievement", "code": "achieved"}]}
+_SIGNER = re.compile(r"(Practitioner|PractitionerRole)/[A-Za-z0-9\-.]{1,64}")
 _COPIED = (
     "category",
     "medicationCodeableConcept",
@@ -97,7 +98,7 @@ class Asked:
     stop_orders: bool = False
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"(Practitioner|PractitionerRole)/[A-Za-z0-9\-.]{1,64}", self.performer):
+        if not is_signer(self.performer):
             raise BadRequest("Say who does it: Practitioner/ID or PractitionerRole/ID.", expression="performer")
         if RULES[self.transition].needs_reason and not (self.reason or "").strip():
             raise BadRequest(f"A plan is {RULES[self.transition].past} for a reason: say which.", expression="reason")
@@ -111,6 +112,11 @@ class Asked:
         """Of what makes it the same request on another day."""
         parts = (self.transition, self.performer, self.reason or "", self.orders, str(self.stop_orders))
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def is_signer(reference: str) -> bool:
+    """Whether *reference* is that of somebody who may make a transition."""
+    return _SIGNER.fullmatch(reference) is not None
 
 
 def day_asked(given: date | None, today: date) -> date:

@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from careplan.errors import Conflict
-from careplan.fhir.bundle import label_of, object_in, objects_in
+from careplan.fhir.bundle import label_of, object_in, objects_in, version_in
 from careplan.fhir.plans import OPEN, WITHDRAWN, is_ours
 from careplan.fhir.steps import daily_of, days_of, number_of
 from careplan.taper.dose import plain
@@ -19,7 +19,6 @@ from careplan.taper.dose import plain
 Resource = dict[str, Any]
 
 _MARK = re.compile(r"(?P<plan>.+)\.(?P<number>\d+)\.(?P<what>[a-z-]+)(?:\.(?P<step>\d+))?\.(?P<digest>[0-9a-f]{16})")
-_VERSIONED = re.compile(r"([A-Z][A-Za-z]+/[A-Za-z0-9\-.]{1,64})(?:/_history/([A-Za-z0-9\-.]{1,64}))?")
 _VERSION_SAID = re.compile(r", version ([A-Za-z0-9\-.]{1,64})$")
 
 
@@ -261,10 +260,11 @@ def _sources(provenances: Iterable[Mapping[str, Any]]) -> dict[str, str | None]:
     for provenance in provenances:
         for each in objects_in(provenance.get("entity")):
             what = object_in(each.get("what"))
-            match = _VERSIONED.fullmatch(str(what.get("reference", "")))
-            if each.get("role") == "source" and match:
+            named = version_in(str(what.get("reference", "")))
+            if each.get("role") == "source" and named:
                 said = _VERSION_SAID.search(str(what.get("display", "")))
-                found[match[1]] = match[2] or (said[1] if said else None)
+                label, version = named
+                found[label] = version or (said[1] if said else None)
     return found
 
 

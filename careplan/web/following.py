@@ -11,7 +11,7 @@ from flask import Blueprint, Response
 
 from careplan.errors import BadRequest, Conflict, Forbidden, NotSupported
 from careplan.fhir.bundle import label_of
-from careplan.fhir.life_cycle import Asked, day_asked
+from careplan.fhir.life_cycle import Asked, day_asked, is_signer
 from careplan.fhir.outcome import codes_of, note, outcome
 from careplan.fhir.record import checked_id
 from careplan.fhir.written_plan import Transition
@@ -146,7 +146,7 @@ def performer(named: str | None) -> str:
             raise BadRequest("Say who does it: the token names nobody (`performer`).", expression="performer")
         return named
     user = asking.user.removeprefix(f"{services().settings.fhir_base}/")
-    if not user.startswith(("Practitioner/", "PractitionerRole/")):
+    if not is_signer(user):
         raise Forbidden("The token is for nobody who may sign: its fhirUser is no practitioner of the FHIR server.")
     if named not in (None, user):
         raise Forbidden("The token is for another practitioner than the performer.")

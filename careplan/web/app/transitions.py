@@ -13,7 +13,7 @@ from werkzeug.datastructures import MultiDict
 from careplan.errors import BadRequest
 from careplan.fhir import json
 from careplan.fhir.bundle import label_of, objects_in
-from careplan.fhir.life_cycle import RULES, Asked, Change
+from careplan.fhir.life_cycle import RULES, Asked, Change, is_signer
 from careplan.fhir.steps import RecordedStep
 from careplan.fhir.written_plan import Transition
 from careplan.web.app.forms import short, whole
@@ -21,7 +21,6 @@ from careplan.web.app.forms import short, whole
 Resource = dict[str, Any]
 
 MOST_STEPS = 999
-_SIGNERS = ("Practitioner/", "PractitionerRole/")
 
 
 @dataclass(frozen=True)
@@ -114,7 +113,7 @@ def offer(reference: str, what: Transition, steps: Sequence[RecordedStep]) -> Of
 
 def may_sign(user: str | None) -> bool:
     """Whether *user* may do any of it: a practitioner, or whoever says their name where nobody signed in."""
-    return user is None or user.startswith(_SIGNERS)
+    return user is None or is_signer(user)
 
 
 def asked_in(fields: MultiDict[str, str], what: Transition, *, performer: str, on: date, recorded: datetime) -> Asked:
