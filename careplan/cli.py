@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
@@ -284,26 +285,22 @@ def post(source: str, fhir_base: str | None, dry_run: bool, encounter: str | Non
     token allow decides how: in one transaction, one resource after the other, as one CarePlan or as a document; where
     nothing is possible, the Bundle and a page to print are printed instead.
     """
-    from careplan.connections import connections_to
     from careplan.errors import CareplanError
     from careplan.fhir.dialects import DIALECTS
     from careplan.fhir.forms import patient_of
     from careplan.fhir.record import checked_id, fetch_record
 
-    settings, request_id = _settings(), str(uuid4())
+    settings = _settings()
     try:
-        connections, base = connections_to(settings, fhir_base)
-        server = connections(base)
+        link = _linked(settings, fhir_base)
     except CareplanError as error:
         raise click.UsageError(error.message) from error
-    server.trace(request_id)
-    auditor, planner = _auditor(settings, lambda: connections(base)), _planner(options)
-    delivery = _delivery(settings, server)
+    planner, delivery = _planner(options), _delivery(settings, link.server)
 
     def fetched(patient_id: str) -> list[Resource]:
-        with _accounted(auditor, "R", "search-type", f"Patient/{checked_id(patient_id)}", request_id):
+        with link.accounted("R", "search-type", f"Patient/{checked_id(patient_id)}"):
             return fetch_record(
-                server, patient_id, medications=options["medications"], dialect=DIALECTS[settings.fhir_dialect]
+                link.server, patient_id, medications=options["medications"], dialect=DIALECTS[settings.fhir_dialect]
             )
 
     def posted(resources: Sequence[Resource], *, read_here: bool = False) -> Resource:
@@ -311,17 +308,17 @@ def post(source: str, fhir_base: str | None, dry_run: bool, encounter: str | Non
         if dry_run:
             choice = delivery.choice(bundle, encounter=encounter)
             return {"rung": choice.rung.value, "because": choice.sentences}
-        with _accounted(auditor, "C", "transaction", patient_of(bundle), request_id, announce=True) as written:
+        with link.accounted("C", "transaction", patient_of(bundle), announce=True) as written:
             done = delivery.deliver(bundle, encounter=encounter, record=resources if read_here else None)
             written += [done.reference] if done.reference else []
-        return _posted(base, bundle, done)
+        return _posted(link.base, bundle, done)
 
     if source.startswith("Patient/"):
         status = _answer(lambda: posted(fetched(source.removeprefix("Patient/")), read_here=True))
     else:
         with click.open_file(source, "rb") as stream:
             status = _each(stream, posted)
-    _send_on(auditor)
+    _send_on(link.auditor)
     sys.exit(status)
 
 
@@ -848,30 +845,22 @@ def clean_sandbox(fhir_base: str, run: str | None) -> None:
     from rich.progress import track
 
     from careplan.cleaning import clean
-    from careplan.connections import connections_to
     from careplan.errors import CareplanError
 
     if run is not None and not re.fullmatch(r"[0-9a-f]{8}", run):
         raise click.BadParameter("a run is 8 hexadecimal digits, as the demo printed it.", param_hint="--run")
-    settings, request_id = _settings(), str(uuid4())
     console = Console(stderr=True)
     try:
-        connections, base = connections_to(settings, fhir_base)
-        server = connections(base)
+        link = _linked(_settings(), fhir_base, "careplan sandbox clean")
     except CareplanError as error:
         raise click.UsageError(error.message) from error
-    server.trace(request_id)
-    auditor = _auditor(settings, lambda: connections(base))
     try:
-        accounted = _accounted(
-            auditor, "D", "delete", None, request_id, announce=True, operation="careplan sandbox clean"
-        )
-        with server, accounted as gone:
-            done = clean(server, run, progress=lambda found: track(found, "Removing ...", console=console))
+        with link.server, link.accounted("D", "delete", None, announce=True) as gone:
+            done = clean(link.server, run, progress=lambda found: track(found, "Removing ...", console=console))
             gone += done.removed
     except CareplanError as error:
         raise click.ClickException(error.message) from error
-    _send_on(auditor)
+    _send_on(link.auditor)
     click.echo(f"Removed {len(done.removed)}.")
     for reference, reason in done.left.items():
         click.echo(f"Left: {reference}. {reason}")
@@ -921,18 +910,13 @@ def _delivery(settings: Settings, server: FhirServer, settled_after: float | Non
 
 def _settled(entry: int, action: Action, work: Callable[[Delivery, Posting], Resource], **options: Any) -> Resource:
     """What *work* makes of an entry of the outbox, on its server; recorded. Raises NotFound without such an entry."""
-    from careplan.connections import connections_to
-
-    settings, request_id = _settings(), str(uuid4())
+    settings = _settings()
     row = _outbox(settings).get(entry)
-    connections, base = connections_to(settings, row.base)
-    server = connections(base)
-    server.trace(request_id)
-    auditor = _auditor(settings, lambda: connections(base))
-    with _accounted(auditor, action, "transaction", _patient_in(row), request_id, announce=True) as written:
-        said = work(_delivery(settings, server, **options), row)
+    link = _linked(settings, row.base)
+    with link.accounted(action, "transaction", _patient_in(row), announce=True) as written:
+        said = work(_delivery(settings, link.server, **options), row)
         written += [row.reference] if row.reference else []
-    _send_on(auditor)
+    _send_on(link.auditor)
     return said
 
 
@@ -948,7 +932,6 @@ def _follow(
     **more: Any,
 ) -> Resource:
     """Make one transition of a plan, or say what it would write; recorded."""
-    from careplan.connections import connections_to
     from careplan.fhir.dialects import DIALECTS
     from careplan.fhir.life_cycle import Asked, day_asked
     from careplan.fhir.outcome import outcome
@@ -956,31 +939,28 @@ def _follow(
     from careplan.following import Following
 
     plan = _careplan(plan_reference, "CarePlan/ID") or ""
-    settings, request_id = _settings(), str(uuid4())
+    settings = _settings()
     asked = Asked(Transition(what), performer, day_asked(day, _today()), datetime.now(UTC), reason=reason, **more)
-    connections, base = connections_to(settings, fhir_base)
-    server = connections(base)
-    server.trace(request_id)
-    auditor = _auditor(settings, lambda: connections(base))
-    following = Following(server, _catalog().vocabulary, dialect=DIALECTS[settings.fhir_dialect])
-    patient, command = following.patient_of(plan), f"careplan follow {what}"
+    link = _linked(settings, fhir_base, f"careplan follow {what}")
+    following = Following(link.server, _catalog().vocabulary, dialect=DIALECTS[settings.fhir_dialect])
+    patient = following.patient_of(plan)
     if dry_run:
-        with _accounted(auditor, "R", "read", patient, request_id, operation=command):
+        with link.accounted("R", "read", patient):
             made = following.preview(plan, asked)
         issues = outcome(made.issues if made else (), canonical_base=settings.canonical_base)
         said: Resource = {"existing": made is None, "bundle": made.bundle if made else None, "issues": issues}
     else:
-        with _accounted(auditor, "U", "transaction", patient, request_id, announce=True, operation=command) as written:
+        with link.accounted("U", "transaction", patient, announce=True) as written:
             done = following.follow(plan, asked)
             written += done.written
         said = {
-            "careplan": f"{base.rstrip('/')}/{plan}",
+            "careplan": f"{link.base}/{plan}",
             "status": done.careplan["status"],
             "existing": done.existing,
-            "orders": [f"{base.rstrip('/')}/MedicationRequest/{each['id']}" for each in done.orders],
+            "orders": [f"{link.base}/MedicationRequest/{each['id']}" for each in done.orders],
             "issues": outcome(done.issues, canonical_base=settings.canonical_base),
         }
-    _send_on(auditor)
+    _send_on(link.auditor)
     return said
 
 
@@ -1228,26 +1208,40 @@ def _auditor(settings: Settings, server: Callable[[], FhirServer] | None = None)
     return Auditor(log, server=server if settings.audit_to_server else None, report=report, in_background=False)
 
 
-def _accounted(
-    auditor: Auditor,
-    action: Action,
-    interaction: str,
-    patient: str | None,
-    request_id: str,
-    *,
-    announce: bool = False,
-    operation: str = "careplan post",
-) -> AbstractContextManager[list[str]]:
-    """Record what the block does as done by whoever is at the terminal."""
-    from careplan.auditing import accounted
-    from careplan.fhir.audit import Access, Agent
+@dataclass(frozen=True)
+class _Link:
+    """A command at work on the FHIR server at *base*, which records what it does there as whoever is at the terminal."""
 
-    def now() -> datetime:
-        return datetime.now(UTC)
+    base: str
+    server: FhirServer
+    auditor: Auditor
+    request_id: str
+    command: str
 
-    agent = Agent("urn:careplan:user", _user())
-    begun = Access(action, interaction, operation, agent, patient, now(), request_id)
-    return accounted(auditor, begun, now=now, announce=announce)
+    def accounted(
+        self, action: Action, interaction: str, patient: str | None, *, announce: bool = False
+    ) -> AbstractContextManager[list[str]]:
+        """Record what the block does."""
+        from careplan.auditing import accounted
+        from careplan.fhir.audit import Access, Agent
+
+        def now() -> datetime:
+            return datetime.now(UTC)
+
+        agent = Agent("urn:careplan:user", _user())
+        begun = Access(action, interaction, self.command, agent, patient, now(), self.request_id)
+        return accounted(self.auditor, begun, now=now, announce=announce)
+
+
+def _linked(settings: Settings, fhir_base: str | None, command: str = "careplan post") -> _Link:
+    """To the server named, else that of the settings. Raises NotSupported for one that may not be used."""
+    from careplan.connections import connections_to
+
+    request_id = str(uuid4())
+    connections, base = connections_to(settings, fhir_base)
+    server = connections(base)
+    server.trace(request_id)
+    return _Link(base, server, _auditor(settings, lambda: connections(base)), request_id, command)
 
 
 def _user() -> str:
