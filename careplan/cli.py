@@ -1210,7 +1210,7 @@ def _auditor(settings: Settings, server: Callable[[], FhirServer] | None = None)
 
 @dataclass(frozen=True)
 class _Link:
-    """A command at work on the FHIR server at *base*, which records what it does there as whoever is at the terminal."""
+    """A command at work on the FHIR server at *base*; it records what it does there as whoever is at the terminal."""
 
     base: str
     server: FhirServer

@@ -15,7 +15,7 @@ other best practice; the invariants of ElementDefinition, and most of those of S
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -285,15 +285,17 @@ class _Checker:
         return False
 
     def points_right(self, reference: dict[str, Any], targets: frozenset[str]) -> bool:
-        size = len(self.found)
-        self._reference(reference, targets)
-        fits = len(self.found) == size
-        del self.found[size:]
-        return fits
+        return self._finds_nothing(self._reference, reference, targets)
 
     def is_bound(self, element: dict[str, Any], concepts: frozenset[str]) -> bool:
+        return self._finds_nothing(self._concept, element, concepts)
+
+    def _finds_nothing(
+        self, test: Callable[[dict[str, Any], frozenset[str]], None], element: dict[str, Any], allowed: frozenset[str]
+    ) -> bool:
+        """Whether a thorough *test* finds nothing; what it found is not kept, since it is made again in its place."""
         size = len(self.found)
-        self._concept(element, concepts)
+        test(element, allowed)
         fits = len(self.found) == size
         del self.found[size:]
         return fits

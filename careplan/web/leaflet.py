@@ -9,13 +9,14 @@ from typing import Any
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 
 from careplan.errors import Forbidden, NotSupported
-from careplan.fhir.bundle import day_in, objects_in, text_in
+from careplan.fhir.bundle import day_in, text_in
 from careplan.fhir.record import checked_id
 from careplan.leaflet.course import Course, parts_by_reference, read_course
 from careplan.leaflet.dates import as_calendar
 from careplan.leaflet.page import leaflet, shown_steps
 from careplan.printing import as_pdf, can_print
 from careplan.translations import LANGUAGES, Words
+from careplan.web.app.person import name_in
 from careplan.web.language import language_of, words_for
 from careplan.web.launches import current_launch, enter
 from careplan.web.services import patient_in, services
@@ -102,11 +103,9 @@ def _followed(plan_id: str) -> Followed:
 
 def person_in(patient: Mapping[str, Any], words: Words) -> str:
     """Name and date of birth, so that nobody takes somebody else's page home."""
-    name = next(iter(objects_in(patient.get("name"))), {})
-    given = [part for part in name.get("given") or [] if isinstance(part, str)]
-    said = text_in(name.get("text")) or " ".join(filter(None, (*given, text_in(name.get("family")))))
     born = text_in(patient.get("birthDate"))
-    return ", ".join(filter(None, (said, words.say("born on {day}", day=_birth(born, words)) if born else None)))
+    said = words.say("born on {day}", day=_birth(born, words)) if born else None
+    return ", ".join(filter(None, (name_in(patient.get("name")), said)))
 
 
 def _birth(born: str, words: Words) -> str:

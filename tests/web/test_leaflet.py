@@ -13,8 +13,9 @@ from careplan.demo import synthetic_patients
 from careplan.fhir.server import FhirServer
 from careplan.printing import can_print
 from careplan.settings import Settings
-from careplan.translations import LANGUAGES
+from careplan.translations import LANGUAGES, words_in
 from careplan.web import create_app
+from careplan.web.leaflet import person_in
 from tests.everything import ROOT, TODAY
 from tests.web.conftest import Upstream
 from tests.web.launched import opened, planned
@@ -233,3 +234,9 @@ def test_the_dates_are_a_file_for_a_calendar(upstream):
     assert answer.headers["Cache-Control"] == "no-store"
     events = Calendar.from_ical(answer.data).walk("VEVENT")
     assert str(events[0]["summary"]) == "Medicamento: cambia la dosis"
+
+
+def test_the_leaflet_names_a_person_as_the_app_does():
+    """By the official name, never by one that is not used any more."""
+    names = [{"use": "old", "text": "Before"}, {"use": "official", "given": ["Ada"], "family": "Now"}]
+    assert person_in({"name": names, "birthDate": "1980"}, words_in("en")) == "Ada Now, born on 1980"

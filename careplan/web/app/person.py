@@ -25,15 +25,15 @@ def person_in(record: Sequence[Resource]) -> Person:
     """The Patient of a record."""
     patient = next(each for each in record if each.get("resourceType") == "Patient")
     return Person(
-        _name(patient.get("name")) or "Name unknown",
+        name_in(patient.get("name")) or "Name unknown",
         text_in(patient.get("birthDate")) or "unknown",
         text_in(patient.get("gender")) or "unknown",
         label_of(patient),
     )
 
 
-def _name(names: object) -> str:
-    """The name in use: the official one, else the first that is not an old one."""
+def name_in(names: object) -> str:
+    """The name in use among those of a Patient: the official one, else the first that is not an old one; else none."""
     known = [each for each in objects_in(names) if each.get("use") != "old"]
     official = [each for each in known if each.get("use") == "official"]
     return next((name for each in (*official, *known) if (name := _in_full(each))), "")
