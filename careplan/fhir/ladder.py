@@ -177,7 +177,10 @@ def _against_sequence(bundle: Resource, abilities: Abilities) -> str:
         return "a plan takes the place of another only in one transaction."
     created = _types(bundle, "POST")
     return (
-        _refusals(abilities, "create", created) or _not_found_again(abilities, "CarePlan") or _blind(abilities, created)
+        _refusals(abilities, "create", created)
+        or _not_found_again(abilities, "CarePlan")
+        or _blind(abilities, created)
+        or _for_good(abilities, created)
     )
 
 

@@ -152,3 +152,13 @@ def test_a_server_that_says_nothing_gets_nothing(bundle):
     said: list[Resource] = [{}, {"rest": []}, {"rest": "x"}, {"rest": [{"mode": "client"}]}]
     for statement in said:
         assert taken(bundle, statement).rung is Rung.NOTHING
+
+
+@pytest.mark.parametrize(("goal", "rung"), [("crds", Rung.SEQUENCE), ("crus", Rung.SEQUENCE), ("crs", Rung.CAREPLAN)])
+def test_what_could_not_be_taken_back_is_not_written_one_by_one(bundle, goal, rung):
+    """Half a plan would stay: each part can be deleted or marked as an error, else the plan goes as one CarePlan."""
+    scopes = WRITE_ALL.replace("system/Goal.cruds", f"system/Goal.{goal}")
+    choice = taken(bundle, servers.ONE_BY_ONE, scopes)
+    assert choice.rung is rung
+    if rung is Rung.CAREPLAN:
+        assert choice.not_taken[-1] == (Rung.SEQUENCE, "what was made of Goal could not be taken back.")
