@@ -35,7 +35,6 @@ _TOTAL = re.compile(
     r"\.answer\.value\.weight\(\)\.sum\(\)"
 )
 _OBJECTS = ("valueCoding", "valueQuantity", "valueReference", "valueAttachment")
-_TEXTS = ("valueDate", "valueDateTime", "valueTime", "valueString", "valueUri")
 _Scope = Mapping[str, Sequence[Any]]
 
 

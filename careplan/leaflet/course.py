@@ -103,12 +103,6 @@ class Course:
         return next((step for step in self.steps if step.first <= day <= step.last), None)
 
 
-def parts_of_bundle(bundle: Mapping[str, Any]) -> tuple[Resource, dict[str, Resource]]:
-    """The CarePlan of a transaction, and its resources by the references that name them."""
-    entries = objects_in(bundle.get("entry"))
-    return entries[0]["resource"], {str(each.get("fullUrl")): each["resource"] for each in entries}
-
-
 def parts_by_reference(careplan: Mapping[str, Any], resources: Iterable[Resource]) -> dict[str, Resource]:
     """Those of *resources*, and of what *careplan* contains, by the references that name them."""
     contained = {f"#{each.get('id')}": dict(each) for each in objects_in(careplan.get("contained"))}

@@ -36,7 +36,6 @@ Resource = dict[str, Any]
 FHIR_JSON = "application/fhir+json"
 MAX_BODY = 50_000_000
 _OURS = frozenset({FHIR_JSON, "application/json", "text/json", "json", "*/*", "application/*"})
-_FORM = "application/x-www-form-urlencoded"
 _NO_SUCH_TYPE = "This server keeps no resources of this type; /metadata lists those it does."
 _STARTED = datetime.now(UTC).isoformat(timespec="seconds")
 

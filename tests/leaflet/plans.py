@@ -11,11 +11,17 @@ from typing import Any
 from careplan.catalog import load_catalog
 from careplan.demo import synthetic_patients
 from careplan.errors import Refused
-from careplan.leaflet.course import Course, parts_of_bundle, read_course
+from careplan.leaflet.course import Course, read_course
 from careplan.planning import PlanRequest, plan_taper
 from tests.everything import ASKED, TODAY
 
 Resource = dict[str, Any]
+
+
+def parts_of_bundle(bundle: Mapping[str, Any]) -> tuple[Resource, dict[str, Resource]]:
+    """The CarePlan of a transaction, and its resources by the references that name them."""
+    entries = bundle["entry"]
+    return entries[0]["resource"], {str(each.get("fullUrl")): each["resource"] for each in entries}
 
 
 @cache

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from careplan.catalog import load_catalog
 from careplan.errors import CareplanError, Conflict, Refused
 from careplan.fhir.forms import careplan_alone
-from careplan.leaflet.course import parts_by_reference, parts_of_bundle, read_course
+from careplan.leaflet.course import parts_by_reference, read_course
 from careplan.planning import plan_taper
 from tests.everything import TODAY
-from tests.leaflet.plans import CASES, bundles, course, number_of, requests_in, wire_doses
+from tests.leaflet.plans import CASES, bundles, course, number_of, parts_of_bundle, requests_in, wire_doses
 from tests.web.records import MG, record
 
 CATALOG = load_catalog()
