@@ -60,11 +60,11 @@ scoreboard: $(READY)
 extraction: $(READY)
 	@$(RUN)python tools/extraction.py --write docs/extraction.md $(if $(filter %inputs,$(CORPUS)),$(CORPUS)/../sdc,$(CORPUS)) $(FORMS)
 
-# With HAPI=http://127.0.0.1:8080/fhir also 50 callers for a minute; `make hapi` starts one.
+# Starts a real HAPI, twice, and needs Java and Maven for it.
 bench: $(READY)
 	@$(RUN)python tools/bench.py
 	@$(RUN)python tools/bench_apply.py
-	@$(RUN)python tools/bench_load.py $(if $(HAPI),--hapi $(HAPI))
+	@$(RUN)python tools/bench_load.py
 
 sweep: $(READY)
 	@$(RUN)python -m tools.sweep --write docs/sweep.md

@@ -1,10 +1,13 @@
-"""Print how the service holds up under load: 50 callers for a minute, on the FHIR server named.
+"""Print how the service holds up under load: 50 callers for a minute, on a real FHIR server.
 
-usage: bench_load.py --hapi URL [--seconds 60] [--callers 50]
+usage: bench_load.py [--hapi URL] [--seconds 60] [--callers 50]
 
-It is served as `careplan serve` does it, in processes of its own. Each caller in turn has a plan previewed and then
-written for a synthetic patient of its own. What it creates on the FHIR server carries the tag of the run and is removed
-at the end. *Our share* is what a request took beyond waiting for the FHIR server, queueing for us included.
+Without --hapi the real HAPI of docker/hapi is started on half of the cores, and service and callers have the others: a
+FHIR server is another machine, and where both share cores the many threads of the one take them from the other, so that
+waiting for HAPI looks like waiting for the service. It is served as `careplan serve` does it, in processes of its own.
+Each caller in turn has a plan previewed and then written for a synthetic patient of its own. What it creates on the FHIR
+server carries the tag of the run and is removed at the end. *Our share* is what a request took beyond waiting for the
+FHIR server, queueing for us included.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from typing import Any
 from uuid import uuid4
 
 import requests
+from own_hapi import own_hapi
 
 from careplan.cleaning import KINDS
 from careplan.fhir.bundle import label_of
@@ -61,17 +65,28 @@ class Asked:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hapi", metavar="URL", help="a FHIR R4 server that nobody minds, such as `make hapi` starts")
+    parser.add_argument("--hapi", metavar="URL", help="use this FHIR R4 server, which nobody minds")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--callers", type=int, default=50)
     parser.add_argument("--serve", metavar="JSON", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
         serve(Settings(**json.loads(options.serve)))
-    elif not options.hapi:
-        print("\nLoad was not measured: it needs a real server (--hapi URL; `make hapi` starts one).")
-    else:
+    elif options.hapi:
         measure(options.hapi.rstrip("/"), options.callers, options.seconds)
+    else:
+        ours, its = halves(os.sched_getaffinity(0))
+        with own_hapi(cores=its) as hapi:
+            os.sched_setaffinity(0, ours)
+            measure(hapi, options.callers, options.seconds)
+
+
+def halves(cores: set[int]) -> tuple[set[int], set[int]]:
+    """*cores* in two parts, of which the first may be the larger. Ends the program where there is only one."""
+    if len(cores) < 2:
+        sys.exit("It needs two cores, one of them for HAPI; or --hapi URL, of a HAPI on another machine.")
+    ordered = sorted(cores)
+    return set(ordered[len(ordered) // 2 :]), set(ordered[: len(ordered) // 2])
 
 
 def serve(settings: Settings) -> None:
