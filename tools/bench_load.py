@@ -5,9 +5,9 @@ usage: bench_load.py [--hapi URL] [--seconds 60] [--callers 50]
 Without --hapi the real HAPI of docker/hapi is started on half of the cores, and service and callers have the others: a
 FHIR server is another machine, and where both share cores the many threads of the one take them from the other, so that
 waiting for HAPI looks like waiting for the service. It is served as `careplan serve` does it, in processes of its own.
-Each caller in turn has a plan previewed and then written for a synthetic patient of its own. What it creates on the FHIR
-server carries the tag of the run and is removed at the end. *Our share* is what a request took beyond waiting for the
-FHIR server, queueing for us included.
+Each caller in turn has a plan previewed and then written for a synthetic patient of its own. What it creates on the
+FHIR server carries the tag of the run and is removed at the end. *Our share* is what a request took beyond waiting for
+the FHIR server, queueing for us included.
 """
 
 from __future__ import annotations
