@@ -46,8 +46,8 @@ from careplan.fhir.forms import (
     is_part,
     key_from,
     key_of,
+    named_parts,
     orders_of,
-    parts_of,
     patient_of,
     printable,
     replaced_by,
@@ -395,7 +395,7 @@ class Delivery:
         except CareplanError as error:
             held.unclear = True
             raise self._failed(held, error) from error
-        held.written = held.written or [label_of(found), *parts_of(found)]
+        held.written = held.written or [label_of(found), *named_parts(found)]
         self._close(held, State.WRITTEN, reference=label_of(found), error=None)
         return label_of(found)
 
@@ -456,7 +456,7 @@ class Delivery:
 
         Orders are found among all requests of the patient: R4 has no search by what they are based on.
         """
-        references = [each for each in parts_of(old) if each.split("/")[0] in REPLACED]
+        references = [each for each in named_parts(old) if each.split("/")[0] in REPLACED]
         parts = [part for each in references if (part := self._read(each)) and belongs_to_some_plan(part)]
         orders: list[Resource] = []
         if old.get("status") != "draft":
@@ -688,7 +688,7 @@ class Delivery:
         plans = self._matches(held)
         wanted = [*was.written, *([was.reference] if was.reference else []), *map(label_of, plans)]
         for plan in plans:
-            wanted += [*parts_of(plan), *self._provenances(label_of(plan))]
+            wanted += [*named_parts(plan), *self._provenances(label_of(plan))]
         if held.rung is Rung.SEQUENCE and held.bundle is not None:
             wanted += self._pieces(held.bundle)
         found = [self._read(reference) for reference in dict.fromkeys(wanted)]

@@ -30,7 +30,7 @@ from careplan.fhir.ladder import Abilities, against_following, read_abilities
 from careplan.fhir.life_cycle import Asked, Change, change, is_done, reminders
 from careplan.fhir.plans import live_tapers
 from careplan.fhir.server import FhirServer
-from careplan.fhir.written_plan import Transition, WrittenPlan, parts_named_by, read_written_plan
+from careplan.fhir.written_plan import Transition, WrittenPlan, read_written_plan, requests_and_goals
 from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Vocabulary
 
@@ -94,7 +94,7 @@ class Following:
         patient = _patient(careplan).partition("/")[2]
         requests = self._server.search("MedicationRequest", {"patient": patient})
         parts = {label_of(each): each for each in requests}
-        for name in parts_named_by(careplan):
+        for name in requests_and_goals(careplan):
             if name not in parts and is_local(name):
                 parts.update(self._found(name))
         about = {"target": label_of(careplan)}

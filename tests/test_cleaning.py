@@ -17,7 +17,7 @@ from careplan.delivery import Delivery
 from careplan.demo import synthetic_patients
 from careplan.errors import UpstreamBusy, UpstreamError, UpstreamRejected
 from careplan.fhir.bundle import label_of
-from careplan.fhir.forms import parts_of
+from careplan.fhir.forms import named_parts
 from careplan.fhir.record import fetch_record
 from careplan.fhir.server import FhirServer
 from careplan.fhir.tags import RUN_SYSTEM, runs_of, tagged, tagged_transaction
@@ -92,7 +92,7 @@ def test_a_plan_with_a_tag_is_the_same_plan(upstream):
         assert (again.reference, again.existing) == (reference, True)
         found = server.read(reference)
     assert runs_of(found) == {RUN}
-    assert len(parts_of(found)) > 10
+    assert len(named_parts(found)) > 10
 
 
 def test_other_runs_and_what_plans_share_with_them_stay(upstream):

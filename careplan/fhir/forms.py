@@ -19,6 +19,7 @@ from careplan.fhir.dialects import NoteRules
 from careplan.fhir.ladder import SHARED, Abilities
 from careplan.fhir.life_cycle import end_of_order
 from careplan.fhir.plans import OPEN, is_ours, is_step
+from careplan.fhir.written_plan import requests_and_goals
 
 Resource = dict[str, Any]
 
@@ -79,12 +80,6 @@ def belongs_to_some_plan(resource: Mapping[str, Any]) -> bool:
 def patient_of(bundle: Resource) -> str:
     """The reference of the patient whose plan it is, such as `Patient/12`."""
     return str(bundle["entry"][0]["resource"]["subject"]["reference"])
-
-
-def drug_of(bundle: Resource) -> str:
-    """The drug whose rules the plan follows: that of the derivation in its Provenance."""
-    (rules,) = [each["what"] for each in _entities(bundle) if each["role"] == "derivation"]
-    return str(rules["identifier"]["value"].partition("|")[0])
 
 
 def sources_of(bundle: Resource) -> dict[str, str | None]:
@@ -230,15 +225,13 @@ def printable(bundle: Resource) -> str:
     )
 
 
-def parts_of(careplan: Mapping[str, Any]) -> list[str]:
-    """What a CarePlan as stored names as its own: requests, goals, and the findings it was written with.
+def named_parts(careplan: Mapping[str, Any]) -> list[str]:
+    """What a CarePlan as stored names as its own on its server: requests, goals, the findings it was written with.
 
     Its other supportingInfo is what the dose was read from, and belongs to others.
     """
-    requests = [each.get("reference") for each in objects_in(careplan.get("activity"))]
-    findings = [each for each in objects_in(careplan.get("supportingInfo")) if _names(each, "DetectedIssue")]
-    named = [*requests, *objects_in(careplan.get("goal")), *findings]
-    return [str(each["reference"]) for each in named if isinstance(each, Mapping) and is_local(_text(each))]
+    findings = [_text(each) for each in objects_in(careplan.get("supportingInfo")) if _names(each, "DetectedIssue")]
+    return [each for each in (*requests_and_goals(careplan), *findings) if is_local(each)]
 
 
 def orders_of(steps: Iterable[str], requests: Iterable[Resource]) -> list[Resource]:

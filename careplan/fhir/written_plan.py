@@ -135,8 +135,8 @@ class WrittenPlan:
         return self.steps[:-1] if self.ends_at_a_dose else self.steps
 
 
-def parts_named_by(careplan: Mapping[str, Any]) -> list[str]:
-    """References of the requests and goals that a plan names as its own."""
+def requests_and_goals(careplan: Mapping[str, Any]) -> list[str]:
+    """References of the requests and goals that a CarePlan as stored names as its own, wherever they are."""
     requests = [each.get("reference") for each in objects_in(careplan.get("activity"))]
     named = [*requests, *objects_in(careplan.get("goal"))]
     return [str(each["reference"]) for each in named if isinstance(each, Mapping) and "reference" in each]
@@ -158,7 +158,7 @@ def read_written_plan(
     identifiers = [each for each in objects_in(careplan.get("identifier")) if is_ours(each)]
     if not identifiers:
         raise Conflict(f"{label_of(careplan)} is no taper plan that was written here (CarePlan.identifier).")
-    named = set(parts_named_by(careplan))
+    named = set(requests_and_goals(careplan))
     found = {label_of(each): each for each in parts if label_of(each) in named}
     steps = [each for each in found.values() if kind_of(each) == "MedicationRequest"]
     if named - set(found) or not steps:

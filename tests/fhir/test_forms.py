@@ -17,7 +17,6 @@ from careplan.fhir.forms import (
     belongs_to,
     careplan_alone,
     document,
-    drug_of,
     has_key,
     in_order,
     key_of,
@@ -48,11 +47,11 @@ def errors(resource: Resource) -> list[str]:
     return [each.text for each in (*check(resource), *r4b_problems(resource)) if each.severity == "error"]
 
 
-def test_a_bundle_says_whose_plan_of_what_it_is(bundle):
-    """Key, patient, drug and sources stand in it."""
+def test_a_bundle_says_whose_plan_it_is(bundle):
+    """Key, patient and sources stand in it."""
     key = key_of(bundle)
     assert key.token == f"https://careplan.example/fhir/NamingSystem/taper-plan|{key.value}"
-    assert (patient_of(bundle), drug_of(bundle)) == ("Patient/p1", "diazepam")
+    assert patient_of(bundle) == "Patient/p1"
     assert sources_of(bundle) == {"MedicationStatement/p1-diazepam": "3"}
 
 

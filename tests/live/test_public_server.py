@@ -22,7 +22,7 @@ from click.testing import CliRunner
 from careplan.cleaning import KINDS, patiently
 from careplan.cli import main
 from careplan.fhir.bundle import label_of
-from careplan.fhir.forms import parts_of
+from careplan.fhir.forms import named_parts
 from careplan.fhir.server import FhirServer
 from careplan.fhir.tags import runs_of, searched
 
@@ -79,7 +79,7 @@ def test_a_plan_is_written_read_back_and_removed(live_base: str, demo: Shown):
     with FhirServer(live_base, timeout=60) as server:
         careplan = patiently(lambda: server.read(demo.careplan))
         assert (careplan["status"], runs_of(careplan)) == ("draft", {demo.run})
-        parts = [patiently(lambda each=each: server.read(each)) for each in parts_of(careplan)]  # type: ignore[misc]
+        parts = [patiently(lambda each=each: server.read(each)) for each in named_parts(careplan)]  # type: ignore[misc]
         assert len(parts) > 10
         assert [label_of(each) for each in parts if runs_of(each) != {demo.run}] == []
         assert requests.get(demo.page, timeout=60, allow_redirects=False).status_code == 303

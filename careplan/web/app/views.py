@@ -14,7 +14,7 @@ from flask import Blueprint, g, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from careplan.errors import BadRequest, Conflict, Refused
-from careplan.fhir.forms import parts_of
+from careplan.fhir.forms import named_parts
 from careplan.fhir.written_plan import Transition
 from careplan.planning import STRATEGIES, another_way, compare, compare_paces
 from careplan.taper.dose import plain
@@ -284,7 +284,7 @@ def written() -> Response:
         200,
         written=found,
         reference=reference,
-        parts_written=parts_of(found),
+        parts_written=named_parts(found),
         accepting=accepting,
         may_sign=may_sign(current_launch().user),
     )
