@@ -88,6 +88,8 @@ WRITING: Needs = {
 }
 """What writing a plan needs, beside reading: each type of its transaction, and the plan read back."""
 
+REPLACING: Needs = {"CarePlan": "u", "Goal": "ru", "MedicationRequest": "rus", "ServiceRequest": "ru"}
+"""What writing a plan in place of another needs beside that: the other one is ended, with what is not over of it."""
 
 FOLLOWING: Needs = {
     "CarePlan": "rus",

@@ -10,7 +10,7 @@ from flask import Blueprint, Response
 from careplan.delivery import Delivered
 from careplan.errors import BadRequest, CareplanError
 from careplan.fhir.bundle import ResourceIndex, text_in
-from careplan.fhir.forms import HTML, printable
+from careplan.fhir.forms import HTML, printable, replaced_by
 from careplan.fhir.outcome import codes_of, note, outcome
 from careplan.fhir.record import checked_id, is_id, require_whole
 from careplan.planning import TaperPlan, plan_taper
@@ -36,7 +36,7 @@ def taper_plan(patient_id: str | None = None) -> Response:
     patient = _patient(asked, patient_id)
     if asked.mode == "persist":
         services().server()  # without one there is nothing to read or plan for
-        services().require_writing(patient)
+        services().require_writing(patient, replaces=asked.plan.replaces)
         return once(lambda: _persisted(asked, patient), patient=patient)
     plan = make_plan(asked, _record(asked, patient), was_sent=asked.statements is not None)
     issues = _issues(plan, preview_of_writing(plan, asked.encounter))
@@ -62,7 +62,8 @@ def write_plan(plan: TaperPlan, *, encounter: str | None, record: list[Resource]
 
     Raises as `Delivery.deliver` does.
     """
-    with services().writing(plan.careplan["subject"]["reference"]) as written:
+    subject = plan.careplan["subject"]["reference"]
+    with services().writing(subject, replaces=replaced_by(plan.bundle)) as written:
         delivered = services().delivery().deliver(plan.bundle, encounter=encounter, record=record)
         if delivered.reference is not None:
             written.append(delivered.reference)

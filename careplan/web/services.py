@@ -22,7 +22,7 @@ from careplan.fhir.dialects import DIALECTS
 from careplan.fhir.ladder import Abilities, read_abilities
 from careplan.fhir.life_cycle import Asked, Change
 from careplan.fhir.record import checked_id, fetch_record, is_id
-from careplan.fhir.scopes import FOLLOWING, WRITING, Needs, joined, reading
+from careplan.fhir.scopes import FOLLOWING, REPLACING, WRITING, Needs, joined, reading
 from careplan.fhir.server import FhirServer
 from careplan.fhir.smart import Client
 from careplan.following import Following
@@ -142,23 +142,25 @@ class Services:
         """Raise Forbidden unless the caller may have a plan previewed, for *patient_id* where that is known."""
         access.require(reading(DIALECTS[self.settings.fhir_dialect]), patient_id=patient_id)
 
-    def require_writing(self, patient_id: str | None = None) -> None:
+    def require_writing(self, patient_id: str | None = None, *, replaces: str | None = None) -> None:
         """Raise Forbidden unless the caller may have a plan written, for *patient_id* where that is known.
+
+        *replaces* is the plan that it takes the place of, if any.
 
         Who writes with a token of their own needs to be able to read: how a plan is written depends on what that token
         allows (`fhir/ladder.py`), down to a plan to print.
         """
         asking = access.caller()
-        writes = {} if asking and asking.by_own_token else WRITING
+        writes = {} if asking and asking.by_own_token else joined(WRITING, REPLACING if replaces else {})
         access.require(joined(reading(DIALECTS[self.settings.fhir_dialect]), writes), patient_id=patient_id)
 
     @contextmanager
-    def writing(self, subject: str) -> Iterator[list[str]]:
+    def writing(self, subject: str, *, replaces: str | None = None) -> Iterator[list[str]]:
         """Write for *subject* (`Patient/12`) in the block, and add the references of what was written to the list.
 
         The access is recorded before and after. Raises Forbidden when the caller may not.
         """
-        self.require_writing()
+        self.require_writing(replaces=replaces)
         access.require_subject(subject)
         with self.accounted("C", "transaction", subject, announce=True) as what:
             yield what

@@ -36,6 +36,7 @@ WRITE = (
     "{0}/Questionnaire.c {0}/ServiceRequest.c"
 )
 PERSIST = {"name": "mode", "valueCode": "persist"}
+LATER = {"name": "start", "valueDate": "2026-02-02"}
 FHIR = "application/fhir+json"
 
 
@@ -204,6 +205,23 @@ def test_each_scope_is_needed(guarded, left_out):
     answer = guarded.post("/fhir/Patient/p1/$taper-plan", guarded.issuer.token(scope=scope), PERSIST)
     assert answer.status_code == 403, left_out
     assert guarded.plans() == 0
+
+
+@pytest.mark.parametrize("left_out", ["CarePlan.u", "Goal.ru", "MedicationRequest.rus", "ServiceRequest.ru"])
+def test_who_replaces_a_plan_may_end_it(guarded, left_out):
+    """Ending one changes what was written, which leave to create does not cover."""
+    path, scope = "/fhir/Patient/p1/$taper-plan", (READ + WRITE).format("system")
+    first = guarded.post(path, guarded.issuer.token(scope=scope), PERSIST).get_json()
+    reference = f"CarePlan/{first['parameter'][0]['resource']['id']}"
+    asked = PERSIST, {"name": "replaces", "valueReference": {"reference": reference}}, LATER
+    all_needed = ("CarePlan.u", "Goal.ru", "MedicationRequest.rus", "ServiceRequest.ru")
+    some = " ".join(f"system/{each}" for each in all_needed if each != left_out)
+    answer = guarded.post(path, guarded.issuer.token(scope=f"{scope} {some}"), *asked)
+    assert answer.status_code == 403, answer.text
+    assert left_out.partition(".")[0] in answer.text
+    assert guarded.plans() == 1
+    whole = " ".join(f"system/{each}" for each in all_needed)
+    assert guarded.post(path, guarded.issuer.token(scope=f"{scope} {whole}"), *asked).status_code == 200
 
 
 def test_the_words_of_smart_v1_do_as_well(guarded):
