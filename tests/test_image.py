@@ -46,6 +46,14 @@ def test_the_image_runs_as_nobody_in_particular():
     assert "/health/live" in check
 
 
+def test_the_image_can_make_a_pdf():
+    """WeasyPrint is of no use without Pango and letters, and looks for a folder to keep what it knows of them in."""
+    (system,) = [each for each in given("RUN") if "apt-get install" in each]
+    for package in ("libpango-1.0-0", "libpangoft2-1.0-0", "libharfbuzz-subset0", "fonts-dejavu-core"):
+        assert package in system, package
+    assert "XDG_CACHE_HOME=/tmp" in " ".join(given("ENV"))
+
+
 def test_everything_that_is_copied_is_there_and_let_through():
     """And nothing but that: neither tests, nor fixtures, nor what git keeps."""
     let_through = (DOCKER / "Dockerfile.dockerignore").read_text(encoding="utf-8").splitlines()
@@ -143,7 +151,7 @@ import importlib.util, sys
 from careplan.catalog import load_catalog
 from careplan.settings import Settings
 from careplan.web import create_app
-import careplan, psycopg
+import careplan
 assert load_catalog().profiles, "no drug profile"
 app = create_app(Settings(database=f"sqlite:///{sys.argv[1]}/careplan.db"))
 client = app.test_client()
@@ -155,6 +163,8 @@ for each in set(re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text)):
     print("static", each)
 assert client.get("/fhir/metadata").status_code == 200
 assert client.get("/health/ready").status_code == 200
+for name in ("weasyprint", "psycopg"):
+    assert importlib.util.find_spec(name), name
 for name in ("pytest", "hypothesis", "mypy", "schemathesis"):
     assert importlib.util.find_spec(name) is None, name
 assert "site-packages" in careplan.__file__, careplan.__file__
