@@ -25,6 +25,7 @@ Resource = dict[str, Any]
 
 blueprint = Blueprint("openapi", __name__)
 
+_OUR_MODULES = "careplan.web."
 _FOR_BROWSERS = ("/app/", "/smart/")  # pages that need a launch, which no program has
 _ID = {"type": "string", "pattern": r"^[A-Za-z0-9\-.]{1,64}$"}
 _PRIMITIVES: Mapping[str, Schema] = {
@@ -67,7 +68,15 @@ _URL = {"name": "url", "in": "query", "schema": {"type": "string"}}
 @blueprint.get("/openapi.json")
 def description() -> Response:
     """This document."""
-    return jsonify(openapi(current_app.url_map.iter_rules(), services().catalog, services().settings, _summaries()))
+    return jsonify(openapi(_own_rules(), services().catalog, services().settings, _summaries()))
+
+
+def _own_rules() -> list[Rule]:
+    """Those of this service. The demo serves a FHIR server and an EHR beside them, which are not ours to describe."""
+    views = current_app.view_functions
+    return [
+        each for each in current_app.url_map.iter_rules() if views[each.endpoint].__module__.startswith(_OUR_MODULES)
+    ]
 
 
 def openapi(
@@ -76,7 +85,7 @@ def openapi(
     """The document of an app with these *rules*. *summaries* are a sentence by endpoint."""
     paths: dict[str, Schema] = {}
     for rule in sorted(rules, key=lambda rule: rule.rule):
-        if rule.endpoint != "static" and not rule.rule.startswith(_FOR_BROWSERS):
+        if not rule.rule.startswith(_FOR_BROWSERS):
             paths[re.sub(r"<(\w+)>", r"{\1}", rule.rule)] = _path(rule, catalog, settings, summaries or {})
     return {
         "openapi": "3.1.0",

@@ -6,6 +6,7 @@ import re
 import pytest
 from flask import Flask
 
+from careplan.sandbox import Store, sandbox_blueprint
 from careplan.settings import Settings
 from careplan.web import create_app
 
@@ -35,6 +36,15 @@ def test_every_route_is_described_with_its_methods(app, document):
         if method != "parameters"
     }
     assert described == served
+
+
+def test_what_the_demo_serves_beside_it_is_not_described():
+    """Its FHIR server and its EHR are no part of this service."""
+    app = create_app(Settings(log_level="error"))
+    app.register_blueprint(sandbox_blueprint(Store(":memory:")), url_prefix="/sandbox/fhir")
+    paths = json.loads(app.test_client().get("/openapi.json").text)["paths"]
+    assert "/fhir/$taper-plan" in paths
+    assert [each for each in paths if "sandbox" in each] == []
 
 
 def test_an_operation_takes_what_its_definition_says(app, document):
