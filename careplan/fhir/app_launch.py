@@ -123,10 +123,17 @@ def scope_to_ask(configuration: Configuration, reads: Needs, writes: Needs, *, l
     named = ["launch" if launched else "launch/patient"]
     if configuration.may("sso-openid-connect"):
         named += ["openid", "fhirUser"]
-    if "online_access" in configuration.scopes or "permission-online" in configuration.capabilities:
-        named.append("online_access")
+    named += _to_stay_signed_in(configuration)
     v2 = "permission-v2" in configuration.capabilities
     return " ".join([*named, asked(joined(reads, writes), level="patient", v2=v2)])
+
+
+def _to_stay_signed_in(configuration: Configuration) -> list[str]:
+    """What a refresh token comes with, where one is to be had: by choice one that ends with the user's session."""
+    for scope, capability in (("online_access", "permission-online"), ("offline_access", "permission-offline")):
+        if scope in configuration.scopes or capability in configuration.capabilities:
+            return [scope]
+    return []
 
 
 def writes_to_ask(abilities: Abilities) -> Needs:
