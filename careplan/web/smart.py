@@ -30,7 +30,7 @@ _SAID: Mapping[str, tuple[str, str]] = {
     "temporarily_unavailable": ("The EHR's sign-in has too much to do.", f"Wait a minute. {AGAIN}"),
     "server_error": ("The EHR's sign-in failed.", AGAIN_OR_TELL),
     "login_required": ("The EHR wants you to sign in first.", f"Sign in to the EHR. {AGAIN}"),
-    "invalid_scope": ("The EHR does not give this app what it needs to read (invalid_scope).", TELL),
+    "invalid_scope": ("The EHR does not give this app all that it asks for (invalid_scope).", TELL),
     "invalid_client": ("The EHR does not know this app (invalid_client).", TELL),
     "unauthorized_client": ("The EHR does not let this app sign in (unauthorized_client).", TELL),
     "invalid_request": ("The EHR did not understand the app (invalid_request).", TELL),

@@ -184,7 +184,7 @@ def test_from_the_launch_to_a_plan_that_is_followed(launcher: Launcher, page: Pa
     [
         ("auth_invalid_client_id", "public", "does not know this app (invalid_client)"),
         ("auth_invalid_redirect_uri", "public", "did not understand the app (invalid_request)"),
-        ("auth_invalid_scope", "public", "does not give this app what it needs to read (invalid_scope)"),
+        ("auth_invalid_scope", "public", "does not give this app all that it asks for (invalid_scope)"),
         ("auth_invalid_client_secret", "confidential-symmetric", "registered there (401, invalid_client)"),
         ("token_expired_registration_token", "confidential-asymmetric", "registered there (401, invalid_client)"),
         ("token_invalid_jti", "confidential-asymmetric", "registered there (401, invalid_client)"),
