@@ -1,7 +1,7 @@
 """The development EHR in front of a FHIR server that is given by its address: it signs in, and what passes is sent on.
 
 A double for tests. Scopes are held to by type and interaction; whose resources these are is looked at afterwards, by
-`Front.patients`, since the server behind knows of no sign-in.
+`Front.patients`, since the server behind knows of no sign-in. Faults of the FHIR server are not simulated.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
 from flask import Flask, Response, request
@@ -19,7 +19,7 @@ from careplan.fhir import json
 from careplan.fhir.scopes import missing, read_scopes
 from careplan.sandbox.ehr import DevelopmentEhr, create_app
 
-_PATIENT = re.compile(rb"Patient/([A-Za-z0-9\-.]{1,64})")
+_PATIENT = re.compile(r"(?:Patient/|\bpatient=(?:Patient/)?)([A-Za-z0-9\-.]{1,64})")
 _SENT = ("Accept", "Content-Type", "If-Match", "If-None-Exist", "Prefer", "Cache-Control")
 _GIVEN = ("Content-Type", "ETag", "Last-Modified", "Location")
 _ACTIONS = {"POST": "c", "PUT": "u", "DELETE": "d"}
@@ -74,8 +74,8 @@ class Front:
         given = {
             name: answer.headers[name].replace(self.server, self.ehr.fhir) for name in _GIVEN if name in answer.headers
         }
-        for each in (query.encode(), body, answer.content):
-            self.patients |= {name.decode() for name in _PATIENT.findall(each)}
+        for each in (unquote(f"{below}{query}"), body.decode(), answer.text):
+            self.patients.update(_PATIENT.findall(each))
         return Response(answer.content.replace(there, here), answer.status_code, given)
 
 
