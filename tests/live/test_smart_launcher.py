@@ -1,14 +1,16 @@
 """The app with the public SMART launcher, smart-on-fhir/smart-launcher-v2: where CAREPLAN_TEST_LAUNCHER names one.
 
 It is an authorization server before any FHIR server, and no part of this project. With a FHIR server for R4 that takes
-writes, such as `docker/hapi/run 18080`, it is started on this machine so (Node 18; its pages need not be built):
+writes, such as `docker/hapi/run 18080`, it is started on this machine so (Node 20; its pages need not be built):
 
     git clone https://github.com/smart-on-fhir/smart-launcher-v2 && cd smart-launcher-v2 && npm ci
-    HOST=127.0.0.1 PORT=18090 FHIR_SERVER_R4=http://127.0.0.1:18080/fhir NODE_ENV=production \\
-        npx ts-node --skipProject --transpile-only backend/index.ts
+    export HOST=127.0.0.1 PORT=18090 FHIR_SERVER_R4=http://127.0.0.1:18080/fhir NODE_ENV=production
+    npx ts-node --skipProject --transpile-only backend/index.ts
+
     CAREPLAN_TEST_LAUNCHER=http://127.0.0.1:18090 python -m pytest tests/live/test_smart_launcher.py
 
-Synthetic patients only, with ids of the run; what is written stays on that FHIR server.
+Tried with its commit 6437425 of May 2025. Synthetic patients only, with ids of the run; what is written stays on that
+FHIR server.
 """
 
 from __future__ import annotations
