@@ -35,11 +35,15 @@ settings.load_profile("unhurried")
 
 def pytest_collection_modifyitems(items):
     """A test on a server that is not ours is run by whoever names that server, and says so otherwise."""
-    if "CAREPLAN_TEST_LIVE" not in os.environ:
-        skip = pytest.mark.skip(reason="writes to a public server: only where CAREPLAN_TEST_LIVE=URL names it")
-        for item in items:
-            if item.get_closest_marker("live"):
-                item.add_marker(skip)
+    for marker, name, what in (
+        ("live", "CAREPLAN_TEST_LIVE", "writes to a public server"),
+        ("launcher", "CAREPLAN_TEST_LAUNCHER", "needs the public SMART launcher"),
+    ):
+        if name not in os.environ:
+            skip = pytest.mark.skip(reason=f"{what}: only where {name}=URL names it")
+            for item in items:
+                if item.get_closest_marker(marker):
+                    item.add_marker(skip)
 
 
 @pytest.fixture(autouse=True, scope="session")

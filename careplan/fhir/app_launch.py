@@ -123,10 +123,17 @@ def scope_to_ask(configuration: Configuration, reads: Needs, writes: Needs, *, l
     named = ["launch" if launched else "launch/patient"]
     if configuration.may("sso-openid-connect"):
         named += ["openid", "fhirUser"]
-    if "online_access" in configuration.scopes or "permission-online" in configuration.capabilities:
-        named.append("online_access")
+    named += _to_stay_signed_in(configuration)
     v2 = "permission-v2" in configuration.capabilities
     return " ".join([*named, asked(joined(reads, writes), level="patient", v2=v2)])
+
+
+def _to_stay_signed_in(configuration: Configuration) -> list[str]:
+    """What a refresh token comes with, where one is to be had: by choice one that ends with the user's session."""
+    for scope, capability in (("online_access", "permission-online"), ("offline_access", "permission-offline")):
+        if scope in configuration.scopes or capability in configuration.capabilities:
+            return [scope]
+    return []
 
 
 def writes_to_ask(abilities: Abilities) -> Needs:
@@ -194,11 +201,7 @@ def redeem(
     }
     status, said = _ask(session, configuration, client, configuration.token_url, form, now=now)
     if status != 200:
-        raise LaunchFailed(
-            f"{host_of(configuration.token_url)} did not complete the sign-in ({status}{code_of(said)}).",
-            AGAIN_OR_TELL,
-            status=502,
-        )
+        raise _not_redeemed(host_of(configuration.token_url), status, said)
     return read_granted(said, scope, host_of(configuration.token_url))
 
 
@@ -329,6 +332,14 @@ def _id_in(said: Mapping[str, Any], name: str, host: str) -> str | None:
     if not isinstance(value, str) or not is_id(value):
         raise _unusable(host, f"its {name} is no id")
     return value
+
+
+def _not_redeemed(host: str, status: int, said: dict[str, Any]) -> LaunchFailed:
+    """What *host* refused a code with. Not to be known there does not pass by itself; other errors may."""
+    if said.get("error") == "invalid_client":
+        known = f"{host} does not take this app for the one that is registered there ({status}{code_of(said)})."
+        return LaunchFailed(known, TELL, status=502)
+    return LaunchFailed(f"{host} did not complete the sign-in ({status}{code_of(said)}).", AGAIN_OR_TELL, status=502)
 
 
 def _unusable(host: str, why: str) -> LaunchFailed:

@@ -24,12 +24,14 @@ _COOKIES = (
     "Chrome, Edge, Firefox or Safari."
 )
 # https://www.rfc-editor.org/rfc/rfc6749#section-4.1.2.1, https://openid.net/specs/openid-connect-core-1_0.html#AuthError
+# invalid_client is of the token endpoint by RFC 6749; some authorization servers send browsers back with it too.
 _SAID: Mapping[str, tuple[str, str]] = {
     "access_denied": ("The EHR did not allow it, or it was declined there.", f"{AGAIN} Allow it when you are asked."),
     "temporarily_unavailable": ("The EHR's sign-in has too much to do.", f"Wait a minute. {AGAIN}"),
     "server_error": ("The EHR's sign-in failed.", AGAIN_OR_TELL),
     "login_required": ("The EHR wants you to sign in first.", f"Sign in to the EHR. {AGAIN}"),
-    "invalid_scope": ("The EHR does not give this app what it needs to read (invalid_scope).", TELL),
+    "invalid_scope": ("The EHR does not give this app all that it asks for (invalid_scope).", TELL),
+    "invalid_client": ("The EHR does not know this app (invalid_client).", TELL),
     "unauthorized_client": ("The EHR does not let this app sign in (unauthorized_client).", TELL),
     "invalid_request": ("The EHR did not understand the app (invalid_request).", TELL),
 }

@@ -79,6 +79,22 @@ def test_the_scopes_are_what_is_needed_and_offered():
     assert asked == "launch online_access patient/CarePlan.c patient/Patient.r"
 
 
+@pytest.mark.parametrize(
+    ("offered", "asked"),
+    [
+        ({"scopes": frozenset({"offline_access", "online_access"})}, "online_access"),
+        ({"capabilities": frozenset({"permission-v2", "permission-offline", "permission-online"})}, "online_access"),
+        ({"scopes": frozenset({"offline_access"})}, "offline_access"),
+        ({"capabilities": frozenset({"permission-v2", "permission-offline"})}, "offline_access"),
+        ({}, None),
+    ],
+)
+def test_a_refresh_token_is_asked_for_where_there_is_one(offered: dict[str, Any], asked: str | None):
+    """By choice one that ends with the user's session; where the EHR has none, as SMART's launcher, the other."""
+    found = scope_to_ask(Configuration(BASE, "", "", **offered), {}, {}, launched=True).split()
+    assert [each for each in found if each.endswith("_access")] == ([asked] if asked else [])
+
+
 def test_what_cannot_be_created_is_not_asked_for():
     """A server that takes no CarePlan but documents is asked for those; answers are written where they can be."""
     assert writes_to_ask(Abilities(types={"CarePlan": CREATES, "Patient": CREATES})) == {"CarePlan": "c"}

@@ -247,6 +247,7 @@ def test_an_answer_to_nothing_is_a_page(launched, query):
         ("server_error", 502),
         ("temporarily_unavailable", 502),
         ("unauthorized_client", 502),
+        ("invalid_client", 502),
         ("invalid_request", 502),
         ("login_required", 502),
         ("unsupported_response_type", 502),
@@ -261,6 +262,19 @@ def test_an_error_of_the_ehr_is_a_page(launched, code, status):
     refused(answer, status)
     assert "<script>" not in answer.text
     assert "555" not in answer.text
+
+
+def test_an_app_that_the_ehr_does_not_know_is_not_to_be_opened_again(launched):
+    """Whether that is said in the browser or for the code: whoever registered the app has to see to it."""
+    browser = launched.browser()
+    path = launched.ehr.approve(launched.begin(browser), error="invalid_client", code="")
+    answer = launched.answer(browser, path)
+    refused(answer, 502, "does not know this app (invalid_client)", "Tell whoever looks after this app")
+    assert "Open the app again" not in answer.text
+    launched.ehr.status, launched.ehr.body = 401, '{"error": "invalid_client"}'
+    answer = launched.answer(browser, launched.ehr.approve(launched.begin(browser)))
+    refused(answer, 502, "registered there (401, invalid_client)", "Tell whoever looks after this app")
+    assert "Open the app again" not in answer.text
 
 
 def test_an_answer_without_a_code_is_a_page(launched):

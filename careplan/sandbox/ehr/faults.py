@@ -52,6 +52,9 @@ _FAULTS = (
     ),
     Fault("access-denied", "authorize", "The person, or a rule of the EHR, refuses.", error="access_denied"),
     Fault("invalid-scope", "authorize", "The EHR refuses the scopes asked for.", error="invalid_scope"),
+    Fault(
+        "unknown-client", "authorize", "The EHR tells the browser that it knows no such app.", error="invalid_client"
+    ),
     Fault("server-error", "authorize", "The EHR breaks while it authorizes.", error="server_error"),
     Fault("unavailable", "authorize", "The EHR is busy: come back later.", error="temporarily_unavailable"),
     Fault("wrong-state", "authorize", "The answer carries a state that nobody sent.", changed={"state": "not-yours"}),

@@ -38,6 +38,7 @@ def test_every_fault_can_be_chosen_on_the_launch_page(world):
     [
         ("access-denied", "access_denied"),
         ("invalid-scope", "invalid_scope"),
+        ("unknown-client", "invalid_client"),
         ("server-error", "server_error"),
         ("unavailable", "temporarily_unavailable"),
     ],
