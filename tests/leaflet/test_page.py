@@ -45,13 +45,16 @@ def test_the_calendar_has_each_day_once_with_the_dose_of_its_step(case, language
     assert [day.on for day in days] == [read.first + timedelta(number) for number in range(len(days))]
     assert days[-1].on == read.last
     liquid = next(t.pieces.product.strength.value for i in read.steps[0].intakes for t in i.taken)
+    before: list[tuple[str, ...]] = []
     for day in days:
         step = read.step_on(day.on)
         assert step
         printed = sum((mg_in(short, liquid=liquid) for line in day.lines for short in line.short), Decimal(0))
         assert printed == sum(dose.value for dose in step.daily.values()), f"{day.on}: {day.lines}"
-        assert day.changes == (day.on == step.first)
+        taken = [line.short for line in day.lines]
+        assert day.changes == (taken != before), f"{day.on}: marked as new, or not, where {before} became {taken}"
         assert day.check == (day.on in read.checks)
+        before = taken
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -128,7 +131,40 @@ def test_a_switch_names_both_medicines_in_the_calendar():
         ("1 × 1\N{NO-BREAK SPACE}mg Lorazepam",),
         ("1 × 10\N{NO-BREAK SPACE}mg Diazepam",),
     ]
-    assert first.total == "Lorazepam 1\N{NO-BREAK SPACE}mg, Diazepam 10\N{NO-BREAK SPACE}mg"
+    assert first.total == "Lorazepam 1\N{NO-BREAK SPACE}mg und Diazepam 10\N{NO-BREAK SPACE}mg"
+
+
+def test_a_switch_is_no_rise_of_the_dose():
+    """Every dose of the plan is named by its medicine, and the page says that the numbers are not to be compared."""
+    made = leaflet(course("switch"), CATALOG, words_in("en"))
+    assert [step.total for step in made.steps[:2]] == [
+        "lorazepam 1\N{NO-BREAK SPACE}mg and diazepam 10\N{NO-BREAK SPACE}mg",
+        "diazepam 20\N{NO-BREAK SPACE}mg",
+    ]
+    assert made.drugs == "lorazepam and diazepam"
+    assert made.switch
+    assert made.switch.startswith("In this plan diazepam takes the place of lorazepam.")
+    assert leaflet(course("liquid"), CATALOG, words_in("en")).switch is None, "no other medicine is in this plan"
+
+
+def test_a_dose_that_is_held_is_no_new_dose():
+    """A step of the same dose begins: nothing changes, and the page does not say that something does."""
+    third, held, fifth = leaflet(course("adjusted"), CATALOG, words_in("en")).steps[2:5]
+    assert third.lines == held.lines, "the plan of this test holds no dose"
+    assert [step.changes for step in (third, held, fifth)] == [True, False, True]
+
+
+def test_a_time_of_the_day_has_one_name_in_the_whole_plan():
+    """Doses that are alike are only counted in the plan; they are taken at the times that the others have names for."""
+    read = course("long-diazepam")
+    assert {len({intake.when for intake in step.intakes}) for step in read.steps} == {1, 2}, "none is counted"
+    steps = leaflet(read, CATALOG, words_in("en")).steps
+    assert {tuple(line.when for line in step.lines) for step in steps} == {("Morning", "Bedtime"), ("Bedtime",)}
+    bedtime = Intake("HS", read.steps[0].intakes[0].taken)
+    other = replace(read, steps=(replace(read.steps[0], intakes=(bedtime, bedtime)), *read.steps))
+    assert [line.when for line in leaflet(other, CATALOG, words_in("en")).steps[2].lines] == ["Dose 1", "Dose 2"], (
+        "where steps disagree on the times, none is made up"
+    )
 
 
 def test_a_draft_is_marked():

@@ -20,7 +20,7 @@ from tests.everything import ROOT, TODAY
 from tests.web.conftest import Upstream
 from tests.web.launched import opened, planned
 from tests.web.markup import Page
-from tests.web.records import diazepam, loading, patient
+from tests.web.records import diazepam, loading, parameters, patient
 
 Resource = dict[str, Any]
 
@@ -110,7 +110,7 @@ def test_another_language_of_the_record_is_said(upstream):
 
 @pytest.mark.parametrize(
     ("born", "said"),
-    [("1980-06-02", "Test Zebedeusz-Nieznany, geboren am 2. Juni 1980"), ("1980", "geboren am 1980"), (None, "")],
+    [("1980-06-02", "Test Zebedeusz-Nieznany, geboren am 2. Juni 1980"), ("1980", "geboren 1980"), (None, "")],
 )
 def test_the_patient_is_named(upstream, born, said):
     """With the date of birth, as far as it is known: no day is made up."""
@@ -233,10 +233,34 @@ def test_the_dates_are_a_file_for_a_calendar(upstream):
     assert answer.headers["Content-Disposition"] == 'attachment; filename="plan.ics"'
     assert answer.headers["Cache-Control"] == "no-store"
     events = Calendar.from_ical(answer.data).walk("VEVENT")
-    assert str(events[0]["summary"]) == "Medicamento: cambia la dosis"
+    assert str(events[0]["summary"]) == "Borrador – sin firmar. Medicamento: cambia la dosis"
+
+
+def test_the_dates_of_a_plan_that_was_replaced_are_taken_back(upstream):
+    """With its own UIDs and as cancelled, so that a calendar which has them does not announce two plans."""
+    old = planned(upstream)
+    client, base = opened(upstream)
+    before = Calendar.from_ical(client.get(f"{base}plans/{old}/leaflet.ics").data).walk("VEVENT")
+    given = parameters(
+        {"name": "mode", "valueCode": "persist"},
+        {"name": "start", "valueDate": "2026-02-02"},
+        {"name": "replaces", "valueReference": {"reference": f"CarePlan/{old}"}},
+    )
+    kind = "application/fhir+json"
+    answer = upstream.client().post("/fhir/Patient/p1/$taper-plan", json=given, content_type=kind)
+    new = answer.headers["Content-Location"].partition("CarePlan/")[2].partition("/")[0]
+    after = Calendar.from_ical(client.get(f"{base}plans/{new}/leaflet.ics").data).walk("VEVENT")
+    cancelled = {str(each["uid"]): each for each in after if each["status"] == "CANCELLED"}
+    assert {str(each["uid"]) for each in before} == set(cancelled)
+    for each in before:
+        taken_back = cancelled[str(each["uid"])]
+        assert taken_back.decoded("sequence") >= each.decoded("sequence"), "a calendar keeps what is newer"
+        assert taken_back.decoded("dtstart") == each.decoded("dtstart")
+    live = [each.decoded("dtstart") for each in after if each["status"] == "TENTATIVE"]
+    assert str(min(live)) == "2026-02-02"
 
 
 def test_the_leaflet_names_a_person_as_the_app_does():
     """By the official name, never by one that is not used any more."""
     names = [{"use": "old", "text": "Before"}, {"use": "official", "given": ["Ada"], "family": "Now"}]
-    assert person_in({"name": names, "birthDate": "1980"}, words_in("en")) == "Ada Now, born on 1980"
+    assert person_in({"name": names, "birthDate": "1980"}, words_in("en")) == "Ada Now, born 1980"
