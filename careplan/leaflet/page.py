@@ -36,6 +36,9 @@ WHEN = {
     "PCV": N_("After the evening meal"),
 }
 
+# A number at the end of one line and its unit on the next is read as another number.
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
 
 @dataclass(frozen=True)
 class Line:
@@ -225,8 +228,8 @@ def _short(taken: Taken, words: Words, *, with_drug: bool) -> str:
 
 def _amount(pieces: Pieces, words: Words) -> str:
     if pieces.product.is_liquid:
-        return words.say("{volume} mL", volume=words.number(pieces.count))
-    return f"{words.count(pieces.count)} × {_dose(pieces.product.strength, words)}"
+        return words.say("{volume} mL", volume=words.number(pieces.count)).replace(" ", _NO_BREAK)
+    return f"{words.count(pieces.count)}{_NO_BREAK}×{_NO_BREAK}{_dose(pieces.product.strength, words)}"
 
 
 def _total(step: CourseStep, course: Course, words: Words) -> str:
@@ -248,7 +251,7 @@ def _switch(drugs: Sequence[str], words: Words) -> str | None:
 
 
 def _dose(dose: Dose, words: Words) -> str:
-    return f"{words.number(dose.value)}\N{NO-BREAK SPACE}{dose.unit}"
+    return f"{words.number(dose.value)}{_NO_BREAK}{dose.unit}"
 
 
 def _after(course: Course, words: Words, drugs: Sequence[str]) -> str:
