@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from icalendar import Calendar
 
+from careplan.catalog import load_catalog
 from careplan.demo import synthetic_patients
 from careplan.fhir.server import FhirServer
+from careplan.leaflet.course import parts_by_reference, read_course
 from careplan.printing import can_print
 from careplan.settings import Settings
 from careplan.translations import LANGUAGES, words_in
 from careplan.web import create_app
-from careplan.web.leaflet import person_in
+from careplan.web.leaflet import Followed, person_in, rendered
 from tests.everything import ROOT, TODAY
 from tests.web.conftest import Upstream
 from tests.web.launched import opened, planned
@@ -201,6 +203,29 @@ def test_the_pdf_is_tagged_and_in_its_language(upstream, language, paper):
         assert mark in pdf, f"no {mark!r}"
     assert (b"/MediaBox [0 0 612 792]" in pdf) == (paper == "letter")
     assert (b"/MediaBox [0 0 595.27" in pdf) == (paper == "A4")
+
+
+@PDF_NEEDED
+@pytest.mark.parametrize("status", ["draft", "active"])
+def test_every_page_of_a_draft_is_marked(upstream, status):
+    """Over the text in a margin box, which a screen reader passes over; the text itself says it at its beginning."""
+    from weasyprint import CSS, HTML  # type: ignore[import-untyped]
+
+    plan = planned(upstream)
+    changed(upstream.server, f"CarePlan/{plan}", status=status)
+    careplan = upstream.server.read(f"CarePlan/{plan}")
+    requests = upstream.server.search("MedicationRequest", {"patient": "p1"})
+    checks = upstream.server.search("ServiceRequest", {"patient": "p1"})
+    parts = parts_by_reference(careplan, [*requests, *checks])
+    course = read_course(careplan, parts, load_catalog())
+    with upstream.app.test_request_context("/?days=all"):
+        page = rendered(Followed(plan, careplan, parts, course, patient("p1"), words_in("en")), printed=True)
+    style = CSS(string=(STATIC / "patient.css").read_text(encoding="utf-8"))
+    pages = HTML(string=page).render(stylesheets=[style]).pages
+    texts = ["".join(getattr(box, "text", "") for box in each._page_box.descendants()) for each in pages]
+    assert len(pages) > 1
+    wanted = status == "draft"
+    assert {re.search(r"Draft – not *signed", each) is not None for each in texts[1:]} == {wanted}
 
 
 def test_a_paper_that_is_not_known_is_refused(upstream):
