@@ -211,3 +211,10 @@ def test_the_words_are_plain():
     assert grade(advice) <= 7, f"grade {grade(advice):.1f}"
     sentences = [sentence for text in advice for sentence in re.split(r"(?<=[.!?:]) ", text)]
     assert max(len(sentence.split()) for sentence in sentences) <= 30
+
+
+def test_what_else_helps_is_plain_too():
+    """So are the sentences of the plan itself, without the words of a clinic."""
+    supports = [each.text for each in CATALOG.supports]
+    assert grade(supports) <= 8, f"grade {grade(supports):.1f}"
+    assert not re.search(r"taper|titrat|dosage|adverse|withdrawal", " ".join(supports), re.IGNORECASE)
