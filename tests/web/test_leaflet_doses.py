@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
 from html import unescape
@@ -165,7 +165,7 @@ ASKED = {
     "nothing": PlanRequest(),
     "liquid": PlanRequest(choice=ProductChoice(liquid=True)),
     "whole": PlanRequest(choice=ProductChoice(halves=False)),
-    "target": PlanRequest(target=mg("2.5")),
+    "target": PlanRequest(),
     "pause": PlanRequest(adjustments=(Pause(TODAY + 20 * ONE_DAY, 3),)),
     "switch": PlanRequest(switch_to="diazepam", equivalence=Equivalence(mg("1"), mg("10"), "A. Example")),
 }
@@ -201,8 +201,10 @@ class Asked:
     def plan(self) -> TaperPlan:
         """The plan. One that is refused is no example of anything."""
         record = bundle({**patient(), "birthDate": self.born}, statement(self.drug, self.dose, self.way))
+        smallest = min(product.strength for product in CATALOG.profiles[self.drug].products)
+        asked = replace(ASKED[self.asked], target=smallest) if self.asked == "target" else ASKED[self.asked]
         try:
-            return plan_taper([record], CATALOG, today=TODAY, asked=ASKED[self.asked])
+            return plan_taper([record], CATALOG, today=TODAY, asked=asked)
         except Refused:
             assume(False)
             raise
