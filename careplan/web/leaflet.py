@@ -8,8 +8,8 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 
-from careplan.errors import Forbidden, NotSupported
-from careplan.fhir.bundle import day_in, label_of, references_in, text_in
+from careplan.errors import Forbidden, NotFound, NotSupported
+from careplan.fhir.bundle import day_in, is_local, references_in, text_in
 from careplan.fhir.plans import OPEN
 from careplan.fhir.record import checked_id
 from careplan.leaflet.course import Course, parts_by_reference, read_course, read_withdrawn
@@ -110,19 +110,28 @@ def _followed(plan_id: str) -> Followed:
 
 def _withdrawn(followed: Followed) -> Iterator[Course]:
     """The courses of the plans that this one took the place of, one after the other, as far as they can be read."""
-    named = list(references_in(followed.careplan.get("replaces")))
-    if not named:
-        return
-    patient_id = current_launch().patient.partition("/")[2]
-    plans = {label_of(each): each for each in services().matches("CarePlan", patient_id)}
+    named, seen = list(references_in(followed.careplan.get("replaces"))), {f"CarePlan/{followed.plan_id}"}
     while named:
-        plan = plans.pop(named.pop(), None)
+        reference = named.pop()
+        if reference in seen or not is_local(reference) or not reference.startswith("CarePlan/"):
+            continue
+        seen.add(reference)
+        plan = _still_there(reference)
         if plan is None or plan.get("status") in OPEN:
             continue
         named += references_in(plan.get("replaces"))
         course = read_withdrawn(plan, {**followed.parts, **parts_by_reference(plan, ())}, services().catalog)
         if course:
             yield course
+
+
+def _still_there(reference: str) -> Resource | None:
+    """The plan, if it is one of the launch's patient that has not been deleted."""
+    try:
+        plan = services().resource(reference)
+    except NotFound:
+        return None
+    return plan if patient_in(plan) == current_launch().patient else None
 
 
 def person_in(patient: Mapping[str, Any], words: Words) -> str:

@@ -285,6 +285,18 @@ def test_the_dates_of_a_plan_that_was_replaced_are_taken_back(upstream):
     assert str(min(live)) == "2026-02-02"
 
 
+@pytest.mark.parametrize("replaced", ["CarePlan/{plan}", "https://elsewhere.test/CarePlan/1"])
+def test_a_plan_that_cannot_be_taken_back_is_passed_over(upstream, replaced):
+    """Itself, and what another server has: the dates of the plan are there."""
+    plan = planned(upstream)
+    client, base = opened(upstream)
+    before = client.get(f"{base}plans/{plan}/leaflet.ics").data
+    changed(upstream.server, f"CarePlan/{plan}", replaces=[{"reference": replaced.format(plan=plan)}])
+    after = client.get(f"{base}plans/{plan}/leaflet.ics").data
+    uids = [[str(each["uid"]) for each in Calendar.from_ical(data).walk("VEVENT")] for data in (before, after)]
+    assert uids[0] == uids[1]
+
+
 def test_the_leaflet_names_a_person_as_the_app_does():
     """By the official name, never by one that is not used any more."""
     names = [{"use": "old", "text": "Before"}, {"use": "official", "given": ["Ada"], "family": "Now"}]
