@@ -61,6 +61,8 @@ def test_every_synthetic_plan_has_a_leaflet_in_each_language(patients):
             assert page.all("html") == [{"lang": language}]
             assert len(answer.data) + style < FIRST_LOAD, f"{name}: {len(answer.data)} bytes"
             assert {"en": "Draft", "de": "Entwurf", "es": "Borrador"}[language] in page.text
+            marks = [each for each in page.all("p") if each.get("class") == "watermark"]
+            assert marks == [{"class": "watermark", "aria-hidden": "true"}], "a page that is printed is not marked"
 
 
 def test_a_long_plan_shows_its_next_steps_first(patients):
