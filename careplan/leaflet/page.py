@@ -105,7 +105,8 @@ class Leaflet:
 def leaflet(course: Course, catalog: Catalog, words: Words) -> Leaflet:
     """Put *course* into *words*, with the advice of *catalog* for its kind of medicine."""
     drugs = [words.say(drug) for drug in course.drugs]
-    advice = [each for each in catalog.advice if course.drug_class in each.classes]
+    left_out = _not_needed(course)
+    advice = [each for each in catalog.advice if course.drug_class in each.classes and each.topic not in left_out]
     topics: list[AdviceTopic] = [each.topic for each in advice]
     return Leaflet(
         words=words,
@@ -125,6 +126,15 @@ def leaflet(course: Course, catalog: Catalog, words: Words) -> Leaflet:
         sources=tuple(_sources((each.citation.key for each in advice), catalog)),
         made=words.full_date(course.created),
     )
+
+
+def _not_needed(course: Course) -> set[AdviceTopic]:
+    """Advice on pieces that are not in the plan."""
+    pieces = [taken.pieces for step in course.steps for intake in step.intakes for taken in intake.taken]
+    parts = any(each.count % 1 and not each.product.is_liquid for each in pieces)
+    measured = any(each.product.is_liquid for each in pieces)
+    needed: dict[AdviceTopic, bool] = {"halves": parts, "liquid": measured}
+    return {topic for topic, there in needed.items() if not there}
 
 
 def step_view(step: CourseStep, course: Course, words: Words) -> StepView:

@@ -177,12 +177,21 @@ def test_a_draft_is_marked():
 def test_every_leaflet_says_what_to_know(case):
     """Never suddenly, the emergency signs, the clinic, a missed dose, driving, alcohol, and the seven supports."""
     made = leaflet(course(case), CATALOG, words_in("en"))
-    assert set(made.advice) == {"stop", "emergency", "clinic", "missed", "driving", "alcohol"}
+    assert set(made.advice) - {"halves", "liquid"} == {"stop", "emergency", "clinic", "missed", "driving", "alcohol"}
     assert "Never stop this medicine suddenly" in made.advice["stop"][0]
     assert len(made.supports) == 7
     assert made.sources
     fever = any("fever" in each for each in made.advice["emergency"])
     assert fever == (case == "baclofen-tid"), "fever is a sign of baclofen withdrawal, and of no other"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_halves_and_liquids_are_explained_where_they_are_taken(case):
+    """By what the page says to take: the sign for a half, and what to measure with."""
+    made = leaflet(course(case), CATALOG, words_in("en"))
+    taken = " ".join(what for step in made.steps for line in step.lines for what in line.what)
+    assert ("halves" in made.advice) == ("½" in taken)
+    assert ("liquid" in made.advice) == (" mL of " in taken)
 
 
 def test_baclofen_and_benzodiazepines_are_told_apart():
