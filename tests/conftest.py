@@ -1,4 +1,4 @@
-"""Servers that tests run against: the embedded sandbox, and a real HAPI and its validator where Java and Maven are."""
+"""What tests run against: the embedded sandbox; a real HAPI, its validator and veraPDF where Java and Maven are."""
 
 import json
 import os
@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,8 @@ settings.register_profile("any machine", deadline=None)
 if "CI" not in os.environ:
     settings.load_profile("any machine")
 
-HAPI = Path(__file__).parent.parent / "docker" / "hapi"
-RUN_HAPI, VALIDATE = HAPI / "run", HAPI / "validate"
+DOCKER = Path(__file__).parent.parent / "docker"
+RUN_HAPI, VALIDATE, VALIDATE_PDF = DOCKER / "hapi" / "run", DOCKER / "hapi" / "validate", DOCKER / "pdf" / "validate"
 SECONDS_TO_BUILD_AND_START = 400
 
 # A busy machine is no fault of the code. Where CI is set, Hypothesis takes the same examples in every run.
@@ -116,20 +117,27 @@ def hapi_base():
 def hapi_validator() -> Callable[[Path], list[dict[str, Any]]]:
     """HAPI's instance validator with our profiles: the issues of all files in a folder. Each call starts Java."""
     _need_java()
+    return partial(_lines_of, VALIDATE)
 
-    def issues(folder: Path) -> list[dict[str, Any]]:
-        ended = subprocess.run([VALIDATE, folder], capture_output=True, text=True, timeout=SECONDS_TO_BUILD_AND_START)
-        assert ended.returncode in (0, 1), ended.stderr[-500:]
-        return [json.loads(line) for line in ended.stdout.splitlines()]
 
-    return issues
+@pytest.fixture(scope="session")
+def pdf_validator() -> Callable[[Path], list[dict[str, Any]]]:
+    """veraPDF with the rules of PDF/UA-1: each that a PDF in a folder fails. Each call starts Java."""
+    _need_java()
+    return partial(_lines_of, VALIDATE_PDF)
+
+
+def _lines_of(validator: Path, folder: Path) -> list[dict[str, Any]]:
+    ended = subprocess.run([validator, folder], capture_output=True, text=True, timeout=SECONDS_TO_BUILD_AND_START)
+    assert ended.returncode in (0, 1), ended.stderr[-500:]
+    return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
 def _need_java():
     """Skip where Java or Maven is missing, or fail where CAREPLAN_REQUIRE_HAPI says that they must be there."""
     missing = [tool for tool in ("java", "mvn") if shutil.which(tool) is None]
     if missing:
-        reason = f"a real HAPI needs {' and '.join(missing)} (Java 17 and Maven)"
+        reason = f"a validator or server in Java needs {' and '.join(missing)} (Java 17 and Maven)"
         (pytest.fail if os.environ.get("CAREPLAN_REQUIRE_HAPI") else pytest.skip)(reason)
 
 

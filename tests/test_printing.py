@@ -9,9 +9,10 @@ from datetime import date
 import pytest
 
 from careplan.catalog import load_catalog
+from careplan.demo import synthetic_patients
 from careplan.fhir.forms import printable
 from careplan.planning import plan_taper
-from careplan.printing import as_pdf
+from careplan.printing import as_pdf, can_print
 from tests.web.records import record
 
 
@@ -63,3 +64,17 @@ def test_nothing_is_fetched(tmp_path):
 
 
 SVG = "http://www.w3.org/2000/svg"
+
+
+@pytest.mark.skipif(not can_print(), reason="WeasyPrint or the Pango it needs is not on this machine")
+def test_no_step_is_torn_apart_by_the_end_of_a_page():
+    """A dose beside the dates of another step would be taken for it: each row of the plan is on one page."""
+    from weasyprint import HTML  # type: ignore[import-untyped]
+
+    patients = {each.patient_id: each.bundle for each in synthetic_patients()}
+    plan = plan_taper([patients["long-diazepam"]], load_catalog(), today=date(2026, 11, 24))
+    pages = HTML(string=printable(plan.bundle)).render().pages
+    on = [{box.element for box in page._page_box.descendants() if box.element_tag == "td"} for page in pages]
+    cells = [cell for page in on for cell in page]
+    assert len(pages) > 1, "all rows fit on one page"
+    assert len(cells) == 6 * (len(plan.schedule.steps) + 1), "a cell is on two pages, or on none"

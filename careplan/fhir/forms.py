@@ -212,14 +212,31 @@ def document(bundle: Resource, note: NoteRules, encounter: str | None = None, *,
     }
 
 
+# A row that is torn apart by the end of a page would put a dose beside the dates of another step.
+_ON_PAPER = """
+body { font: 10.5pt/1.35 "Noto Sans", "DejaVu Sans", sans-serif; }
+h1 { font-size: 16pt; string-set: title content(); }
+table { border-collapse: collapse; width: 100%; }
+th, td { border: 1px solid #767676; padding: .2em .4em; text-align: left; vertical-align: top; }
+thead { display: table-header-group; }
+tr, li { break-inside: avoid; }
+@page {
+  margin: 15mm 15mm 20mm;
+  @bottom-left { content: string(title) ": draft, not signed"; font: 9pt sans-serif; }
+  @bottom-right { content: counter(page) " / " counter(pages); font: 9pt sans-serif; }
+}
+"""
+
+
 def printable(bundle: Resource) -> str:
-    """The plan as one XHTML page: its narrative, under its title."""
+    """The plan as one XHTML page: its narrative, under its title. On paper each page says that it is a draft."""
     careplan = bundle["entry"][0]["resource"]
     title = escape(careplan["title"])
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
         '<!DOCTYPE html PUBLIC "-//W3C//DTD XHTML 1.0 Strict//EN" "http://www.w3.org/TR/xhtml1/DTD/xhtml1-strict.dtd">\n'
-        f'<html xmlns="http://www.w3.org/1999/xhtml" lang="en" xml:lang="en"><head><title>{title}</title></head>'
+        f'<html xmlns="http://www.w3.org/1999/xhtml" lang="en" xml:lang="en"><head><title>{title}</title>'
+        f'<style type="text/css">{_ON_PAPER}</style></head>'
         f"<body><h1>{title}</h1><p>A draft. Nobody should follow it before a prescriber has checked and signed it.</p>"
         f"{careplan['text']['div']}</body></html>\n"
     )

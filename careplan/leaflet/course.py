@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, NoReturn
@@ -71,7 +71,8 @@ class CourseStep:
 class Course:
     """A plan as it is followed. The *steps* have no gap between them.
 
-    *identity* is that of the plan, *is_draft* whether nobody has signed it. *then_stop*: after the last day nothing is
+    *identity* is that of the plan, *is_draft* whether nobody has signed it, *revised* when a server last changed any of
+    its resources, as far as it says so. *then_stop*: after the last day nothing is
     taken any more; else its dose goes on until it is reviewed. *checks* are the days on which symptoms are asked for,
     by the form of the canonical url *form*. *supports* are the sentences of the plan about what else helps.
     """
@@ -79,6 +80,7 @@ class Course:
     identity: str
     is_draft: bool
     created: date
+    revised: datetime | None
     drug_class: DrugClass
     steps: tuple[CourseStep, ...]
     then_stop: bool
@@ -101,6 +103,26 @@ class Course:
 
     def step_on(self, day: date) -> CourseStep | None:
         return next((step for step in self.steps if step.first <= day <= step.last), None)
+
+    def changes_with(self, step: CourseStep) -> bool:
+        """Whether something else is taken from the first day of *step* on: not when a dose is held for longer."""
+        before = self.step_on(step.first - timedelta(days=1))
+        return before is None or before.intakes != step.intakes
+
+    def times_of(self, step: CourseStep) -> tuple[str, ...]:
+        """When the intakes of *step* are: as `Intake.when`.
+
+        Intakes that are alike are only counted ("twice a day"), where in other steps the same ones have names. If all
+        of those agree, they are named here too: a time that has a name in one month and none in the next would be
+        looked for in vain.
+        """
+        times = _whens(step)
+        named = {_whens(each) for each in self.steps if len(each.intakes) == len(times) and all(_whens(each))}
+        return named.pop() if not any(times) and len(named) == 1 else times
+
+
+def _whens(step: CourseStep) -> tuple[str, ...]:
+    return tuple(intake.when for intake in step.intakes)
 
 
 def parts_by_reference(careplan: Mapping[str, Any], resources: Iterable[Resource]) -> dict[str, Resource]:
@@ -128,6 +150,7 @@ def read_course(careplan: Mapping[str, Any], parts: Mapping[str, Resource], cata
         identity=_identity(careplan),
         is_draft=status == "draft",
         created=_day(careplan.get("created"), "CarePlan.created"),
+        revised=max(filter(None, map(_revised, (careplan, *requests))), default=None),
         drug_class=profiles[next(iter(steps[-1].daily))].drug_class,
         steps=steps,
         then_stop=_stops(requests, steps[-1].number),
@@ -135,6 +158,26 @@ def read_course(careplan: Mapping[str, Any], parts: Mapping[str, Resource], cata
         form=next((url for each in checks for url in _canonicals(each)), None),
         supports=tuple(_supports(careplan)),
     )
+
+
+def read_withdrawn(careplan: Mapping[str, Any], parts: Mapping[str, Resource], catalog: Catalog) -> Course | None:
+    """The course that a plan had which is over, for taking its dates back; None where it cannot be read any more."""
+    live = {reference: {**each, "status": "active"} for reference, each in parts.items()}
+    try:
+        return read_course({**careplan, "status": "active"}, live, catalog)
+    except Conflict:
+        return None
+
+
+def _revised(resource: Mapping[str, Any]) -> datetime | None:
+    """When the server has last changed *resource*: an instant, which has an offset."""
+    meta = resource.get("meta")
+    said = text_in(meta.get("lastUpdated")) if isinstance(meta, dict) else None
+    try:
+        instant = datetime.fromisoformat(said) if said else None
+    except ValueError:
+        return None
+    return instant if instant and instant.tzinfo else None
 
 
 def _refuse(found: str, settle: str) -> NoReturn:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 from careplan.catalog import Catalog, Source
-from careplan.leaflet.course import Course, CourseStep, Intake, Taken
+from careplan.leaflet.course import Course, CourseStep, Taken
 from careplan.taper.dose import Dose
 from careplan.taper.products import Pieces
 from careplan.taper.profile import AdviceTopic
@@ -36,6 +36,9 @@ WHEN = {
     "PCV": N_("After the evening meal"),
 }
 
+# A number at the end of one line and its unit on the next is read as another number.
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
 
 @dataclass(frozen=True)
 class Line:
@@ -60,13 +63,15 @@ class Day:
 @dataclass(frozen=True)
 class StepView:
     """One step. *dates* are its first and last day as a table has room for them, *total* the dose of a day;
-    *weeks* are rows of seven, None for the days of other steps."""
+    *changes*: something else is taken than in the step before. *weeks* are rows of seven, None for the days of other
+    steps."""
 
     number: int
     first: str
     last: str
     dates: tuple[str, str]
     total: str
+    changes: bool
     lines: tuple[Line, ...]
     weeks: tuple[tuple[Day | None, ...], ...]
 
@@ -75,7 +80,8 @@ class StepView:
 class Leaflet:
     """All that the page says of one plan, in one language, but for the headings and sentences that never change.
 
-    *mark* lies over every page of a draft. *after* says what follows the last step. *advice* holds sentences by topic.
+    *mark* lies over every page of a draft. *switch* says that one medicine takes the place of another, if it does.
+    *after* says what follows the last step; *goes_on*: that is the same dose. *advice* holds sentences by topic.
     """
 
     words: Words
@@ -84,9 +90,11 @@ class Leaflet:
     drugs: str
     first: str
     last: str
+    switch: str | None
     weekdays: tuple[str, ...]
     steps: tuple[StepView, ...]
     after: str
+    goes_on: bool
     checks: tuple[str, ...]
     advice: dict[AdviceTopic, tuple[str, ...]]
     supports: tuple[str, ...]
@@ -97,18 +105,21 @@ class Leaflet:
 def leaflet(course: Course, catalog: Catalog, words: Words) -> Leaflet:
     """Put *course* into *words*, with the advice of *catalog* for its kind of medicine."""
     drugs = [words.say(drug) for drug in course.drugs]
-    advice = [each for each in catalog.advice if course.drug_class in each.classes]
+    left_out = _not_needed(course)
+    advice = [each for each in catalog.advice if course.drug_class in each.classes and each.topic not in left_out]
     topics: list[AdviceTopic] = [each.topic for each in advice]
     return Leaflet(
         words=words,
         title=words.say("Your plan to reduce {drug}", drug=drugs[0]),
         mark=words.say("Draft – not signed") if course.is_draft else None,
-        drugs=", ".join(drugs),
+        drugs=words.listed(drugs),
         first=words.full_date(course.first),
         last=words.full_date(course.last),
+        switch=_switch(drugs, words),
         weekdays=tuple(name for _, name in words.weekdays()),
         steps=tuple(step_view(step, course, words) for step in course.steps),
         after=_after(course, words, drugs),
+        goes_on=not course.then_stop,
         checks=tuple(words.full_date(day) for day in course.checks),
         advice={topic: tuple(words.say(each.text) for each in advice if each.topic == topic) for topic in topics},
         supports=tuple(words.say(text) for text in course.supports),
@@ -117,15 +128,25 @@ def leaflet(course: Course, catalog: Catalog, words: Words) -> Leaflet:
     )
 
 
+def _not_needed(course: Course) -> set[AdviceTopic]:
+    """Advice on pieces that are not in the plan."""
+    pieces = [taken.pieces for step in course.steps for intake in step.intakes for taken in intake.taken]
+    parts = any(each.count % 1 and not each.product.is_liquid for each in pieces)
+    measured = any(each.product.is_liquid for each in pieces)
+    needed: dict[AdviceTopic, bool] = {"halves": parts, "liquid": measured}
+    return {topic for topic, there in needed.items() if not there}
+
+
 def step_view(step: CourseStep, course: Course, words: Words) -> StepView:
     """One step as it is shown: the weeks begin on the first day of the week of the country."""
-    lines = tuple(_lines(step.intakes, course, words))
+    lines = tuple(_lines(step, course, words))
     return StepView(
         number=step.number,
         first=words.full_date(step.first),
         last=words.full_date(step.last),
         dates=(words.medium_date(step.first), words.medium_date(step.last)),
-        total=_total(step, words),
+        total=_total(step, course, words),
+        changes=course.changes_with(step),
         lines=lines,
         weeks=tuple(_weeks(step, course, lines, words)),
     )
@@ -149,11 +170,11 @@ def shown_steps(course: Course, today: date) -> set[int]:
 def _weeks(step: CourseStep, course: Course, lines: tuple[Line, ...], words: Words) -> Iterator[tuple[Day | None, ...]]:
     order = [day for day, _ in words.weekdays()]
     monday = step.first - timedelta(days=order.index(step.first.weekday()))
-    checks = set(course.checks)
+    checks, changes = set(course.checks), course.changes_with(step)
     while monday <= step.last:
         week = [monday + timedelta(days=number) for number in range(7)]
         yield tuple(
-            Day(day, words.short_date(day), day == step.first, day in checks, lines)
+            Day(day, words.short_date(day), changes and day == step.first, day in checks, lines)
             if step.first <= day <= step.last
             else None
             for day in week
@@ -161,12 +182,12 @@ def _weeks(step: CourseStep, course: Course, lines: tuple[Line, ...], words: Wor
         monday += timedelta(days=7)
 
 
-def _lines(intakes: Sequence[Intake], course: Course, words: Words) -> Iterator[Line]:
+def _lines(step: CourseStep, course: Course, words: Words) -> Iterator[Line]:
     """One line for each intake; those without a time are numbered, if there are several."""
-    several = len(course.drugs) > 1
-    for number, intake in enumerate(intakes, start=1):
+    several, of = len(course.drugs) > 1, len(step.intakes)
+    for number, (when, intake) in enumerate(zip(course.times_of(step), step.intakes, strict=True), start=1):
         yield Line(
-            when=_when(intake.when, number, len(intakes), words),
+            when=_when(when, number, of, words),
             what=tuple(pieces_in_words(each, words) for each in intake.taken),
             short=tuple(_short(each, words, with_drug=several) for each in intake.taken),
         )
@@ -217,19 +238,30 @@ def _short(taken: Taken, words: Words, *, with_drug: bool) -> str:
 
 def _amount(pieces: Pieces, words: Words) -> str:
     if pieces.product.is_liquid:
-        return words.say("{volume} mL", volume=words.number(pieces.count))
-    return f"{words.count(pieces.count)} × {_dose(pieces.product.strength, words)}"
+        return words.say("{volume} mL", volume=words.number(pieces.count)).replace(" ", _NO_BREAK)
+    return f"{words.count(pieces.count)}{_NO_BREAK}×{_NO_BREAK}{_dose(pieces.product.strength, words)}"
 
 
-def _total(step: CourseStep, words: Words) -> str:
-    """The dose of a day; of each drug by its name while one replaces the other."""
-    if len(step.daily) == 1:
+def _total(step: CourseStep, course: Course, words: Words) -> str:
+    """The dose of a day; of each drug by its name where there is more than one in the plan."""
+    if len(course.drugs) == 1:
         return _dose(next(iter(step.daily.values())), words)
-    return ", ".join(f"{words.say(drug)} {_dose(dose, words)}" for drug, dose in step.daily.items())
+    return words.listed([f"{words.say(drug)} {_dose(dose, words)}" for drug, dose in step.daily.items()])
+
+
+def _switch(drugs: Sequence[str], words: Words) -> str | None:
+    if len(drugs) == 1:
+        return None
+    new, old = drugs[-1], words.listed(drugs[:-1])
+    return words.say(
+        "In this plan {new} takes the place of {old}. They are not equally strong: do not compare their numbers of mg.",
+        new=new,
+        old=old,
+    )
 
 
 def _dose(dose: Dose, words: Words) -> str:
-    return f"{words.number(dose.value)}\N{NO-BREAK SPACE}{dose.unit}"
+    return f"{words.number(dose.value)}{_NO_BREAK}{dose.unit}"
 
 
 def _after(course: Course, words: Words, drugs: Sequence[str]) -> str:

@@ -18,7 +18,7 @@ DrugClass = Literal["benzodiazepine", "baclofen"]
 DRUG_CLASSES: tuple[DrugClass, ...] = get_args(DrugClass)
 """What can be tapered."""
 Effect = Literal["refuse", "slow", "caution"]
-AdviceTopic = Literal["stop", "emergency", "clinic", "missed", "driving", "alcohol"]
+AdviceTopic = Literal["stop", "emergency", "clinic", "halves", "liquid", "missed", "driving", "alcohol"]
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from io import BytesIO
 
 from babel import Locale
 from babel.dates import format_date, format_skeleton
+from babel.lists import format_list
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -75,6 +76,10 @@ class Words:
         if not part or part not in _PARTS:
             return self.number(value)
         return (self.number(whole) if whole else "") + _PARTS[part]
+
+    def listed(self, items: Sequence[str]) -> str:
+        """All of them in one phrase: "lorazepam and diazepam"."""
+        return format_list(list(items), locale=self.locale)
 
     def weekdays(self) -> Sequence[tuple[int, str]]:
         """The days of a week in the order of the country: Monday is 0, with its short name."""

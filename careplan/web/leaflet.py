@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from flask import Blueprint, Response, current_app, make_response, render_template, request
 
-from careplan.errors import Forbidden, NotSupported
-from careplan.fhir.bundle import day_in, text_in
+from careplan.errors import Forbidden, NotFound, NotSupported
+from careplan.fhir.bundle import day_in, is_local, references_in, text_in
+from careplan.fhir.plans import OPEN
 from careplan.fhir.record import checked_id
-from careplan.leaflet.course import Course, parts_by_reference, read_course
+from careplan.leaflet.course import Course, parts_by_reference, read_course, read_withdrawn
 from careplan.leaflet.dates import as_calendar
 from careplan.leaflet.page import leaflet, shown_steps
 from careplan.printing import as_pdf, can_print
@@ -32,9 +33,11 @@ STYLE = "patient.css"
 
 @dataclass(frozen=True)
 class Followed:
-    """A stored plan of the launch's patient, who reads it in *words*."""
+    """A stored plan of the launch's patient, who reads it in *words*; *parts* are the patient's requests."""
 
     plan_id: str
+    careplan: Resource
+    parts: Mapping[str, Resource]
     course: Course
     patient: Resource
     words: Words
@@ -43,7 +46,7 @@ class Followed:
 @blueprint.get("/plans/<plan_id>/leaflet")
 def page(plan_id: str) -> str:
     """The leaflet; of a long plan the calendar of the next steps only, unless `days=all` asks for every day."""
-    return _page(_followed(plan_id), printed=False)
+    return rendered(_followed(plan_id), printed=False)
 
 
 @blueprint.get("/plans/<plan_id>/leaflet.pdf")
@@ -54,7 +57,7 @@ def pdf(plan_id: str) -> Response:
     if paper not in PAPERS:
         raise NotSupported(f"The paper is one of: {', '.join(PAPERS)}.")
     styles = [_static(STYLE), f"@page {{ size: {paper} }}"]
-    made = as_pdf(_page(followed, printed=True), styles=styles)
+    made = as_pdf(rendered(followed, printed=True), styles=styles)
     if made is None:
         raise NotSupported("PDFs cannot be made on this machine. Print the page of the leaflet instead.")
     return _file(made, "application/pdf", "leaflet.pdf")
@@ -64,10 +67,12 @@ def pdf(plan_id: str) -> Response:
 def dates(plan_id: str) -> Response:
     """The dates of the plan, to be added to a calendar."""
     followed = _followed(plan_id)
-    return _file(as_calendar(followed.course, followed.words), "text/calendar; charset=utf-8", "plan.ics")
+    made = as_calendar(followed.course, followed.words, withdrawn=tuple(_withdrawn(followed)))
+    return _file(made, "text/calendar; charset=utf-8", "plan.ics")
 
 
-def _page(followed: Followed, *, printed: bool) -> str:
+def rendered(followed: Followed, *, printed: bool) -> str:
+    """The page, or what becomes the PDF: *printed*, without links."""
     every_day = request.args.get("days") == "all"
     steps = {step.number for step in followed.course.steps}
     with_days = steps if every_day else shown_steps(followed.course, services().today())
@@ -97,21 +102,48 @@ def _followed(plan_id: str) -> Followed:
     patient_id = launch.patient.partition("/")[2]
     patient = services().resource(launch.patient)
     requests = [*services().matches("MedicationRequest", patient_id), *services().matches("ServiceRequest", patient_id)]
-    course = read_course(careplan, parts_by_reference(careplan, requests), services().catalog)
-    return Followed(plan_id, course, patient, words_for(patient))
+    parts = parts_by_reference(careplan, requests)
+    return Followed(
+        plan_id, careplan, parts, read_course(careplan, parts, services().catalog), patient, words_for(patient)
+    )
+
+
+def _withdrawn(followed: Followed) -> Iterator[Course]:
+    """The courses of the plans that this one took the place of, one after the other, as far as they can be read."""
+    named, seen = list(references_in(followed.careplan.get("replaces"))), {f"CarePlan/{followed.plan_id}"}
+    while named:
+        reference = named.pop()
+        if reference in seen or not is_local(reference) or not reference.startswith("CarePlan/"):
+            continue
+        seen.add(reference)
+        plan = _still_there(reference)
+        if plan is None or plan.get("status") in OPEN:
+            continue
+        named += references_in(plan.get("replaces"))
+        course = read_withdrawn(plan, {**followed.parts, **parts_by_reference(plan, ())}, services().catalog)
+        if course:
+            yield course
+
+
+def _still_there(reference: str) -> Resource | None:
+    """The plan, if it is one of the launch's patient that has not been deleted."""
+    try:
+        plan = services().resource(reference)
+    except NotFound:
+        return None
+    return plan if patient_in(plan) == current_launch().patient else None
 
 
 def person_in(patient: Mapping[str, Any], words: Words) -> str:
     """Name and date of birth, so that nobody takes somebody else's page home."""
     born = text_in(patient.get("birthDate"))
-    said = words.say("born on {day}", day=_birth(born, words)) if born else None
-    return ", ".join(filter(None, (name_in(patient.get("name")), said)))
+    return ", ".join(filter(None, (name_in(patient.get("name")), _born(born, words) if born else None)))
 
 
-def _birth(born: str, words: Words) -> str:
+def _born(born: str, words: Words) -> str:
     """A date in words; a year or a month as it stands, since nobody was born on the first of January for that."""
     day = day_in(born) if len(born) == len("1980-01-01") else None
-    return words.long_date(day) if day else born
+    return words.say("born on {day}", day=words.long_date(day)) if day else words.say("born {year}", year=born)
 
 
 def _static(name: str) -> str:

@@ -19,7 +19,7 @@ from tests.leaflet.plans import CASES, course
 from tools.readability import grade
 
 CATALOG = load_catalog()
-PIECES = re.compile(r"(\d*)([½¼¾]?) × ([\d.,]+)\N{NO-BREAK SPACE}mg|([\d.,]+) ml", re.IGNORECASE)
+PIECES = re.compile(r"(\d*)([½¼¾]?)\xa0×\xa0([\d.,]+)\xa0mg|([\d.,]+)\xa0ml", re.IGNORECASE)
 PARTS = {"": Decimal(0), "½": Decimal("0.5"), "¼": Decimal("0.25"), "¾": Decimal("0.75")}
 
 
@@ -45,13 +45,16 @@ def test_the_calendar_has_each_day_once_with_the_dose_of_its_step(case, language
     assert [day.on for day in days] == [read.first + timedelta(number) for number in range(len(days))]
     assert days[-1].on == read.last
     liquid = next(t.pieces.product.strength.value for i in read.steps[0].intakes for t in i.taken)
+    before: list[tuple[str, ...]] = []
     for day in days:
         step = read.step_on(day.on)
         assert step
         printed = sum((mg_in(short, liquid=liquid) for line in day.lines for short in line.short), Decimal(0))
         assert printed == sum(dose.value for dose in step.daily.values()), f"{day.on}: {day.lines}"
-        assert day.changes == (day.on == step.first)
+        taken = [line.short for line in day.lines]
+        assert day.changes == (taken != before), f"{day.on}: marked as new, or not, where {before} became {taken}"
         assert day.check == (day.on in read.checks)
+        before = taken
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -125,10 +128,43 @@ def test_a_switch_names_both_medicines_in_the_calendar():
     """Nobody can take one for the other."""
     first = leaflet(course("switch"), CATALOG, words_in("de")).steps[0]
     assert [line.short for line in first.lines] == [
-        ("1 × 1\N{NO-BREAK SPACE}mg Lorazepam",),
-        ("1 × 10\N{NO-BREAK SPACE}mg Diazepam",),
+        ("1\xa0×\xa01\xa0mg Lorazepam",),
+        ("1\xa0×\xa010\xa0mg Diazepam",),
     ]
-    assert first.total == "Lorazepam 1\N{NO-BREAK SPACE}mg, Diazepam 10\N{NO-BREAK SPACE}mg"
+    assert first.total == "Lorazepam 1\N{NO-BREAK SPACE}mg und Diazepam 10\N{NO-BREAK SPACE}mg"
+
+
+def test_a_switch_is_no_rise_of_the_dose():
+    """Every dose of the plan is named by its medicine, and the page says that the numbers are not to be compared."""
+    made = leaflet(course("switch"), CATALOG, words_in("en"))
+    assert [step.total for step in made.steps[:2]] == [
+        "lorazepam 1\N{NO-BREAK SPACE}mg and diazepam 10\N{NO-BREAK SPACE}mg",
+        "diazepam 20\N{NO-BREAK SPACE}mg",
+    ]
+    assert made.drugs == "lorazepam and diazepam"
+    assert made.switch
+    assert made.switch.startswith("In this plan diazepam takes the place of lorazepam.")
+    assert leaflet(course("liquid"), CATALOG, words_in("en")).switch is None, "no other medicine is in this plan"
+
+
+def test_a_dose_that_is_held_is_no_new_dose():
+    """A step of the same dose begins: nothing changes, and the page does not say that something does."""
+    third, held, fifth = leaflet(course("adjusted"), CATALOG, words_in("en")).steps[2:5]
+    assert third.lines == held.lines, "the plan of this test holds no dose"
+    assert [step.changes for step in (third, held, fifth)] == [True, False, True]
+
+
+def test_a_time_of_the_day_has_one_name_in_the_whole_plan():
+    """Doses that are alike are only counted in the plan; they are taken at the times that the others have names for."""
+    read = course("long-diazepam")
+    assert {len({intake.when for intake in step.intakes}) for step in read.steps} == {1, 2}, "none is counted"
+    steps = leaflet(read, CATALOG, words_in("en")).steps
+    assert {tuple(line.when for line in step.lines) for step in steps} == {("Morning", "Bedtime"), ("Bedtime",)}
+    bedtime = Intake("HS", read.steps[0].intakes[0].taken)
+    other = replace(read, steps=(replace(read.steps[0], intakes=(bedtime, bedtime)), *read.steps))
+    assert [line.when for line in leaflet(other, CATALOG, words_in("en")).steps[2].lines] == ["Dose 1", "Dose 2"], (
+        "where steps disagree on the times, none is made up"
+    )
 
 
 def test_a_draft_is_marked():
@@ -141,12 +177,21 @@ def test_a_draft_is_marked():
 def test_every_leaflet_says_what_to_know(case):
     """Never suddenly, the emergency signs, the clinic, a missed dose, driving, alcohol, and the seven supports."""
     made = leaflet(course(case), CATALOG, words_in("en"))
-    assert set(made.advice) == {"stop", "emergency", "clinic", "missed", "driving", "alcohol"}
+    assert set(made.advice) - {"halves", "liquid"} == {"stop", "emergency", "clinic", "missed", "driving", "alcohol"}
     assert "Never stop this medicine suddenly" in made.advice["stop"][0]
     assert len(made.supports) == 7
     assert made.sources
     fever = any("fever" in each for each in made.advice["emergency"])
     assert fever == (case == "baclofen-tid"), "fever is a sign of baclofen withdrawal, and of no other"
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_halves_and_liquids_are_explained_where_they_are_taken(case):
+    """By what the page says to take: the sign for a half, and what to measure with."""
+    made = leaflet(course(case), CATALOG, words_in("en"))
+    taken = " ".join(what for step in made.steps for line in step.lines for what in line.what)
+    assert ("halves" in made.advice) == ("½" in taken)
+    assert ("liquid" in made.advice) == (" mL of " in taken)
 
 
 def test_baclofen_and_benzodiazepines_are_told_apart():
@@ -175,3 +220,10 @@ def test_the_words_are_plain():
     assert grade(advice) <= 7, f"grade {grade(advice):.1f}"
     sentences = [sentence for text in advice for sentence in re.split(r"(?<=[.!?:]) ", text)]
     assert max(len(sentence.split()) for sentence in sentences) <= 30
+
+
+def test_what_else_helps_is_plain_too():
+    """So are the sentences of the plan itself, without the words of a clinic."""
+    supports = [each.text for each in CATALOG.supports]
+    assert grade(supports) <= 8, f"grade {grade(supports):.1f}"
+    assert not re.search(r"taper|titrat|dosage|adverse|withdrawal", " ".join(supports), re.IGNORECASE)

@@ -9,18 +9,20 @@ from typing import Any
 import pytest
 from icalendar import Calendar
 
+from careplan.catalog import load_catalog
 from careplan.demo import synthetic_patients
 from careplan.fhir.server import FhirServer
+from careplan.leaflet.course import parts_by_reference, read_course
 from careplan.printing import can_print
 from careplan.settings import Settings
 from careplan.translations import LANGUAGES, words_in
 from careplan.web import create_app
-from careplan.web.leaflet import person_in
+from careplan.web.leaflet import Followed, person_in, rendered
 from tests.everything import ROOT, TODAY
 from tests.web.conftest import Upstream
 from tests.web.launched import opened, planned
 from tests.web.markup import Page
-from tests.web.records import diazepam, loading, patient
+from tests.web.records import diazepam, loading, parameters, patient
 
 Resource = dict[str, Any]
 
@@ -59,6 +61,8 @@ def test_every_synthetic_plan_has_a_leaflet_in_each_language(patients):
             assert page.all("html") == [{"lang": language}]
             assert len(answer.data) + style < FIRST_LOAD, f"{name}: {len(answer.data)} bytes"
             assert {"en": "Draft", "de": "Entwurf", "es": "Borrador"}[language] in page.text
+            marks = [each for each in page.all("p") if each.get("class") == "watermark"]
+            assert marks == [{"class": "watermark", "aria-hidden": "true"}], "a page that is printed is not marked"
 
 
 def test_a_long_plan_shows_its_next_steps_first(patients):
@@ -110,7 +114,7 @@ def test_another_language_of_the_record_is_said(upstream):
 
 @pytest.mark.parametrize(
     ("born", "said"),
-    [("1980-06-02", "Test Zebedeusz-Nieznany, geboren am 2. Juni 1980"), ("1980", "geboren am 1980"), (None, "")],
+    [("1980-06-02", "Test Zebedeusz-Nieznany, geboren am 2. Juni 1980"), ("1980", "geboren 1980"), (None, "")],
 )
 def test_the_patient_is_named(upstream, born, said):
     """With the date of birth, as far as it is known: no day is made up."""
@@ -203,6 +207,29 @@ def test_the_pdf_is_tagged_and_in_its_language(upstream, language, paper):
     assert (b"/MediaBox [0 0 595.27" in pdf) == (paper == "A4")
 
 
+@PDF_NEEDED
+@pytest.mark.parametrize("status", ["draft", "active"])
+def test_every_page_of_a_draft_is_marked(upstream, status):
+    """Over the text in a margin box, which a screen reader passes over; the text itself says it at its beginning."""
+    from weasyprint import CSS, HTML  # type: ignore[import-untyped]
+
+    plan = planned(upstream)
+    changed(upstream.server, f"CarePlan/{plan}", status=status)
+    careplan = upstream.server.read(f"CarePlan/{plan}")
+    requests = upstream.server.search("MedicationRequest", {"patient": "p1"})
+    checks = upstream.server.search("ServiceRequest", {"patient": "p1"})
+    parts = parts_by_reference(careplan, [*requests, *checks])
+    course = read_course(careplan, parts, load_catalog())
+    with upstream.app.test_request_context("/?days=all"):
+        page = rendered(Followed(plan, careplan, parts, course, patient("p1"), words_in("en")), printed=True)
+    style = CSS(string=(STATIC / "patient.css").read_text(encoding="utf-8"))
+    pages = HTML(string=page).render(stylesheets=[style]).pages
+    texts = ["".join(getattr(box, "text", "") for box in each._page_box.descendants()) for each in pages]
+    assert len(pages) > 1
+    wanted = status == "draft"
+    assert {re.search(r"Draft – not *signed", each) is not None for each in texts[1:]} == {wanted}
+
+
 def test_a_paper_that_is_not_known_is_refused(upstream):
     """Nothing of an address gets into the style sheet."""
     plan = planned(upstream)
@@ -233,10 +260,46 @@ def test_the_dates_are_a_file_for_a_calendar(upstream):
     assert answer.headers["Content-Disposition"] == 'attachment; filename="plan.ics"'
     assert answer.headers["Cache-Control"] == "no-store"
     events = Calendar.from_ical(answer.data).walk("VEVENT")
-    assert str(events[0]["summary"]) == "Medicamento: cambia la dosis"
+    assert str(events[0]["summary"]) == "Borrador – sin firmar. Medicamento: cambia la dosis"
+
+
+def test_the_dates_of_a_plan_that_was_replaced_are_taken_back(upstream):
+    """With its own UIDs and as cancelled, so that a calendar which has them does not announce two plans."""
+    old = planned(upstream)
+    client, base = opened(upstream)
+    before = Calendar.from_ical(client.get(f"{base}plans/{old}/leaflet.ics").data).walk("VEVENT")
+    given = parameters(
+        {"name": "mode", "valueCode": "persist"},
+        {"name": "start", "valueDate": "2026-02-02"},
+        {"name": "replaces", "valueReference": {"reference": f"CarePlan/{old}"}},
+    )
+    kind = "application/fhir+json"
+    answer = upstream.client().post("/fhir/Patient/p1/$taper-plan", json=given, content_type=kind)
+    new = answer.headers["Content-Location"].partition("CarePlan/")[2].partition("/")[0]
+    after = Calendar.from_ical(client.get(f"{base}plans/{new}/leaflet.ics").data).walk("VEVENT")
+    cancelled = {str(each["uid"]): each for each in after if each["status"] == "CANCELLED"}
+    assert {str(each["uid"]) for each in before} == set(cancelled)
+    for each in before:
+        taken_back = cancelled[str(each["uid"])]
+        assert taken_back.decoded("sequence") >= each.decoded("sequence"), "a calendar keeps what is newer"
+        assert taken_back.decoded("dtstart") == each.decoded("dtstart")
+    live = [each.decoded("dtstart") for each in after if each["status"] == "TENTATIVE"]
+    assert str(min(live)) == "2026-02-02"
+
+
+@pytest.mark.parametrize("replaced", ["CarePlan/{plan}", "https://elsewhere.test/CarePlan/1"])
+def test_a_plan_that_cannot_be_taken_back_is_passed_over(upstream, replaced):
+    """Itself, and what another server has: the dates of the plan are there."""
+    plan = planned(upstream)
+    client, base = opened(upstream)
+    before = client.get(f"{base}plans/{plan}/leaflet.ics").data
+    changed(upstream.server, f"CarePlan/{plan}", replaces=[{"reference": replaced.format(plan=plan)}])
+    after = client.get(f"{base}plans/{plan}/leaflet.ics").data
+    uids = [[str(each["uid"]) for each in Calendar.from_ical(data).walk("VEVENT")] for data in (before, after)]
+    assert uids[0] == uids[1]
 
 
 def test_the_leaflet_names_a_person_as_the_app_does():
     """By the official name, never by one that is not used any more."""
     names = [{"use": "old", "text": "Before"}, {"use": "official", "given": ["Ada"], "family": "Now"}]
-    assert person_in({"name": names, "birthDate": "1980"}, words_in("en")) == "Ada Now, born on 1980"
+    assert person_in({"name": names, "birthDate": "1980"}, words_in("en")) == "Ada Now, born 1980"
