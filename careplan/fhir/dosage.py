@@ -287,6 +287,7 @@ def _as_needed(dosage: Mapping[str, Any], *more: str) -> bool:
     flags = (dosage.get("asNeededBoolean"), dosage.get("asNeeded"))
     if any(flag is True for flag in flags) or "asNeededCodeableConcept" in dosage or "asNeededFor" in dosage:
         return True
+    _known_whether_as_needed(dosage)
     words = (
         dosage.get("text"),
         dosage.get("patientInstruction"),
@@ -299,6 +300,14 @@ def _as_needed(dosage: Mapping[str, Any], *more: str) -> bool:
         text = "The directions say as needed, the structure says not."
         raise NotReadError(IssueCode.TEXT_CONTRADICTS_STRUCTURE, text, "asNeededBoolean", said)
     return said is not None
+
+
+def _known_whether_as_needed(dosage: Mapping[str, Any]) -> None:
+    """A flag that is there, and neither yes nor no: given as absent, or "true" in quotes."""
+    for name in ("asNeededBoolean", "asNeeded"):
+        if not isinstance(dosage.get(name, False), bool) or (f"_{name}" in dosage and name not in dosage):
+            text = "Whether it is taken every day or only as needed is not known."
+            raise NotReadError(IssueCode.AS_NEEDED, text, name, json.dumps(dosage.get(name, dosage.get(f"_{name}"))))
 
 
 def _timing_words(dosage: Mapping[str, Any]) -> list[str]:

@@ -112,6 +112,22 @@ def test_as_needed_is_said():
     assert read.administrations is None
 
 
+@pytest.mark.parametrize(
+    "flag",
+    [
+        {"_asNeededBoolean": {"extension": [{"url": "urn:x", "valueCode": "unknown"}]}},
+        {"asNeededBoolean": "true"},
+        {"asNeeded": None},
+    ],
+)
+def test_a_flag_of_as_needed_that_is_no_yes_and_no_no_is_no_number(flag):
+    """Given as absent, or as a word: it may be taken on some days only."""
+    read = read_dosage({**timed(**DAILY), **flag})
+    assert isinstance(read, NotRead), read
+    assert (read.code, read.expression) == ("as-needed", next(iter(flag)).strip("_"))
+    assert read.seen, "what stood there is not told"
+
+
 @pytest.mark.parametrize("said", ["every 12 hours PRN", "two times a day if needed"])
 def test_as_needed_in_the_words_of_a_code_is_heard(said):
     """A local timing code that says it, and nothing else does."""
