@@ -1,4 +1,4 @@
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -268,6 +268,13 @@ def test_any_shape_has_an_answer(odd, name, value):
                 assert sum(each.amount for each in read.administrations) == read.low == read.high
 
 
+EXTENSIONS = "http://hl7.org/fhir/StructureDefinition"
+CYCLE = {
+    "url": f"{EXTENSIONS}/timing-daysOfCycle",
+    "extension": [{"url": "day", "valueInteger": 1}, {"url": "day", "valueInteger": 3}],
+}
+
+
 # --- all of Timing ------------------------------------------------------------------------------------------------
 
 
@@ -311,6 +318,9 @@ def test_a_timing_that_is_not_daily_has_a_mean(dosage, daily):
         (timed(frequency=2, frequencyMax=1, period=1, periodUnit="d"), "dose-invalid"),
         ({**DOSE, "timing": {"code": {"text": "BID"}, "repeat": {**DAILY, "frequency": 3}}}, "code-contradicts-repeat"),
         ({"doseAndRate": [{"doseQuantity": {**MG, "unit": "mL"}}], "timing": {"repeat": DAILY}}, "unit-not-supported"),
+        (timed(timeOfDay=["08:00", "20:00"], when=["MORN", "NOON", "HS"]), "timing-not-supported"),
+        ({**DOSE, "timing": {"repeat": DAILY, "extension": [CYCLE]}}, "not-daily"),
+        (timed(**DAILY, extension=[{"url": f"{EXTENSIONS}/timing-dayOfMonth", "valueInteger": 3}]), "not-daily"),
     ],
 )
 def test_a_timing_that_can_mean_two_things_is_no_number(dosage, code):
@@ -395,6 +405,46 @@ def test_a_length_of_treatment_counts_from_its_start():
     assert isinstance(read, NotRead)
     assert read.code == "period-ended"
     assert isinstance(read_dosages([{**DOSE, "timing": {"repeat": repeat}}], on=ON), DailyDose)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"boundsRange": {"low": {"value": 1, "code": "wk"}, "high": {"value": 2, "code": "wk"}}},
+        {"boundsDuration": {"value": Decimal("1.5"), "code": "wk"}},
+        {"boundsDuration": {"value": 36, "code": "h"}},
+        {"boundsDuration": {"value": 14, "unit": "days"}},
+        {"count": 28},
+        {"count": 20, "countMax": 27},
+        {"count": 28, "boundsPeriod": {"start": "2026-06-01"}},
+    ],
+)
+def test_every_way_to_limit_a_course_ends_it(bounds):
+    """A range of lengths, hours, parts of a week, and a number of doses: all are over a fortnight after the start."""
+    dosage = {**DOSE, "timing": {"repeat": {**DAILY, **bounds}}}
+    read = read_dosages([dosage], on=ON, start=date(2026, 6, 1))
+    assert isinstance(read, NotRead), read
+    assert read.code == "period-ended"
+    assert isinstance(read_dosages([dosage], on=date(2026, 6, 2), start=date(2026, 6, 1)), DailyDose), "not over yet"
+
+
+@pytest.mark.parametrize(("length", "day"), [({"value": 1, "code": "mo"}, 31), ({"value": 1, "code": "a"}, 366)])
+def test_months_and_years_are_over_after_the_longest_of_them(length, day):
+    """Nobody knows which month is meant, so a course is not over before the longest one is."""
+    dosage = {**DOSE, "timing": {"repeat": {**DAILY, "boundsDuration": length}}}
+    start = ON - timedelta(days=day)
+    assert isinstance(read_dosages([dosage], on=ON, start=start), NotRead)
+    assert isinstance(read_dosages([dosage], on=ON - timedelta(days=1), start=start), DailyDose)
+
+
+def test_what_differs_is_told():
+    """Code and repeat are both told; so are the dates that stand where a daily dose should."""
+    read = read_dosage({**timed("BID"), **{"timing": {**timed("BID")["timing"], "repeat": {**DAILY, "frequency": 3}}}})
+    assert isinstance(read, NotRead)
+    assert read.seen == "2 times a day and 3 times a day"
+    dates = read_dosage({**DOSE, "timing": {"event": ["2026-01-05", "2026-01-07"]}})
+    assert isinstance(dates, NotRead)
+    assert dates.seen == "2026-01-05, 2026-01-07"
 
 
 def test_words_that_every_element_repeats_are_about_all_of_them():
