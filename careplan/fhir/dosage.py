@@ -154,6 +154,8 @@ def _added(read: Sequence[DailyDose]) -> DailyDose | NotRead:
         return NotRead(IssueCode.NO_DOSAGE, "There is no dosage.", "")
     if len(read) == 1:
         return read[0]
+    if len({each.unit for each in read}) > 1 and {each.unit for each in read} <= MASS:
+        read = [_in_mg(each) for each in read]
     if len({each.unit for each in read}) > 1:
         units = ", ".join(each.unit for each in read)
         return NotRead(IssueCode.UNIT_NOT_SUPPORTED, "The dosages are in different units.", "", units)
@@ -169,6 +171,14 @@ def _added(read: Sequence[DailyDose]) -> DailyDose | NotRead:
         rate=any(each.rate for each in read),
         route=next((each.route for each in read if each.route), ""),
     )
+
+
+def _in_mg(read: DailyDose) -> DailyDose:
+    factor = MASS_IN_MG[read.unit]
+    intakes = read.administrations and tuple(
+        replace(each, amount=each.amount * factor) for each in read.administrations
+    )
+    return replace(read, low=read.low * factor, high=read.high * factor, unit="mg", administrations=intakes)
 
 
 def _none_in_force(dosages: Sequence[Mapping[str, Any]], bounds: Sequence[Bounds], on: date) -> NotRead:
@@ -485,8 +495,10 @@ def _partly_agreeing(
     if times and directions.times and times.most != directions.times.most:
         raise _contradiction(words, f"{float(times.most):g} times a day")
     large = _without_separators(words)
-    if large and large.unit == read.unit and read.high not in (large.high, large.high / 1000):
-        raise _contradiction(words, f"{plain(read.high)} {read.unit} a day")
+    if large and (large.unit == read.unit or {large.unit, read.unit} <= MASS):
+        said = large.high * MASS_IN_MG.get(large.unit, Decimal(1))
+        if read.high * MASS_IN_MG.get(read.unit, Decimal(1)) not in (said, said / 1000):
+            raise _contradiction(words, f"{plain(read.high)} {read.unit} a day")
     rates = stated_rates(words)
     if times and rates and (times.least, times.most) not in rates and (times.every_day or not names_days(words)):
         raise _contradiction(words, f"{float(times.most):g} times a day")

@@ -112,6 +112,17 @@ def test_as_needed_is_said():
     assert read.administrations is None
 
 
+def test_masses_in_different_units_add_up():
+    """5 mg in the morning and 250 ug at night are 5.25 mg; a tablet beside them is no mass."""
+    night = {"doseAndRate": [{"doseQuantity": {"value": 250, "unit": "mcg"}}], "timing": {"repeat": {"when": ["HS"]}}}
+    read = read_dosages([timed(when=["MORN"]), night], on=date(2026, 1, 5))
+    assert isinstance(read, DailyDose), read
+    assert (read.high, read.unit) == (Decimal("5.25"), "mg")
+    assert [each.amount for each in read.administrations or ()] == [5, Decimal("0.25")]
+    tablet = {**night, "doseAndRate": [{"doseQuantity": {"value": 1, "unit": "tablet"}}]}
+    assert isinstance(read_dosages([timed(when=["MORN"]), tablet], on=date(2026, 1, 5)), NotRead)
+
+
 @pytest.mark.parametrize(
     "flag",
     [
@@ -173,6 +184,15 @@ def test_words_that_say_something_else_contradict_a_structure(words):
     read = read_dosage({**timed(**DAILY), "text": words})
     assert isinstance(read, NotRead), read
     assert read.code == "text-contradicts-structure"
+
+
+def test_words_with_a_doubtful_separator_are_held_against_a_structure_in_another_unit():
+    """375 ug once a day: "1.125 mg" is three times as much or three thousand times, "0.375 mg" is the same."""
+    dosage = {**timed("QD"), "doseAndRate": [{"doseQuantity": {"value": 375, "unit": "mcg"}}]}
+    read = read_dosage({**dosage, "text": "1.125 mg po once daily"})
+    assert isinstance(read, NotRead), read
+    assert read.code == "text-contradicts-structure"
+    assert isinstance(read_dosage({**dosage, "text": "0.375 mg po once daily"}), DailyDose)
 
 
 @pytest.mark.parametrize(
