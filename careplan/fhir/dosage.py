@@ -294,10 +294,9 @@ def _same_timing(read: DailyDose, words: str) -> None:
 
 def _as_needed(dosage: Mapping[str, Any], *more: str) -> bool:
     """Whether it is taken only when needed; words that say so count unless the structure denies it."""
-    flags = (dosage.get("asNeededBoolean"), dosage.get("asNeeded"))
-    if any(flag is True for flag in flags) or "asNeededCodeableConcept" in dosage or "asNeededFor" in dosage:
+    flags = [_flag(dosage, name) for name in ("asNeededBoolean", "asNeeded")]
+    if True in flags or "asNeededCodeableConcept" in dosage or "asNeededFor" in dosage:
         return True
-    _known_whether_as_needed(dosage)
     words = (
         dosage.get("text"),
         dosage.get("patientInstruction"),
@@ -312,12 +311,16 @@ def _as_needed(dosage: Mapping[str, Any], *more: str) -> bool:
     return said is not None
 
 
-def _known_whether_as_needed(dosage: Mapping[str, Any]) -> None:
-    """A flag that is there, and neither yes nor no: given as absent, or "true" in quotes."""
-    for name in ("asNeededBoolean", "asNeeded"):
-        if not isinstance(dosage.get(name, False), bool) or (f"_{name}" in dosage and name not in dosage):
-            text = "Whether it is taken every day or only as needed is not known."
-            raise NotReadError(IssueCode.AS_NEEDED, text, name, json.dumps(dosage.get(name, dosage.get(f"_{name}"))))
+def _flag(dosage: Mapping[str, Any], name: str) -> bool | None:
+    """A flag, also in quotes as some servers write it; None where there is none. One given as absent is unknown."""
+    flag = dosage.get(name, dosage.get(f"_{name}"))
+    if flag is None and name not in dosage:
+        return None
+    known = flag if isinstance(flag, bool) else {"true": True, "false": False}.get(str(flag).lower())
+    if known is None:
+        text = "Whether it is taken every day or only as needed is not known."
+        raise NotReadError(IssueCode.AS_NEEDED, text, name, json.dumps(flag, default=str))
+    return known
 
 
 def _timing_words(dosage: Mapping[str, Any]) -> list[str]:

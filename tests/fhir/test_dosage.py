@@ -127,16 +127,24 @@ def test_masses_in_different_units_add_up():
     "flag",
     [
         {"_asNeededBoolean": {"extension": [{"url": "urn:x", "valueCode": "unknown"}]}},
-        {"asNeededBoolean": "true"},
+        {"asNeededBoolean": "sometimes"},
         {"asNeeded": None},
     ],
 )
 def test_a_flag_of_as_needed_that_is_no_yes_and_no_no_is_no_number(flag):
-    """Given as absent, or as a word: it may be taken on some days only."""
+    """Given as absent, or as something else: it may be taken on some days only."""
     read = read_dosage({**timed(**DAILY), **flag})
     assert isinstance(read, NotRead), read
     assert (read.code, read.expression) == ("as-needed", next(iter(flag)).strip("_"))
     assert read.seen, "what stood there is not told"
+
+
+def test_a_flag_in_quotes_is_read():
+    """Published data has "False" as a word, and one that says "true" must not be passed over."""
+    assert read_dosage({**timed(**DAILY), "asNeededBoolean": "False"}) == read_dosage(timed(**DAILY))
+    read = read_dosage({**timed(**DAILY), "asNeededBoolean": "true"})
+    assert isinstance(read, DailyDose), read
+    assert read.as_needed
 
 
 @pytest.mark.parametrize("said", ["every 12 hours PRN", "two times a day if needed"])
