@@ -54,7 +54,8 @@ class DailyDose:
     *administrations* are None unless every day is exactly the same. *mass* is what the words call one intake in mg (of
     one piece if *each*), *said* what they come to a day in another unit than the structure; both are to be held against
     the product. *rate*: it runs in at a rate; *route*: words of another route
-    than swallowing; neither is anything to taper by tablets.
+    than swallowing; neither is anything to taper by tablets. *unread*: words beside the structure that were not
+    understood as a whole.
     """
 
     low: Decimal
@@ -68,6 +69,7 @@ class DailyDose:
     rate: bool = False
     route: str = ""
     said: tuple[Decimal, str] | None = None
+    unread: str = ""
 
 
 def read_dosage(dosage: Mapping[str, Any]) -> DailyDose | NotRead:
@@ -170,6 +172,7 @@ def _added(read: Sequence[DailyDose]) -> DailyDose | NotRead:
         same or None,
         rate=any(each.rate for each in read),
         route=next((each.route for each in read if each.route), ""),
+        unread="; ".join(each.unread for each in read if each.unread),
     )
 
 
@@ -420,7 +423,7 @@ def _no_change(words: Any, element: str) -> None:
         return
     changes = change_in(words)
     if changes:
-        text = f"The directions speak of a change ({changes!r}) that the structure does not hold."
+        text = f"The directions say {changes!r}, which the structure does not hold."
         raise NotReadError(IssueCode.TEXT_CONTRADICTS_STRUCTURE, text, element, words)
 
 
@@ -438,7 +441,7 @@ def _agreeing(read: DailyDose, times: Times | None, words: Any, *, each: _Amount
         _partly_agreeing(read, times, words, directions, each)
         directions = _after_the_name(words) or directions
     if not directions.understood:
-        return replace(read, route=read.route or directions.route) if directions.route else read
+        return replace(read, route=read.route or directions.route, unread="" if _is_part(directions) else words)
     said = _of_directions(directions, as_needed=read.as_needed)
     in_mg = _mass_of(directions.intakes)
     if said.unit in MASS and read.unit in MASS:
@@ -457,6 +460,8 @@ def _agreeing(read: DailyDose, times: Times | None, words: Any, *, each: _Amount
     else:
         most = sum((each.times.most for each in directions.intakes), Fraction(0))
         differ = times is not None and most != times.most
+    if said.administrations and all(each.when or each.time for each in said.administrations):
+        differ = differ or (times is not None and times.every_day and len(said.administrations) != times.most)
     if said.unit == UNSTATED and read.unit in MASS:
         most = sum((intake.times.most for intake in directions.intakes), Fraction(0))
         differ = times is not None and most != times.most
@@ -467,6 +472,11 @@ def _agreeing(read: DailyDose, times: Times | None, words: Any, *, each: _Amount
         return read
     total = (said.high, said.unit) if other_unit else read.said
     return replace(read, said=total, route=read.route or directions.route)
+
+
+def _is_part(directions: Directions) -> bool:
+    """Whether words are understood, and only leave to the structure what they do not say."""
+    return not directions.remainder and not directions.inconsistent
 
 
 _NO_PIECES = frozenset({"mL", "drop", "puff", "spray"})

@@ -246,7 +246,8 @@ def _dose(
 
 _ORAL_CODES = frozenset({"26643006", "PO", "SWALLOW", "20053000"})
 _INTO_THE_BODY = re.compile(
-    r"inject|intramusc|intraven|subcut|rectal|per rectum|sublingual|buccal|nasal|topical|transderm|epidural|infus",
+    r"inject|injekt|inyect|intramusc|intraven|subcut|subkut|rectal|rektal|per rectum|suppositor|supositor|zäpfchen|"
+    r"sublingual|under the tongue|buccal|(?<!oro)nasal|topical|transderm|epidural|infus|intrat(?:h|e)|(?<!proton )pump",
     re.IGNORECASE,
 )
 _ORAL_WORDS = re.compile(r"\b(oral\w*|by mouth|per os|p\.?o\.?|swallow\w*|peroral)\b", re.IGNORECASE)
@@ -259,18 +260,19 @@ def _routes(
 ) -> Iterator[DetectedIssue]:
     """Any stated route that is not by mouth; a dose given otherwise is no tablet to taper."""
     for number, dosage in enumerate(dosages):
-        if not dosage.get("route") and not dosage.get("method"):
-            continue
         codes = {coding.code for coding in codings_of(dosage.get("route"))}
         words = "; ".join(texts_of(dosage.get("route")))
         method = "; ".join((*texts_of(dosage.get("method")), *(each.code for each in codings_of(dosage.get("method")))))
-        otherwise = _INTO_THE_BODY.search(f"{words}; {method}") or _INJECT in method
+        otherwise = _INTO_THE_BODY.search(f"{words}; {method}") is not None or _INJECT in method
         if otherwise:
             words = "; ".join(each for each in (words, method) if each)
+        where = f"{expression}[{number}].route"
+        directions = [each for each in (dosage.get("text"), dosage.get("patientInstruction")) if isinstance(each, str)]
+        if not otherwise and _INTO_THE_BODY.search("; ".join(directions)):
+            otherwise, words, where = True, "; ".join(directions), f"{expression}[{number}].text"
         if not codes and not words:
             continue
-        where = f"{expression}[{number}].route"
-        if _INTRATHECAL in codes or "intrathecal" in words.lower():
+        if _INTRATHECAL in codes or re.search("intrat(?:h|e)", words, re.IGNORECASE):
             yield issue_of(
                 IssueCode.INTRATHECAL_BACLOFEN
                 if medicine.ingredient.drug_class == "baclofen"
@@ -322,7 +324,16 @@ def dose_in_mg(
     )
     if not any(each.dose.value for each in administrations):
         return None, None, (_nothing(expression, label),)
-    return administrations, read.basis, issues
+    return administrations, read.basis, (*issues, *_unread(read, expression, label))
+
+
+def _unread(read: DailyDose, expression: str, label: str) -> Iterator[DetectedIssue]:
+    """Words beside a structured dose that nobody here could read to the end: told, since they may say otherwise."""
+    if read.unread:
+        text = "The dose is that of the structure; the words beside it are not fully understood."
+        settle = "Read the words; confirm the dose if they say another one."
+        code, where = IssueCode.TEXT_NOT_UNDERSTOOD, f"{expression}[0].text"
+        yield issue_of(code, "warning", text, where, label, seen=read.unread[:200], settle=settle)
 
 
 def _nothing(expression: str, label: str) -> DetectedIssue:
@@ -359,8 +370,8 @@ def _other_total(read: DailyDose, factor: Decimal, medicine: Medicine) -> Decima
     if read.said is None:
         return None
     amount, unit = read.said
-    strength = medicine.strength
-    by_strength = strength.dose.value if strength and strength.certain and strength.per_ml == (unit == "mL") else None
+    strength = medicine.strength  # one that only stands in words is enough to contradict
+    by_strength = strength.dose.value if strength and strength.per_ml == (unit == "mL") else None
     per_unit = MASS_IN_MG.get(unit, by_strength)
     if per_unit is None or amount * per_unit == read.high * factor:
         return None

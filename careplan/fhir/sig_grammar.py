@@ -218,7 +218,10 @@ class Grammar:
                 yield rates
 
     def change_in(self, text: str) -> str:
-        return self._changes(self._normal(text))
+        """The words from the first that speaks of a change or a doubt; alone, such words are read or left over."""
+        normal = self._normal(text)
+        doubt = _DOUBT.search(normal)
+        return self._changes(normal) or (doubt.group() if doubt else "")
 
     def names_days(self, text: str) -> bool:
         """Whether *text* names days of the week on which it is taken; not "starting Monday"."""
@@ -694,6 +697,21 @@ _NOT_TAKEN = (
     r"takes? (?:only )?(?:half|double|less)(?= *(?:$|[.;,]|the|of the|dose))|"
     r"suspendid[oa]|no tomar(?! (?:con|más|alcohol|si)\b)|dejar de tomar"
 )
+# Taken on some days only, or less than is stated; and nobody knows, or another record is meant.
+_NOT_ALWAYS = (
+    r"sometimes|irregularly|occasionally|on and off|weekends?|week-ends?|(?:odd|even) days|m ?- ?f|mo ?- ?fr|"
+    r"(?:days?|weeks?) on ?[,/]? ?(?:and )?(?:\d+ )?(?:days?|weeks?) off|"
+    r"(?:days?|nights?) (?:a|per|each|every) (?:week|month)|"
+    r"every \d+ ?(?:st|nd|rd|th) (?:day|night)|"
+    r"(?:only|just) (?:takes? )?(?:one|half|\d+)|nothing else|self-?reduced|reduced|lowered|im wechsel|"
+    r"manchmal|unregelmäßig|unregelmässig|gelegentlich|wochenende[ns]?|parfois|a veces|fin(?:es)? de semana|"
+    r"last dose|(?:course|treatment) (?:finished|completed|ended)|finished|d / c|dc ?'?d"
+)
+_NOT_SURE = (
+    r"(?:not |un)(?:sure|known|clear|certain)|unklar|unbekannt|inconnue?|desconocid[oa]|to be confirmed|tbc|"
+    r"wrong patient|(?:entered )?in error|\?+ ?dose|dose ?\?+"
+)
+_DOUBT = re.compile(rf"(?<![^\W_])(?:{_NOT_ALWAYS}|{_NOT_SURE})(?![^\W_])")
 _NUMBERED_PHASE = r"(?<!\ba )(?<!per )(?<!each )(?<!every )(?<!other )(?<!/ )(?:weeks?|days?) \d+(?! ?(?:days?|weeks?))"
 _SCORE = re.compile(r"(?:pain )?(?:score|scale|level)s?:? ?(?:of )?\d+(?: ?(?:-|to) ?\d+)?(?! ?[a-z%/])")
 _WORD = re.compile(r"[ ,:/&-]*([^\W\d_](?:[^\W\d_]|')*)")

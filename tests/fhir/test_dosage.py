@@ -205,6 +205,33 @@ def test_words_with_a_doubtful_separator_are_held_against_a_structure_in_another
 
 @pytest.mark.parametrize(
     "words",
+    ["Takes 10 mg at night", "10 mg in the morning, nothing else", "takes only one of them", "5 mg bid, 4 days a week",
+     "5 mg BID (M-F)", "Mo-Fr 5 mg 2x", "every 3rd day", "only on odd days", "3 weeks on, 1 week off", "sometimes",
+     "5 mg BID for 5 days a month", "nur am Wochenende", "im Wechsel mit 10 mg", "le week-end", "el fin de semana",
+     "has reduced it to 5 mg", "course completed", "last dose 1 Nov", "d/c 3/11", "dc'd", "unsure of dose",
+     "dose to be confirmed", "unbekannt", "dose inconnue", "WRONG PATIENT", "entered in error", "dose ?"],
+)  # fmt: skip
+def test_words_of_doubt_contradict_a_structure(words):
+    """Twice 5 mg every day, and words of some days only, of less, of the end, or that nobody knows."""
+    read = read_dosage({**timed(**DAILY), "text": words})
+    assert isinstance(read, NotRead), read
+    assert (read.code, read.expression) == ("text-contradicts-structure", "text")
+
+
+@pytest.mark.parametrize(
+    ("words", "unread"),
+    [("5 mg twice daily", ""), ("twice daily", ""), ("as the clinic wrote, 5 mg twice daily", "as the clinic wrote")],
+)
+def test_words_that_were_not_understood_are_kept(words, unread):
+    """So that a person can read what the structure may not say."""
+    read = read_dosages([{**timed(**DAILY), "text": words}], on=date(2026, 1, 5))
+    assert isinstance(read, DailyDose), read
+    assert read.unread.startswith(unread)
+    assert bool(read.unread) == bool(unread)
+
+
+@pytest.mark.parametrize(
+    "words",
     ["5000 mcg twice daily", "Diazepam 5 mg twice a day", "5 mg", "starting Monday", "1 tablet of 5 mg twice a day",
      "morning and night", "Diazepam 5 mg tablet, 1 tablet twice a day", "total 10 mg/day"],
 )  # fmt: skip

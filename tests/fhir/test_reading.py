@@ -80,6 +80,39 @@ def test_words_are_read_when_nothing_else_is_there():
     assert (regimen.daily, regimen.basis) == (Dose(Decimal(2)), "text")
 
 
+def test_words_that_were_not_understood_beside_a_structure_are_told():
+    """The dose of the structure counts, and a warning shows the words with the element they stand in."""
+    drug = only(statement(dosages=[dosage(text="as the clinic wrote")]))
+    assert drug.regimen
+    warning = next(issue for issue in drug.issues if issue.code == "text-not-understood")
+    assert (warning.severity, warning.seen) == ("warning", "as the clinic wrote")
+    assert warning.expression == "MedicationStatement.dosage[0].text"
+    assert codes(only(statement(dosages=[dosage(text="5 mg twice daily")]))) == codes(only(statement()))
+
+
+@pytest.mark.parametrize(
+    "words", ["rektal", "als Zäpfchen", "intrathecally", "by continuous infusion", "via pump", "under the tongue"]
+)
+def test_a_way_into_the_body_that_stands_in_words_is_heard(words):
+    """Beside a whole structure too: what is not swallowed is no tablet to taper."""
+    drug = only(statement(dosages=[dosage(text=words)]))
+    assert drug.regimen is None
+    assert "route-not-oral" in {issue.code for issue in drug.issues if issue.blocks}
+
+
+def test_intrathecal_baclofen_that_stands_in_words_is_an_emergency_of_its_own():
+    drug = only(statement(concept=rxnorm("1292", text="baclofen"), dosages=[dosage(text="intrathecally")]))
+    assert ("intrathecal-baclofen", "error") in codes(drug)
+
+
+def test_a_strength_in_words_is_enough_to_contradict():
+    """5 tablets of what is called 5 mg are not 5 mg."""
+    concept = {"text": "Diazepam 5 mg tablet"}
+    assert only(statement(concept=concept, dosages=[dosage(text="Take 1 tablet twice daily")])).regimen
+    drug = only(statement(concept=concept, dosages=[dosage(text="Take 5 tablets twice daily")]))
+    assert ("text-contradicts-structure", "error") in codes(drug)
+
+
 @pytest.mark.parametrize(
     ("change", "code", "expression"),
     [
