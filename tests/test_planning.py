@@ -278,3 +278,25 @@ def test_thoughts_of_suicide_scored_above_zero_refuse(value, refused):
         assert "suicidal-thoughts" in {issue.code for issue in caught.value.issues if issue.blocks}
     else:
         assert plan_taper(record, load_catalog(), today=TODAY).bundle
+
+
+def test_a_second_benzodiazepine_that_begins_later_is_no_single_one():
+    """A plan for one would meet the other on its way; a stranger that begins later is in nobody's way."""
+
+    def beside(drug):
+        coming = {
+            "resourceType": "MedicationStatement",
+            "id": "later",
+            "status": "active",
+            "subject": {"reference": "Patient/long-diazepam"},
+            "medicationCodeableConcept": {"text": f"{drug} 1 mg tablet"},
+            "effectivePeriod": {"start": "2027-03-01"},
+            "dosage": [{"text": "1 mg once daily"}],
+        }
+        return [patient("long-diazepam"), coming]
+
+    with pytest.raises(Refused) as caught:
+        plan_taper(beside("lorazepam"), load_catalog(), today=TODAY)
+    assert caught.value.issues[0].code == "several-benzodiazepines"
+    assert caught.value.issues[0].seen == "diazepam, lorazepam from 2027-03-01"
+    assert plan_taper(beside("folic acid"), load_catalog(), today=TODAY).schedule.steps

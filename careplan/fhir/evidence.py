@@ -15,6 +15,7 @@ from careplan.fhir.coding import PIECES, Medicine, NotIdentified, codings_of, id
 from careplan.fhir.dosage import DailyDose, NotRead, read_dosages
 from careplan.fhir.status import (
     MEDICATION_TYPES,
+    begins_on,
     is_forbidden,
     is_mistake_or_proposal,
     issue_of,
@@ -30,7 +31,7 @@ from careplan.taper.regimen import Administration, Basis
 
 @dataclass(frozen=True)
 class Evidence:
-    """One resource about one drug."""
+    """One resource about one drug. *begins*: it is not current yet, and its dose is to be taken from that day on."""
 
     resource: Resource
     label: str
@@ -41,6 +42,7 @@ class Evidence:
     administrations: tuple[Administration, ...] | None
     basis: Basis | None
     issues: tuple[DetectedIssue, ...]
+    begins: date | None = None
 
     @property
     def denies(self) -> bool:
@@ -96,7 +98,9 @@ def evidence_of(
         return
     status_issues = (*_written_in(index.version_of(resource), kind, label), *status_issues)
     if ended:
-        yield Evidence(resource, label, medicine, medicine.ingredient, False, since, None, None, status_issues)
+        begins = begins_on(resource, today) if resource.get("status") == "active" else None
+        dose = _dose(resource, kind, label, medicine, begins, since)[0] if begins else None
+        yield Evidence(resource, label, medicine, medicine.ingredient, False, since, dose, None, status_issues, begins)
         return
     administrations, basis, dose_issues = _dose(resource, kind, label, medicine, today, since)
     issues = (*status_issues, *dose_issues)

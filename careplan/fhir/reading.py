@@ -68,11 +68,15 @@ class Confirmation:
 
 @dataclass(frozen=True)
 class DrugReading:
-    """All that is known of one drug: the *regimen* when it is certain, else the *issues* say what is missing."""
+    """All that is known of one drug: the *regimen* when it is certain, else the *issues* say what is missing.
+
+    *begins* is the day after today that the record lets a treatment with it begin.
+    """
 
     ingredient: Ingredient
     regimen: Regimen | None
     issues: tuple[DetectedIssue, ...]
+    begins: date | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,9 @@ def read_record(
         by_drug.setdefault(each.ingredient.name, []).append(each)
     for drug, found in by_drug.items():
         _require_comparable(drug, found)
-    drugs = tuple(_read_drug(found, index, today, confirmations) for found in by_drug.values())
+    drugs = tuple(
+        replace(_read_drug(found, index, today, confirmations), begins=_begins(found)) for found in by_drug.values()
+    )
     facts = read_facts(subject, index, vocabulary, today)
     others = (
         *_missing(index),
@@ -261,7 +267,7 @@ def _read_drug(
     if confirmed:
         return _confirmed(ingredient, found, confirmed, issues, since, today)
     counted, merging = _without_duplicates(current, index)
-    issues = (*issues, *merging)
+    issues = (*issues, *merging, *_to_change(counted, found, index))
     if not counted or any(issue.blocks for issue in issues):
         return DrugReading(ingredient, None, issues)
     administrations = tuple(each for evidence in counted for each in evidence.administrations or ())
@@ -329,6 +335,31 @@ def _duration(since: date | None, ingredient: Ingredient) -> Iterator[DetectedIs
             f"Nothing says since when {ingredient.name} is taken; it is treated as more than three months.",
             settle="Give effectivePeriod.start, which may change the pace.",
         )
+
+
+def _begins(found: Iterable[Evidence]) -> date | None:
+    return min((each.begins for each in found if each.begins), default=None)
+
+
+def _to_change(counted: Sequence[Evidence], found: Sequence[Evidence], index: ResourceIndex) -> Iterator[DetectedIssue]:
+    """Another dose that is ordered for a later day: a change that somebody plans already, as in one list of dosages."""
+    coming = [each for each in found if each.begins]
+    if not coming or not counted:
+        return
+    now, then = _total(counted), _total(_without_duplicates(coming, index)[0])
+    readable = all(each.administrations is not None for each in coming)
+    if readable and then == now:
+        return
+    first = min(coming, key=lambda each: each.begins or date.max)
+    dose = f"{plain(then)} mg a day" if readable else "another dosage"
+    text = f"By {first.label} it is to change from {plain(now)} mg a day to {dose} on {first.begins}."
+    settle = "Plan from the dose that holds once it has changed, or end the entry that does not hold."
+    where = f"{_type(first)}.{MEDICATION_TYPES[_type(first)]}"
+    yield issue_of(IssueCode.ALREADY_TAPERING, "error", text, where, first.label, seen=dose, settle=settle)
+
+
+def _total(evidence: Iterable[Evidence]) -> Decimal:
+    return sum(map(_daily, evidence), Decimal(0))
 
 
 def _version(resource: Resource) -> SourceVersion:
@@ -401,7 +432,7 @@ def _without_duplicates(
         else:
             issues.append(_disagree(each, twin))
     if len(kept) > 1 and not issues_block(issues):
-        issues.extend(_several(kept))
+        issues.extend(_several(kept, readable))
     return kept, tuple(issues)
 
 
@@ -526,15 +557,19 @@ def _disagree(one: Evidence, other: Evidence) -> DetectedIssue:
     )
 
 
-def _several(kept: list[Evidence]) -> Iterator[DetectedIssue]:
-    """Several products of one drug add up when their strengths differ; the same product twice may be a renewal."""
+def _several(kept: Sequence[Evidence], readable: Sequence[Evidence]) -> Iterator[DetectedIssue]:
+    """Several products of one drug add up when one list has them all in different strengths.
+
+    The same product twice may be a renewal; a strength in a statement and another in a request may be one treatment.
+    """
     labels = ", ".join(each.label for each in kept)
-    strengths = [
-        each.medicine.strength.dose.value if each.medicine and each.medicine.strength else None for each in kept
-    ]
+    strengths = [_strength(each) for each in kept]
     settings = {"inpatient" in _categories(each.resource) for each in kept}
-    if None in strengths or len(set(strengths)) < len(strengths) or len(settings) > 1:
-        doubt = "one prescription renewed" if len(settings) == 1 else "what is taken at home and in hospital"
+    listed = [{_strength(each) for each in readable if _type(each) == kind} for kind in _ORDER]
+    apart = not any(set(strengths) <= one for one in listed)
+    if None in strengths or len(set(strengths)) < len(strengths) or len(settings) > 1 or apart:
+        doubt = "one treatment told in two strengths" if apart else "one prescription renewed"
+        doubt = doubt if len(settings) == 1 else "what is taken at home and in hospital"
         yield issue_of(
             IssueCode.SOURCES_DISAGREE,
             "error",
@@ -548,6 +583,11 @@ def _several(kept: list[Evidence]) -> Iterator[DetectedIssue]:
         total = plain(sum((_daily(each) for each in kept), Decimal(0)))
         text = f"{labels} are different strengths taken together: {total} mg a day in all."
         yield issue_of(IssueCode.SEVERAL_PRODUCTS_ADDED, "warning", text, _type(kept[0]), kept[0].label, seen=total)
+
+
+def _strength(evidence: Evidence) -> Decimal | None:
+    strength = evidence.medicine.strength if evidence.medicine else None
+    return strength.dose.value if strength else None
 
 
 def _categories(resource: Resource) -> set[str]:

@@ -58,14 +58,12 @@ def status_now(resource: Resource, kind: str, label: str, today: date) -> tuple[
     if kind == "MedicationDispense":
         return _supplied(resource, label, today)
     status = text_in(resource.get("status")) or "missing"
-    start, end = _period(resource)
+    end = last_day(resource)
     where = f"{kind}.status"
-    written = day_in(resource.get("authoredOn"))
-    if written and written > today + timedelta(days=1):  # today there, by its clock, may be tomorrow here
-        start = written
-    if start and start > today:
+    begins = begins_on(resource, today)
+    if begins:
         return True, (
-            issue_of(IssueCode.STATUS_NOT_CURRENT, "information", "Not started yet.", where, label, seen=str(start)),
+            issue_of(IssueCode.STATUS_NOT_CURRENT, "information", "Not started yet.", where, label, seen=str(begins)),
         )
     if status in ("stopped", "completed", "not-taken"):
         return True, tuple(_ended(resource, kind, end, label, today))
@@ -89,6 +87,17 @@ def status_now(resource: Resource, kind: str, label: str, today: date) -> tuple[
         text = f"what was prescribed should have been used up by {used_up}"
         return True, (_over(status, text, f"{status}, used up {used_up}", where, label),)
     return False, tuple(_old(resource, kind, label, today))
+
+
+def begins_on(resource: Resource, today: date) -> date | None:
+    """The day after *today* that a treatment is to begin; None for one that has begun, and for a supply."""
+    written = day_in(resource.get("authoredOn"))
+    late = written is not None and written > today + timedelta(
+        days=1
+    )  # today there, by its clock, may be tomorrow here
+    start = written if late else _period(resource)[0]
+    supplied = resource.get("resourceType") == "MedicationDispense"
+    return start if start and start > today and not supplied else None
 
 
 def _over(status: str, but: str, seen: str, where: str, label: str) -> DetectedIssue:

@@ -55,9 +55,9 @@ def screen(
     )
 
 
-def several_benzodiazepines(drugs: Iterable[str]) -> DetectedIssue:
-    """Why two or more benzodiazepines at once are not planned."""
-    names = ", ".join(sorted(drugs))
+def several_benzodiazepines(drugs: Iterable[str], later: Mapping[str, date] | None = None) -> DetectedIssue:
+    """Why two or more benzodiazepines at once are not planned; *later* are those that begin on a day to come."""
+    names = ", ".join((*sorted(drugs), *(f"{name} from {day}" for name, day in sorted((later or {}).items()))))
     return DetectedIssue(
         IssueCode.SEVERAL_BENZODIAZEPINES,
         "error",

@@ -246,6 +246,37 @@ def test_two_strengths_of_one_drug_add_up():
     assert ("several-products-added", "warning") in codes(drug)
 
 
+def test_a_strength_in_a_statement_and_another_in_a_request_are_not_added():
+    """5 mg tablets on the list and 10 mg tablets ordered may be one treatment; one list with both of them adds up."""
+    listed = statement("1")
+    ordered = request(concept=rxnorm("197590"), dosages=[dosage("4")])
+    drug = only(listed, ordered)
+    assert drug.regimen is None
+    (issue,) = [issue for issue in drug.issues if issue.blocks]
+    assert (issue.code, "told in two strengths" in issue.text) == ("sources-disagree", True)
+    both = only(listed, statement("2", concept=rxnorm("197590"), dosages=[dosage("4")]), ordered).regimen
+    assert both
+    assert both.daily == Dose(Decimal(18))
+
+
+@pytest.mark.parametrize(
+    ("coming", "refused"),
+    [
+        (request(dosages=[dosage("10")], effectivePeriod=None, authoredOn="2026-12-01"), True),
+        (statement("2", dosages=[dosage("10")], effectivePeriod={"start": "2026-12-01"}), True),
+        (statement("2", dosages=[], effectivePeriod={"start": "2026-12-01"}), True),
+        (statement("2", effectivePeriod={"start": "2026-12-01"}), False),
+        (statement("2", dosages=[dosage("10")], effectivePeriod={"start": "2026-12-01"}, status="stopped"), False),
+    ],
+)
+def test_another_dose_from_a_later_day_is_a_change_that_is_under_way(coming, refused):
+    """Somebody has ordered it already; the same dose from then on, or an order that was taken back, changes nothing."""
+    drug = only(statement("1"), coming)
+    assert drug.begins == (None if coming["status"] == "stopped" else date(2026, 12, 1))
+    assert (drug.regimen is None) == refused
+    assert (("already-tapering", "error") in codes(drug)) == refused
+
+
 def test_the_same_product_twice_asks():
     """A renewal and a doubled dose look alike, unless they begin on one day."""
     later = statement("2", effectivePeriod={"start": "2021-05-01"})
