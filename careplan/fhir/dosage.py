@@ -55,7 +55,7 @@ class DailyDose:
     one piece if *each*), *said* what they come to a day in another unit than the structure; both are to be held against
     the product. *rate*: it runs in at a rate; *route*: words of another route
     than swallowing; neither is anything to taper by tablets. *unread*: words beside the structure that were not
-    understood as a whole.
+    understood as a whole. *element* is the number of the Dosage that keeps it from being a dose of every day, or 0.
     """
 
     low: Decimal
@@ -70,6 +70,12 @@ class DailyDose:
     route: str = ""
     said: tuple[Decimal, str] | None = None
     unread: str = ""
+    element: int = 0
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is one dose, the same every day."""
+        return self.administrations is not None
 
 
 def read_dosage(dosage: Mapping[str, Any]) -> DailyDose | NotRead:
@@ -140,8 +146,13 @@ def _together(dosages: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> D
     for number, each in zip(numbers, read, strict=True):
         if isinstance(each, NotRead):
             return replace(each, expression=f"[{number}].{each.expression}")
-    total = _added([each for each in read if isinstance(each, DailyDose)])
-    if isinstance(total, NotRead) or shared is None:
+    doses = [each for each in read if isinstance(each, DailyDose)]
+    total = _added(doses)
+    if isinstance(total, NotRead):
+        return total
+    blamed = (number for number, each in zip(numbers, doses, strict=True) if each.rate or each.route or not each.exact)
+    total = replace(total, element=next(blamed, 0))
+    if shared is None:
         return total
     try:
         if any(_as_needed(each, shared) for each in chosen):
@@ -663,7 +674,8 @@ def _quantity(quantity: Any, name: str) -> tuple[Decimal, str]:
     if value is None or value < 0:
         raise NotReadError(IssueCode.DOSE_INVALID, "The dose has no usable number.", f"doseAndRate.{name}", quantity)
     if quantity.get("comparator"):
-        raise NotReadError(IssueCode.DOSE_RANGE, "The dose is only a bound.", f"doseAndRate.{name}.comparator")
+        text, seen = "The dose is only a bound.", f"{quantity['comparator']} {plain(value)}"
+        raise NotReadError(IssueCode.DOSE_RANGE, text, f"doseAndRate.{name}.comparator", seen)
     unit = unit_of(quantity)
     if unit is None:
         seen = quantity.get("code") or quantity.get("unit")

@@ -359,12 +359,16 @@ def _not_swallowed(read: DailyDose, medicine: Medicine, expression: str, label: 
     if read.rate:
         code = _pump_or(IssueCode.RATE_DOSE, medicine)
         text = "The dose is given at a rate, as by an infusion or a pump."
-        where = f"{expression}[0].doseAndRate.rate"
-        return issue_of(code, "error", text, where, label, settle="Contact the team that runs it; plan by hand.")
+        where, seen = (
+            f"{expression}[{read.element}].doseAndRate.rate",
+            f"{_about(read.high)} {read.unit} a day at a rate",
+        )
+        settle = "Contact the team that runs it; plan by hand."
+        return issue_of(code, "error", text, where, label, seen=seen, settle=settle)
     if read.route:
         text = "The directions name a route that is not by mouth and swallowed."
         settle = "Only tablets that are swallowed are tapered; plan by hand."
-        where = f"{expression}[0].text"
+        where = f"{expression}[{read.element}].text"
         return issue_of(IssueCode.ROUTE_NOT_ORAL, "error", text, where, label, seen=read.route, settle=settle)
     return None
 
@@ -415,25 +419,35 @@ def _within(expression: str, inner: str) -> str:
 
 
 def _not_a_number(read: DailyDose, expression: str, label: str) -> DetectedIssue | None:
-    settle = "Confirm what is really taken each day."
+    settle, where = "Confirm what is really taken each day.", f"{expression}[{read.element}]"
+    low, high = _about(read.low), f"{_about(read.high)} {read.unit} a day"
     if read.as_needed:
-        text = f"It is taken as needed, up to {plain(read.high)} {read.unit} a day; how much is taken is not stated."
-        return issue_of(IssueCode.AS_NEEDED, "error", text, f"{expression}[0].asNeeded", label, settle=settle)
+        text = f"It is taken as needed, up to {high}; how much is taken is not stated."
+        where = f"{where}.asNeeded"
+        return issue_of(IssueCode.AS_NEEDED, "error", text, where, label, seen=f"up to {high}", settle=settle)
     if read.low != read.high:
-        text = f"The dose is a range: {plain(read.low)} to {plain(read.high)} {read.unit} a day."
-        return issue_of(IssueCode.DOSE_RANGE, "error", text, f"{expression}[0].doseAndRate", label, settle=settle)
+        text, seen = f"The dose is a range: {low} to {high}.", f"{low} to {high}"
+        return issue_of(IssueCode.DOSE_RANGE, "error", text, f"{where}.doseAndRate", label, seen=seen, settle=settle)
     return None
 
 
 def _not_daily(read: DailyDose, expression: str, label: str) -> DetectedIssue:
+    mean = f"{_about(read.high)} {read.unit}"
     return issue_of(
         IssueCode.NOT_DAILY,
         "error",
-        f"It is not the same every day; {plain(read.high)} {read.unit} is only the mean.",
-        f"{expression}[0].timing",
+        f"It is not the same every day; {mean} is only the mean.",
+        f"{expression}[{read.element}].timing",
         label,
+        seen=f"{mean} a day on average",
         settle="Confirm a dose for every day.",
     )
+
+
+def _about(value: Decimal) -> str:
+    """A number for a sentence: a mean of seven days need not be told to 28 digits."""
+    rounded = round(value, 3)
+    return plain(value) if rounded == value or not rounded else f"about {plain(rounded)}"
 
 
 def _mg_per_unit(

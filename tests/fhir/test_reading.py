@@ -100,6 +100,32 @@ def test_a_way_into_the_body_that_stands_in_words_is_heard(words):
     assert "route-not-oral" in {issue.code for issue in drug.issues if issue.blocks}
 
 
+WEEKLY = {"timing": {"repeat": {"frequency": 3, "period": 1, "periodUnit": "wk"}}}
+
+
+@pytest.mark.parametrize(
+    ("second", "expression", "seen"),
+    [
+        (dosage("2", asNeededBoolean=True), "dosage[1].asNeeded", "up to 14 mg a day"),
+        ({**dosage("2"), **WEEKLY}, "dosage[1].timing", "about 10.857 mg a day on average"),
+        (
+            {**dosage("2"), "timing": {"repeat": {**DAILY, "frequencyMax": 3, "periodUnit": "d"}}},
+            "dosage[1].doseAndRate",
+            "14 to 16 mg a day",
+        ),
+        (
+            {**dosage(), "doseAndRate": [{"doseQuantity": {**MG, "value": 5, "comparator": "<"}}]},
+            "dosage[1].doseAndRate.doseQuantity.comparator",
+            "< 5",
+        ),
+    ],
+)
+def test_the_dosage_that_is_to_blame_is_named_with_what_it_says(second, expression, seen):
+    """The first of two is a dose of every day; what stands in the second is told in numbers that can be read."""
+    (issue,) = [each for each in only(statement(dosages=[dosage(), second])).issues if each.blocks]
+    assert (issue.expression, issue.seen) == (f"MedicationStatement.{expression}", seen)
+
+
 def test_intrathecal_baclofen_that_stands_in_words_is_an_emergency_of_its_own():
     drug = only(statement(concept=rxnorm("1292", text="baclofen"), dosages=[dosage(text="intrathecally")]))
     assert ("intrathecal-baclofen", "error") in codes(drug)
