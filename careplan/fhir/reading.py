@@ -20,7 +20,16 @@ from careplan.fhir.dosage import read_dosages
 from careplan.fhir.evidence import NO_KNOWN_MEDICATIONS, Evidence, dose_in_mg, evidence_of, other_versions
 from careplan.fhir.facts import read_facts
 from careplan.fhir.plans import already_tapering, is_step
-from careplan.fhir.status import MEDICATION_TYPES, is_forbidden, issue_of, said_on, stopped_by, used_since
+from careplan.fhir.status import (
+    MEDICATION_TYPES,
+    OLD_AFTER_DAYS,
+    begun_on,
+    is_forbidden,
+    issue_of,
+    said_on,
+    stopped_by,
+    used_since,
+)
 from careplan.taper.dose import plain
 from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Ingredient, Vocabulary
@@ -262,7 +271,7 @@ def _read_drug(
     ingredient = found[0].ingredient
     current = [each for each in found if each.current]
     issues = (*_past_or_present(found, anything_current=bool(current)), *_denied(found, current, index))
-    since = min((each.since for each in found if each.since), default=None)
+    since = _since(found)
     confirmed = [each for each in confirmations if any(_names(each, evidence) for evidence in found)]
     if confirmed:
         return _confirmed(ingredient, found, confirmed, issues, since, today)
@@ -273,8 +282,8 @@ def _read_drug(
     administrations = tuple(each for evidence in counted for each in evidence.administrations or ())
     sources = tuple(_version(each.resource) for each in current)
     basis: Basis = "text" if any(each.basis == "text" for each in counted) else "structured"
-    regimen = Regimen(ingredient.name, _through_the_day(administrations), basis, sources, since)
-    return DrugReading(ingredient, regimen, (*issues, *_duration(since, ingredient)))
+    regimen = Regimen(ingredient.name, _through_the_day(administrations), basis, sources, since.day, since.stated)
+    return DrugReading(ingredient, regimen, (*issues, *_duration(since, ingredient, today)))
 
 
 def _past_or_present(found: Iterable[Evidence], *, anything_current: bool) -> Iterator[DetectedIssue]:
@@ -327,12 +336,28 @@ def _status(evidence: Evidence) -> str:
     return "doNotPerform" if is_forbidden(evidence.resource) else str(evidence.resource.get("status"))
 
 
-def _duration(since: date | None, ingredient: Ingredient) -> Iterator[DetectedIssue]:
-    if since is None:
+@dataclass(frozen=True)
+class _Since:
+    """The first *day* that is told of, and whether it is *stated* as the beginning."""
+
+    day: date | None
+    stated: bool
+
+
+def _since(found: Iterable[Evidence]) -> _Since:
+    """A prescription may be a renewal and a note may be late: only a stated period tells that nothing was before."""
+    told = [each for each in found if each.since]
+    day = min((each.since for each in told if each.since), default=None)
+    return _Since(day, any(begun_on(each.resource) for each in told))
+
+
+def _duration(since: _Since, ingredient: Ingredient, today: date) -> Iterator[DetectedIssue]:
+    if since.day is None or not (since.stated or (today - since.day).days >= OLD_AFTER_DAYS):
+        known = f", only that it was by {since.day}" if since.day else ""
         yield DetectedIssue(
             IssueCode.DURATION_UNKNOWN,
             "warning",
-            f"Nothing says since when {ingredient.name} is taken; it is treated as more than three months.",
+            f"Nothing says since when {ingredient.name} is taken{known}; it is treated as more than three months.",
             settle="Give effectivePeriod.start, which may change the pace.",
         )
 
@@ -623,7 +648,7 @@ def _confirmed(
     found: list[Evidence],
     confirmed: list[Confirmation],
     issues: tuple[DetectedIssue, ...],
-    since: date | None,
+    since: _Since,
     today: date,
 ) -> DrugReading:
     """The dose a person gave stands for all that was read of the drug; what it settles stays as a warning."""
@@ -659,9 +684,10 @@ def _confirmed(
     )
     current = [each for each in found if each.current]
     sources = tuple(_version(each.resource) for each in current or named)
-    regimen = Regimen(ingredient.name, _through_the_day(administrations), "confirmed", sources, since)
+    intakes = _through_the_day(administrations)
+    regimen = Regimen(ingredient.name, intakes, "confirmed", sources, since.day, since.stated)
     revived = () if current else (_said_to_have_ended(named[0]),)
-    return DrugReading(ingredient, regimen, (*kept, *revived, note, *_duration(since, ingredient)))
+    return DrugReading(ingredient, regimen, (*kept, *revived, note, *_duration(since, ingredient, today)))
 
 
 def _said_to_have_ended(evidence: Evidence) -> DetectedIssue:

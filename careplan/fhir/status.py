@@ -265,6 +265,11 @@ def said_on(resource: Resource) -> date | None:
     return day_in(resource.get(SAID_ON[str(resource["resourceType"])]))
 
 
+def begun_on(resource: Resource) -> date | None:
+    """The day that this resource states as the first of the treatment; the day it was written or handed out is none."""
+    return _period(resource)[0] if isinstance(resource.get("effectivePeriod"), dict) else None
+
+
 def used_since(resource: Resource) -> date | None:
     """The earliest day this resource says the drug was used."""
     names = ("authoredOn", "dateAsserted", "whenHandedOver", "whenPrepared")

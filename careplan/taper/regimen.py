@@ -36,13 +36,17 @@ class SourceVersion:
 
 @dataclass(frozen=True)
 class Regimen:
-    """The real daily dose of *drug*, in the order the intakes are taken through the day."""
+    """The real daily dose of *drug*, in the order the intakes are taken through the day.
+
+    *since* is the first day that the record tells of; unless that is the *stated* beginning, it may have been earlier.
+    """
 
     drug: str
     administrations: tuple[Administration, ...]
     basis: Basis
     sources: tuple[SourceVersion, ...]
     since: date | None = None
+    stated: bool = True
 
     def __post_init__(self) -> None:
         if not self.administrations or not self.daily:

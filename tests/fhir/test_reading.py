@@ -303,6 +303,24 @@ def test_another_dose_from_a_later_day_is_a_change_that_is_under_way(coming, ref
     assert (("already-tapering", "error") in codes(drug)) == refused
 
 
+@pytest.mark.parametrize(
+    ("resource", "stated", "warned"),
+    [
+        (statement(effectivePeriod={"start": "2026-11-01"}), True, False),
+        (request(effectivePeriod=None, authoredOn="2026-11-01"), False, True),
+        (statement(effectivePeriod=None, dateAsserted="2026-11-01"), False, True),
+        (statement(effectivePeriod=None, effectiveDateTime="2026-11-01"), False, True),
+        (request(effectivePeriod=None, authoredOn="2025-11-01"), False, False),
+    ],
+)
+def test_the_day_of_a_prescription_is_not_the_first_day_of_use(resource, stated, warned):
+    """It may be a renewal: only a stated period begins a treatment, unless even the order is a year old."""
+    drug = only(resource)
+    assert drug.regimen
+    assert drug.regimen.stated == stated
+    assert (("duration-unknown", "warning") in codes(drug)) == warned
+
+
 def test_the_same_product_twice_asks():
     """A renewal and a doubled dose look alike, unless they begin on one day."""
     later = statement("2", effectivePeriod={"start": "2021-05-01"})
