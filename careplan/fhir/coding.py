@@ -87,6 +87,7 @@ _SWALLOWED_FORMS = frozenset(
     ]
 )
 _WORD = re.compile(r"[^\W\d_]+")
+_TO_ML = {"ml": 1, "l": 1000}
 _TO_MG = {word: MASS_IN_MG[BY_WORD[word]] for word in ("mg", "g", "mcg", "ug", "µg")}
 
 
@@ -101,12 +102,13 @@ class Strength:
 
 @dataclass(frozen=True)
 class Medicine:
-    """One identified drug product."""
+    """One identified drug product. *strength* is what all agree on that tell one; *strengths* are all that are told."""
 
     ingredient: Ingredient
     strength: Strength | None
     text: str
     codings: tuple[Coding, ...]
+    strengths: tuple[Strength, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,9 @@ def identify(
             tuple(found),
         )
     problem = _not_a_plain_oral_form(found[0], text, medication, codings, vocabulary)
-    return problem or Medicine(found[0], _strength(medication, codings, texts, vocabulary), text, codings)
+    certain = dict.fromkeys((*_stated(medication), *_coded(codings, vocabulary)))
+    worded = dict.fromkeys(_worded(texts))
+    return problem or Medicine(found[0], _strength({*certain}, {*worded}), text, codings, (*certain, *worded))
 
 
 def ingredients_in(concepts: Iterable[Any], vocabulary: Vocabulary) -> list[Ingredient]:
@@ -282,15 +286,11 @@ def _form(ingredient: Ingredient, seen: str, why: str) -> NotIdentified:
     )
 
 
-def _strength(
-    medication: Mapping[str, Any] | None, codings: Iterable[Coding], texts: Iterable[str], vocabulary: Vocabulary
-) -> Strength | None:
+def _strength(certain: set[Strength], worded: set[Strength]) -> Strength | None:
     """What the Medication's ingredient and the product code say, else the words; None when any two differ.
 
     Words may speak of a dose as well, so they contradict the product only where none of them is its strength.
     """
-    certain = {*_stated(medication), *_coded(codings, vocabulary)}
-    worded = set(_worded(texts))
     if not certain:
         return worded.pop() if len(worded) == 1 else None
     strength = certain.pop()
@@ -305,15 +305,14 @@ def _stated(medication: Mapping[str, Any] | None) -> Iterator[Strength]:
         if not isinstance(ratio, dict):
             continue
         top, bottom = _quantity(ratio.get("numerator")), _quantity(ratio.get("denominator"))
-        if top and bottom and top[1] in _TO_MG and bottom[0]:
-            per_ml = bottom[1] == "ml"
-            if per_ml or bottom[1] in PIECES:
-                yield Strength(Dose(top[0] * _TO_MG[top[1]] / bottom[0]), per_ml, certain=True)
+        if top and bottom and top[1] in _TO_MG and (bottom[1] in _TO_ML or bottom[1] in PIECES):
+            amount = bottom[0] * _TO_ML.get(bottom[1], 1)
+            yield Strength(Dose(top[0] * _TO_MG[top[1]] / amount), bottom[1] in _TO_ML, certain=True)
 
 
 def _quantity(quantity: Any) -> tuple[Decimal, str] | None:
-    """(value, lower-case unit): the UCUM code before the words; no unit at all counts pieces."""
-    if not isinstance(quantity, dict) or isinstance(quantity.get("value"), bool):
+    """(value, lower-case unit): the UCUM code before the words; no unit at all counts pieces. A bound is no amount."""
+    if not isinstance(quantity, dict) or isinstance(quantity.get("value"), bool) or quantity.get("comparator"):
         return None
     try:
         value = Decimal(str(quantity.get("value")))

@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from careplan.clinical_data import ATC
-from careplan.fhir.bundle import Resource, ResourceIndex, label_of, objects_in, text_in
+from careplan.fhir.bundle import Resource, ResourceIndex, label_of, object_in, objects_in, text_in
 from careplan.fhir.coding import PIECES, Medicine, NotIdentified, codings_of, identify, texts_of
 from careplan.fhir.dosage import DailyDose, NotRead, read_dosages
 from careplan.fhir.status import (
@@ -69,7 +69,8 @@ def evidence_of(
     medicine = identify(concept, medication, vocabulary, display)
     if medicine is None and not _named(concept, medication) and not (display and medication):
         if not is_forbidden(resource) and not status_now(resource, kind, label, today)[0]:
-            yield _unnamed(resource, label, display or _codes(concept, medication))
+            target = text_in(object_in(resource.get("medicationReference")).get("reference"))
+            yield _unnamed(resource, label, display or _codes(concept, medication) or target)
         return
     if medicine is None:
         return
@@ -156,7 +157,8 @@ def _not_understood(resource: Resource, medication: Resource | None, kind: str, 
     else:
         dosages = objects_in(resource.get(MEDICATION_TYPES[kind]))
         timings = objects_in([each.get("timing") for each in dosages])
-        parts = [resource, *dosages, *timings]
+        doses = [each for dosage in dosages for each in objects_in(dosage.get("doseAndRate"))]
+        parts = [resource, *dosages, *timings, *doses]
         if medication:
             parts += [medication, *objects_in(medication.get("ingredient"))]
         found = next((part["modifierExtension"] for part in parts if part.get("modifierExtension")), None)
@@ -450,6 +452,21 @@ def _about(value: Decimal) -> str:
     return plain(value) if rounded == value or not rounded else f"about {plain(rounded)}"
 
 
+def _without_strength(unit: str, medicine: Medicine, expression: str, label: str) -> DetectedIssue:
+    told = [f"{each.dose} in one {'mL' if each.per_ml else 'piece'}" for each in medicine.strengths]
+    why = "the strength of the product is not stated"
+    if told:
+        why = (
+            "what is told of the strength of the product differs"
+            if medicine.strength is None
+            else "its strength is not in that"
+        )
+    text = f"The dose counts {unit or 'pieces'}, and {why}."
+    product = medicine.text or ", ".join(f"{each.system}|{each.code}" for each in medicine.codings)
+    seen, settle = "; ".join((product, *dict.fromkeys(told))), "Confirm the dose in mg."
+    return issue_of(IssueCode.STRENGTH_UNKNOWN, "error", text, expression, label, seen=seen, settle=settle)
+
+
 def _mg_per_unit(
     read: DailyDose, medicine: Medicine, expression: str, label: str
 ) -> tuple[Decimal | None, tuple[DetectedIssue, ...]]:
@@ -462,17 +479,7 @@ def _mg_per_unit(
     counted = name in PIECES and not (unit == UNSTATED and read.basis == "text")
     if name == "ml" or counted:
         if strength is None or strength.per_ml != (name == "ml"):
-            return None, (
-                issue_of(
-                    IssueCode.STRENGTH_UNKNOWN,
-                    "error",
-                    f"The dose counts {unit or 'pieces'}, and the strength of the product is not stated.",
-                    expression,
-                    label,
-                    seen=medicine.text,
-                    settle="Confirm the dose in mg.",
-                ),
-            )
+            return None, (_without_strength(unit, medicine, expression, label),)
         if not strength.certain:
             return None, (
                 issue_of(

@@ -248,7 +248,11 @@ def _of_patient(patient: Resource, code: IssueCode, text: str, element: str, set
 def _missing(index: ResourceIndex) -> Iterator[DetectedIssue]:
     for text in dict.fromkeys(index.incomplete):
         settle = "Send the whole list: follow the link `next` to the end, and ask again for what failed."
-        yield DetectedIssue(IssueCode.RECORD_INCOMPLETE, "error", text, "Bundle", settle=settle)
+        yield DetectedIssue(IssueCode.RECORD_INCOMPLETE, "error", text, "Bundle", seen=text, settle=settle)
+    for label in dict.fromkeys(index.ambiguous):
+        text, where = f"{label} was sent twice, and the two differ.", label.partition("/")[0]
+        settle = "Send the one of them that holds."
+        yield issue_of(IssueCode.RECORD_INCOMPLETE, "error", text, where, label, seen="two versions", settle=settle)
 
 
 def _none_beside_some(issues: Sequence[DetectedIssue], drugs: Sequence[DrugReading]) -> Iterator[DetectedIssue]:

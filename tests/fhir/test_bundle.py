@@ -67,7 +67,7 @@ def test_what_comes_twice_is_there_once():
     index = ResourceIndex([bundle(medication("diazepam")), bundle(medication("diazepam"))])
     assert (len(index.resources), index.incomplete) == (1, [])
     index = ResourceIndex([bundle(medication("diazepam")), bundle(medication("lorazepam"))])
-    assert index.incomplete == ["Medication/m1 was sent twice, and the two differ."]
+    assert (index.incomplete, index.ambiguous) == ([], ["Medication/m1"])
     assert index.resolve({"reference": "Medication/m1"}, {}) is None
 
 

@@ -129,6 +129,7 @@ def medication(numerator, denominator):
     [
         ({"value": 5, "code": "mg"}, {"value": 1, "code": "{tbl}"}, "5", False),
         ({"value": 2, "unit": "mg"}, {"value": 1}, "2", False),
+        ({"value": 1, "unit": "g"}, {"value": 1, "code": "L"}, "1", True),
         ({"value": 2, "unit": "mg"}, {"value": 5, "unit": "mL"}, "0.4", True),
         ({"value": 500, "code": "ug"}, {"value": 1, "unit": "tablet"}, "0.5", False),
     ],
@@ -262,3 +263,10 @@ def test_names_are_known_with_and_without_their_accents():
     medicine = identify({"text": "Diazépam 5 mg comprimé"}, None, VOCABULARY)
     assert isinstance(medicine, Medicine)
     assert medicine.ingredient.name == "diazepam"
+
+
+def test_a_bound_is_no_strength():
+    """Less than 5 mg in a tablet is no 5 mg."""
+    found = identify(None, medication({"value": 5, "unit": "mg", "comparator": "<"}, {"value": 1}), VOCABULARY)
+    assert isinstance(found, Medicine)
+    assert found.strength is None

@@ -126,6 +126,42 @@ def test_the_dosage_that_is_to_blame_is_named_with_what_it_says(second, expressi
     assert (issue.expression, issue.seen) == (f"MedicationStatement.{expression}", seen)
 
 
+@pytest.mark.parametrize(
+    ("concept", "text", "seen"),
+    [
+        (rxnorm("197591", text="Diazepam 10 mg"), "differs", "Diazepam 10 mg; 5 mg in one piece; 10 mg in one piece"),
+        (rxnorm("309843", text="Diazepam"), "is not in that", "Diazepam; 1 mg in one mL"),
+        (rxnorm("3322", text="Diazepam"), "is not stated", "Diazepam"),
+    ],
+)
+def test_why_tablets_cannot_be_counted_is_told_with_each_strength_that_stands_there(concept, text, seen):
+    """Two strengths, one of a liquid, or none at all: three things to settle."""
+    tablets = {**dosage(), "doseAndRate": [{"doseQuantity": {"value": 2, "unit": "tablet"}}]}
+    (issue,) = [each for each in only(statement(concept=concept, dosages=[tablets])).issues if each.blocks]
+    assert issue.code == "strength-unknown"
+    assert (text in issue.text, issue.seen) == (True, seen)
+
+
+def test_two_versions_of_one_resource_are_named():
+    """Not as a list that is too short: one of the two has to go."""
+    reading = read(statement(), statement(dosages=[dosage("2")]))
+    issue = next(each for each in reading.issues if each.code == "record-incomplete")
+    assert (issue.reference, issue.settle) == ("MedicationStatement/1", "Send the one of them that holds.")
+
+
+def test_a_medication_that_is_not_there_is_named():
+    unknown = statement(medicationReference={"reference": "Medication/m"})
+    del unknown["medicationCodeableConcept"]
+    (issue,) = read(unknown).issues
+    assert (issue.code, issue.seen) == ("drug-not-recognised", "Medication/m")
+
+
+def test_a_modifier_of_a_dose_is_heard():
+    """R4 allows none there; what carries one all the same must not be read past it."""
+    odd = {**dosage(), "doseAndRate": [{**dosage()["doseAndRate"][0], "modifierExtension": [{"url": "urn:x"}]}]}
+    assert ("resource-invalid", "error") in codes(only(statement(dosages=[odd])))
+
+
 def test_intrathecal_baclofen_that_stands_in_words_is_an_emergency_of_its_own():
     drug = only(statement(concept=rxnorm("1292", text="baclofen"), dosages=[dosage(text="intrathecally")]))
     assert ("intrathecal-baclofen", "error") in codes(drug)
