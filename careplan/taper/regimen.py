@@ -85,10 +85,13 @@ class Finding:
 class PatientFacts:
     """What is known of the patient on the day of planning. None means unknown, never "no".
 
-    *egfr* is in mL/min/1.73 m2 with the day it was measured.
+    *egfr* is in mL/min/1.73 m2 with the day it was measured, by *egfr_reference*. *birth_date* is the first day it can
+    have been, *born_by* the last one where only a year or a month is known.
     """
 
     reference: str
     birth_date: date | None
     findings: tuple[Finding, ...] = ()
     egfr: tuple[Decimal, date] | None = None
+    egfr_reference: str | None = None
+    born_by: date | None = None
