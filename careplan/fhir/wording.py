@@ -75,7 +75,7 @@ def notes(schedule: TaperSchedule, issues: Sequence[DetectedIssue], pace_because
         f"Pace: {pace.name}, at most {plain(pace.cut_percent)} % of the current dose every {pace.interval_days} days "
         f"({citation_text(pace.citation)}); {pace_because}.",
         *(f"{issue.text}{f' {issue.settle}' if issue.settle else ''}" for issue in issues),
-        f"This is a draft made by software. {review_text(schedule.profile)} Nothing in it is an order until a "
+        f"Drafted by software. {review_text(schedule.profile)} Nothing in it is an order until a "
         "prescriber has checked and signed it.",
     ]
 
