@@ -622,7 +622,8 @@ def _amount(dosage: Mapping[str, Any]) -> _Amount | None:
     entries_of = [*ordered, *([dosage] if entries != [dosage] else [])]  # also the place that STU3 has it in
     amounts = list(dict.fromkeys(amount for each in entries_of if (amount := _dose_of(each)) is not None))
     if rates and (len(amounts) != 1 or amounts[0].unit not in MASS or not all(map(_is_volume_rate, rates))):
-        raise NotReadError(IssueCode.RATE_DOSE, "The dose is a rate, as of an infusion or a pump.", "doseAndRate.rate")
+        text, seen = "The dose is a rate, as of an infusion or a pump.", json.dumps(rates, default=str)
+        raise NotReadError(IssueCode.RATE_DOSE, text, "doseAndRate.rate", seen)
     if len(amounts) > 1:
         raise NotReadError(IssueCode.DOSE_INVALID, "Several different doses are stated.", "doseAndRate")
     return replace(amounts[0], rate=bool(rates)) if amounts else None
@@ -678,7 +679,7 @@ def _quantity(quantity: Any, name: str) -> tuple[Decimal, str]:
         raise NotReadError(IssueCode.DOSE_RANGE, text, f"doseAndRate.{name}.comparator", seen)
     unit = unit_of(quantity)
     if unit is None:
-        seen = quantity.get("code") or quantity.get("unit")
+        seen = quantity.get("code") or quantity.get("unit") or f"{plain(value)} without a unit"
         raise NotReadError(
             IssueCode.UNIT_NOT_SUPPORTED, "The unit of the dose is not understood.", f"doseAndRate.{name}", seen
         )

@@ -333,7 +333,10 @@ def _denies(no: Evidence, yes: Evidence, index: ResourceIndex) -> bool:
         return False
     over = stopped_by(no.resource)
     taken = said_on(yes.resource) or used_since(yes.resource)
-    return over is None or taken is None or over > taken
+    if over is None or taken is None:
+        return True
+    # the old dose is stopped on the day of a new one; that it is not taken and is ordered on one day, nobody can order
+    return over > taken or (over == taken and _status(no) == "not-taken")
 
 
 def _status(evidence: Evidence) -> str:

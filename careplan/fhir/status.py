@@ -86,7 +86,7 @@ def status_now(resource: Resource, kind: str, label: str, today: date) -> tuple[
             return True, (_used_up(text, used_up, where, label),)
         text = f"what was prescribed should have been used up by {used_up}"
         return True, (_over(status, text, f"{status}, used up {used_up}", where, label),)
-    return False, tuple(_old(resource, kind, label, today))
+    return False, (*_old(resource, kind, label, today), *_noted(resource, kind, label))
 
 
 def begins_on(resource: Resource, today: date) -> date | None:
@@ -140,6 +140,21 @@ def _said_otherwise(resource: Resource) -> str | None:
                 if any(_NOT_AS_DIRECTED.search(each) for each in said):
                     return said[0]
     return None
+
+
+_NO_ADVICE = re.compile(
+    r"\b(do not|don't|never|not to|should not|must not)\s+(suddenly |abruptly )?stop\w*", re.IGNORECASE
+)
+
+
+def _noted(resource: Resource, kind: str, label: str) -> Iterator[DetectedIssue]:
+    """A note that may say that it is not taken as it stands; "do not stop suddenly" is advice."""
+    for note in objects_in(resource.get("note")):
+        words = text_in(note.get("text"))
+        if words and _NOT_AS_DIRECTED.search(_NO_ADVICE.sub("", words)):
+            text = "A note beside it may say that it is not taken as it stands."
+            settle, code = "Read the note; confirm what is taken now.", IssueCode.STATUS_NOT_CURRENT
+            yield issue_of(code, "warning", text, f"{kind}.note", label, seen=words[:200], settle=settle)
 
 
 def _supply_ends(resource: Resource) -> date | None:

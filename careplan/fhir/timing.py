@@ -293,7 +293,8 @@ def _rate(repeat: Mapping[str, Any]) -> Times | None:
     least, most = low * 24 / (long * HOURS[unit]), high * 24 / (short * HOURS[unit])
     if most > _MOST_A_DAY:
         raise _unsupported("More often than every hour is no daily dose.", "period", repeat.get("period"))
-    return Times(least, most, most % 1 == 0 and short * HOURS[unit] <= 24)
+    fits_a_day = 24 % (short * HOURS[unit]) == 0  # twice in 16 hours are three times a day in the mean only
+    return Times(least, most, most % 1 == 0 and fits_a_day)
 
 
 def _at_places(rate: Times | None, repeat: Mapping[str, Any], clock: tuple[str, ...], whens: tuple[str, ...]) -> Times:

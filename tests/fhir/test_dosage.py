@@ -284,6 +284,42 @@ def test_the_words_of_a_code_are_read_as_directions(said, daily):
     assert read.high.quantize(Decimal("0.000001")) == Decimal(daily).quantize(Decimal("0.000001"))
 
 
+@pytest.mark.parametrize(
+    ("code", "unit", "read_as"),
+    [
+        ("258684004", "mg", "mg"),
+        ("258684004", None, "mg"),
+        ("258685003", "microgram", "ug"),
+        ("258773002", "ml", "mL"),
+        ("258685003", "mg", None),
+        ("258682000", "mg", None),
+    ],
+)
+def test_a_unit_of_snomed_is_heard(code, unit, read_as):
+    """Milligram, microgram, gram and millilitre by their concepts; beside other words there is no amount."""
+    dose = {"value": 5, "system": "http://snomed.info/sct", "code": code, **({"unit": unit} if unit else {})}
+    read = read_dosage({**timed(**DAILY), "doseAndRate": [{"doseQuantity": dose}]})
+    assert (read.unit if isinstance(read, DailyDose) else None) == read_as
+
+
+def test_what_stands_in_the_place_of_a_dose_is_told():
+    """A number of nothing, and a rate."""
+    read = read_dosage({**timed(**DAILY), "doseAndRate": [{"doseQuantity": {"value": 2}}]})
+    assert isinstance(read, NotRead)
+    assert read.seen == "2 without a unit"
+    rate = read_dosage({**timed(**DAILY), "doseAndRate": [{"rateQuantity": {"value": 6, "code": "ug/h"}}]})
+    assert isinstance(rate, NotRead)
+    assert "ug/h" in (rate.seen or "")
+
+
+def test_a_period_that_no_day_holds_a_whole_number_of_is_a_mean():
+    """Twice in 16 hours are three times a day, and not on each day at the same times."""
+    read = read_dosage(timed(frequency=2, period=16, periodUnit="h"))
+    assert isinstance(read, DailyDose)
+    assert read.high == 15
+    assert read.administrations is None
+
+
 def test_a_code_of_another_unit_is_not_overheard():
     """UCUM kg beside the words "mg"."""
     dose = {"doseQuantity": {**MG, "code": "kg"}}

@@ -357,6 +357,31 @@ def test_the_day_of_a_prescription_is_not_the_first_day_of_use(resource, stated,
     assert (("duration-unknown", "warning") in codes(drug)) == warned
 
 
+@pytest.mark.parametrize(
+    ("note", "warned"),
+    [
+        ("Patient stopped taking this 3 weeks ago", True),
+        ("Not taking it, gives it to a friend", True),
+        ("Do not stop suddenly", False),
+        ("For anxiety", False),
+    ],
+)
+def test_a_note_that_may_say_otherwise_is_shown(note, warned):
+    """It is no statement of the record, and nobody should sign without having read it."""
+    drug = only(statement(note=[{"text": note}]))
+    assert drug.regimen
+    shown = [issue.seen for issue in drug.issues if issue.expression == "MedicationStatement.note"]
+    assert shown == ([note] if warned else [])
+
+
+@pytest.mark.parametrize(("status", "refused"), [("not-taken", True), ("stopped", False)])
+def test_not_taken_and_ordered_on_one_day_disagree(status, refused):
+    """An old dose is stopped on the day of the new order; what is not taken that day is another matter."""
+    no = statement("no", status=status, effectivePeriod=None, dateAsserted="2026-06-01")
+    drug = only(no, request(effectivePeriod=None, authoredOn="2026-06-01"))
+    assert (("sources-disagree", "error") in codes(drug)) == refused
+
+
 def test_the_same_product_twice_asks():
     """A renewal and a doubled dose look alike, unless they begin on one day."""
     later = statement("2", effectivePeriod={"start": "2021-05-01"})
