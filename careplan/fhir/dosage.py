@@ -56,6 +56,7 @@ class DailyDose:
     the product. *rate*: it runs in at a rate; *route*: words of another route
     than swallowing; neither is anything to taper by tablets. *unread*: words beside the structure that were not
     understood as a whole. *element* is the number of the Dosage that keeps it from being a dose of every day, or 0.
+    *days*: for how long it is taken, by the words.
     """
 
     low: Decimal
@@ -71,6 +72,7 @@ class DailyDose:
     said: tuple[Decimal, str] | None = None
     unread: str = ""
     element: int = 0
+    days: int | None = None
 
     @property
     def exact(self) -> bool:
@@ -388,7 +390,7 @@ def _joined(directions: Directions, amount: _Amount | None, times: Times | None,
         read = _daily(*directions.dose, times, needed)
     else:
         return None
-    return replace(read, basis="text")
+    return replace(read, basis="text", days=directions.days)
 
 
 def _mass_of_one(intake: Intake) -> Decimal | None:
@@ -420,7 +422,7 @@ def _of_directions(directions: Directions, as_needed: bool) -> DailyDose:
     first = directions.intakes[0]
     alone = len(directions.intakes) == 1
     mass, each = (first.mass, first.each) if alone or first.each else (None, False)
-    return replace(total, basis="text", mass=mass, each=each, route=directions.route)
+    return replace(total, basis="text", mass=mass, each=each, route=directions.route, days=directions.days)
 
 
 def _same_unit(one: str, other: str) -> bool:
@@ -451,6 +453,7 @@ def _agreeing(read: DailyDose, times: Times | None, words: Any, *, each: _Amount
     if not directions.understood:
         _partly_agreeing(read, times, words, directions, each)
         directions = _after_the_name(words) or directions
+    read = replace(read, days=read.days or directions.days)
     if not directions.understood:
         return replace(read, route=read.route or directions.route, unread="" if _is_part(directions) else words)
     said = _of_directions(directions, as_needed=read.as_needed)

@@ -15,6 +15,7 @@ from careplan.fhir.coding import PIECES, Medicine, NotIdentified, codings_of, id
 from careplan.fhir.dosage import DailyDose, NotRead, read_dosages
 from careplan.fhir.status import (
     MEDICATION_TYPES,
+    SUPPLY_LEFT_OVER_DAYS,
     begins_on,
     is_forbidden,
     is_mistake_or_proposal,
@@ -22,6 +23,7 @@ from careplan.fhir.status import (
     status_now,
     used_since,
 )
+from careplan.fhir.timing import number_in
 from careplan.fhir.units import MASS_IN_MG, UNSTATED
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import DetectedIssue, IssueCode, Severity
@@ -247,7 +249,21 @@ def _dose(
     if route:
         return None, None, (route,)
     read = read_dosages(dosages, on=today, start=since)
+    if isinstance(read, DailyDose) and since and (over := _course_over(resource, read, since, today)):
+        text = f"By its words it was for {read.days} days, which ended on {over}."
+        where, settle = f"{kind}.{element}[0].text", "Confirm what is taken now."
+        issue = issue_of(IssueCode.PERIOD_ENDED, "error", text, where, label, seen=f"{read.days} days", settle=settle)
+        return None, None, (issue,)
     return dose_in_mg(read, medicine, f"{kind}.{element}", label)
+
+
+def _course_over(resource: Resource, read: DailyDose, since: date, today: date) -> date | None:
+    """The day that a course ended which the words limit, by its repeats and what may be left over; None if not yet."""
+    if read.days is None:
+        return None
+    repeats = number_in(object_in(resource.get("dispenseRequest")).get("numberOfRepeatsAllowed")) or 0
+    last = since.toordinal() + int(read.days * (1 + max(repeats, 0))) - 1
+    return date.fromordinal(last) if last + SUPPLY_LEFT_OVER_DAYS < today.toordinal() else None
 
 
 _ORAL_CODES = frozenset({"26643006", "PO", "SWALLOW", "20053000"})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property, lru_cache
@@ -106,11 +107,12 @@ class Grammar:
         prefix = one_of(language.duration)
         lasting = rf"(?:{one_of(language.days)}|{one_of(language.weeks)}|months?|monate?n?|mois|mes(?:es)?|d|wk)"
         self._lasting = re.compile(
-            rf"(?:(?:{prefix}){end} ?|(?!an? )){count}(?: ?(?:{to}) ?\d+)? ?{lasting}{end}(?: supply)?"
+            rf"(?:(?:{prefix}){end} ?|(?!an? ))(?P<count>{count})(?: ?(?:{to}) ?(?P<most>\d+))? ?"
+            rf"(?P<length>{lasting}){end}(?P<supply> supply)?"
             rf"(?! (?:on|off|out|a|per|each|every|pro|par|sur|por|al|weekly|before|after|later)\b| ?/| (?:{per}){end})"
         )
         self._sevenths = re.compile(
-            rf"(?:(?:{prefix}){end} ?)?\d+/(?:7|52|12)(?![\d/])(?! ?(?:{unit}|days?|weeks?|of){end})"
+            rf"(?:(?:{prefix}){end} ?)?(?P<count>\d+)/(?P<length>7|52|12)(?![\d/])(?! ?(?:{unit}|days?|weeks?|of){end})"
         )
         self._quantity = re.compile(rf"(?:{one_of(language.quantity) or _NOTHING}) ?:?#? ?\d+(?: ?(?:{unit}){end})?")
         self._refills = re.compile(r"(?:refills?|rf)(?: ?x)?:? ?\d+|\d+ refills?")
@@ -200,7 +202,7 @@ class Grammar:
         if changes:
             return Directions(remainder=changes, changes=changes)
         try:
-            return assembled(found)
+            return replace(assembled(found), days=found.days)
         except NotUnderstoodError as error:
             return Directions(remainder=str(error), route=found.route, inconsistent=True)
 
@@ -532,7 +534,16 @@ class Grammar:
             match = self._sevenths.match(rest)
         if match:
             found.ended = True
+            found.days = None if match.groupdict().get("supply") else self._days_of(match)
         return match.end() if match else 0
+
+    def _days_of(self, match: re.Match[str]) -> int:
+        """ "for 2 weeks", "x 5-7 days", "3/7": the longest it may be meant to be."""
+        named = match.groupdict()
+        count, length = int(self.number(named.get("most") or named["count"])), named["length"]
+        if length in ("7", "d", *self.language.days):
+            return count
+        return count * (7 if length in ("52", "wk", *self.language.weeks) else 31)
 
     def _take_vehicle(self, rest: str, found: Found) -> int:
         """What it is mixed with, "in 8 oz of water"."""

@@ -382,6 +382,24 @@ def test_not_taken_and_ordered_on_one_day_disagree(status, refused):
     assert (("sources-disagree", "error") in codes(drug)) == refused
 
 
+@pytest.mark.parametrize(
+    ("dosages", "more", "over"),
+    [
+        ([{"text": "5 mg twice daily for 2 weeks"}], {}, True),
+        ([dosage(text="5 mg twice daily for 2 weeks")], {}, True),
+        ([dosage(text="for 2 weeks")], {}, True),
+        ([{"text": "5 mg twice daily for 60 days"}], {}, False),
+        ([{"text": "5 mg twice daily for 30 days"}], {}, True),
+        ([{"text": "5 mg twice daily for 30 days"}], {"dispenseRequest": {"numberOfRepeatsAllowed": 2}}, False),
+    ],
+)
+def test_a_course_that_words_limit_ends_as_one_that_the_structure_limits(dosages, more, over):
+    """Ordered two months ago; repeats make it longer, and a fortnight may be left over."""
+    drug = only(request(dosages=dosages, effectivePeriod=None, authoredOn="2026-09-20", **more))
+    assert (drug.regimen is None) == over
+    assert (("period-ended", "error") in codes(drug)) == over
+
+
 def test_the_same_product_twice_asks():
     """A renewal and a doubled dose look alike, unless they begin on one day."""
     later = statement("2", effectivePeriod={"start": "2021-05-01"})
