@@ -56,7 +56,8 @@ class DailyDose:
     the product. *rate*: it runs in at a rate; *route*: words of another route
     than swallowing; neither is anything to taper by tablets. *unread*: words beside the structure that were not
     understood as a whole. *element* is the number of the Dosage that keeps it from being a dose of every day, or 0.
-    *days*: for how long it is taken, by the words.
+    *days*: for how long it is taken, by the words. *parts* are those of several elements, each to be held against the
+    product too.
     """
 
     low: Decimal
@@ -73,6 +74,7 @@ class DailyDose:
     unread: str = ""
     element: int = 0
     days: int | None = None
+    parts: tuple[DailyDose, ...] = ()
 
     @property
     def exact(self) -> bool:
@@ -153,7 +155,8 @@ def _together(dosages: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> D
     if isinstance(total, NotRead):
         return total
     blamed = (number for number, each in zip(numbers, doses, strict=True) if each.rate or each.route or not each.exact)
-    total = replace(total, element=next(blamed, 0))
+    parts = tuple(replace(each, element=number) for number, each in zip(numbers, doses, strict=True))
+    total = replace(total, element=next(blamed, numbers[0]), parts=parts if len(parts) > 1 else ())
     if shared is None:
         return total
     try:
@@ -481,6 +484,8 @@ def _agreeing(read: DailyDose, times: Times | None, words: Any, *, each: _Amount
         differ = times is not None and most != times.most
     if differ:
         raise _contradiction(words, f"{plain(read.high)} {read.unit} a day")
+    if said.mass is not None and said.unit == read.unit:
+        read = replace(read, mass=said.mass, each=said.each)
     other_unit = said.unit not in (read.unit, UNSTATED) and said.low == said.high
     if not other_unit and not directions.route:
         return read

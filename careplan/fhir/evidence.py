@@ -338,9 +338,11 @@ def dose_in_mg(
     factor, issues = _mg_per_unit(read, medicine, expression, label)
     if factor is None:
         return None, None, issues
-    contradiction = _other_mass(read, factor, medicine, expression, label)
-    if contradiction:
-        return None, None, (contradiction,)
+    for each in (read, *read.parts):
+        where = f"{expression}[{each.element}].text"
+        contradiction = _other_mass(each, MASS_IN_MG.get(each.unit, factor), medicine, where, label)
+        if contradiction:
+            return None, None, (contradiction,)
     administrations = tuple(
         Administration(Dose(each.amount * factor), each.when, each.time) for each in read.administrations
     )
@@ -411,9 +413,8 @@ def _other_mass(
     total = _other_total(read, factor, medicine)
     if total is not None:
         text = f"The directions come to {plain(total)} mg a day, the structure to {plain(read.high * factor)} mg."
-        where, settle = f"{expression}[0].text", "Confirm the dose in mg."
-        code = IssueCode.TEXT_CONTRADICTS_STRUCTURE
-        return issue_of(code, "error", text, where, label, seen=f"{plain(total)} mg", settle=settle)
+        code, settle = IssueCode.TEXT_CONTRADICTS_STRUCTURE, "Confirm the dose in mg."
+        return issue_of(code, "error", text, expression, label, seen=f"{plain(total)} mg", settle=settle)
     if read.mass is None or read.unit in MASS_IN_MG or not read.administrations:
         return None
     intake = read.administrations[0].amount * factor
@@ -424,7 +425,7 @@ def _other_mass(
         IssueCode.TEXT_CONTRADICTS_STRUCTURE,
         "error",
         text,
-        f"{expression}[0].text",
+        expression,
         label,
         seen=f"{plain(read.mass)} mg",
         settle="Confirm the dose in mg.",

@@ -142,6 +142,42 @@ def test_why_tablets_cannot_be_counted_is_told_with_each_strength_that_stands_th
     assert (text in issue.text, issue.seen) == (True, seen)
 
 
+@pytest.mark.parametrize(
+    ("words", "contradicts"),
+    [("Take 6 mg three times a day", True), ("Take 3 mg three times a day", False), ("3 mL (6 mg) tid", True)],
+)
+def test_the_words_of_each_of_several_dosages_are_held_against_the_product(words, contradicts):
+    """3 mL of 1 mg/mL three times a day are 9 mg, also where 1 mL at night stands beside them."""
+    volume = {"system": "http://unitsofmeasure.org", "code": "mL", "unit": "mL"}
+    day = {**dosage(frequency=3, text=words), "doseAndRate": [{"doseQuantity": {"value": 3, **volume}}]}
+    night = {"timing": {"repeat": {"when": ["HS"]}}, "doseAndRate": [{"doseQuantity": {"value": 1, **volume}}]}
+    drug = only(statement(concept=rxnorm("309843"), dosages=[night, day]))
+    assert (drug.regimen is None) == contradicts
+    if contradicts:
+        (issue,) = [each for each in drug.issues if each.blocks]
+        assert (issue.code, issue.expression) == ("text-contradicts-structure", "MedicationStatement.dosage[1].text")
+    else:
+        assert drug.regimen
+        assert drug.regimen.daily == Dose(Decimal(10))
+
+
+@pytest.mark.parametrize(
+    ("words", "contradicts"),
+    [
+        ("2 tablets (10 mg) twice daily", False),
+        ("2 tablets (20 mg) twice daily", True),
+        ("2 tablets of 5 mg twice daily", False),
+        ("2 tablets of 10 mg twice daily", True),
+    ],
+)
+def test_a_mass_beside_a_count_is_held_against_the_product_where_the_structure_counts_too(words, contradicts):
+    """Two tablets of 5 mg are 10 mg, whatever the words call them."""
+    tablets = {**dosage(text=words), "doseAndRate": [{"doseQuantity": {"value": 2, "unit": "tablet"}}]}
+    drug = only(statement(dosages=[tablets]))
+    assert (drug.regimen is None) == contradicts
+    assert (("text-contradicts-structure", "error") in codes(drug)) == contradicts
+
+
 def test_two_versions_of_one_resource_are_named():
     """Not as a list that is too short: one of the two has to go."""
     reading = read(statement(), statement(dosages=[dosage("2")]))
