@@ -619,7 +619,11 @@ class Grammar:
                 return 0
             dose.mass, dose.each = Decimal(match["holds"]) * MASS_IN_MG[BY_WORD[match["holdsunit"]]], True
         if isinstance(found.last, StatedDose):
-            return match.end() if said_again(found.last, dose) else 0
+            if not said_again(found.last, dose):
+                return 0
+            if rest[match.end() :].startswith(" total") and found.last.mass and not found.last.each:
+                found.last.mass, found.last.each = found.last.mass / found.last.low, True  # not that of one piece
+            return match.end()
         self._add_dose(found, dose)
         return match.end()
 

@@ -168,6 +168,9 @@ def test_the_words_of_each_of_several_dosages_are_held_against_the_product(words
         ("2 tablets (20 mg) twice daily", True),
         ("2 tablets of 5 mg twice daily", False),
         ("2 tablets of 10 mg twice daily", True),
+        ("2 tablets (5 mg) twice daily", False),
+        ("2 tablets (5 mg total) twice daily", True),
+        ("2 tablets (10 mg total) twice daily", False),
     ],
 )
 def test_a_mass_beside_a_count_is_held_against_the_product_where_the_structure_counts_too(words, contradicts):
