@@ -17,6 +17,7 @@ from careplan.fhir.status import (
     MEDICATION_TYPES,
     SUPPLY_LEFT_OVER_DAYS,
     begins_on,
+    days_of,
     is_forbidden,
     is_mistake_or_proposal,
     issue_of,
@@ -24,7 +25,7 @@ from careplan.fhir.status import (
     used_since,
 )
 from careplan.fhir.timing import number_in
-from careplan.fhir.units import MASS_IN_MG, UNSTATED
+from careplan.fhir.units import MASS_IN_MG, UNSTATED, unit_of
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import DetectedIssue, IssueCode, Severity
 from careplan.taper.profile import Coding, Ingredient, Vocabulary
@@ -106,8 +107,34 @@ def evidence_of(
         yield Evidence(resource, label, medicine, medicine.ingredient, False, since, dose, None, status_issues, begins)
         return
     administrations, basis, dose_issues = _dose(resource, kind, label, medicine, today, since)
-    issues = (*status_issues, *dose_issues)
+    supply_issues = _short_supply(resource, kind, label, medicine, administrations or ())
+    issues = (*status_issues, *dose_issues, *supply_issues)
     yield Evidence(resource, label, medicine, medicine.ingredient, True, since, administrations, basis, issues)
+
+
+_SHORT = Decimal("0.8")  # of the dosage; less cannot last by rounding to whole packs
+
+
+def _short_supply(
+    resource: Resource, kind: str, label: str, medicine: Medicine, administrations: Sequence[Administration]
+) -> Iterator[DetectedIssue]:
+    """A supply that is much too small for its days by the dosage: nobody can take more than is handed out."""
+    daily = sum((each.dose.value for each in administrations), Decimal(0))
+    supply = object_in(resource.get("dispenseRequest")) if kind == "MedicationRequest" else resource
+    days = days_of(supply.get("expectedSupplyDuration" if kind == "MedicationRequest" else "daysSupply"))
+    quantity = object_in(supply.get("quantity"))
+    amount, unit = number_in(quantity.get("value")), unit_of(quantity)
+    strength = medicine.strength if medicine.strength and medicine.strength.certain else None
+    per_unit = MASS_IN_MG.get(unit or "")
+    if per_unit is None and strength and (unit == "mL" if strength.per_ml else unit in PIECES):
+        per_unit = strength.dose.value
+    if not daily or not days or not amount or per_unit is None or amount * per_unit >= _SHORT * daily * days:
+        return
+    lasting = f"{plain(amount)} {unit} for {plain(days)} days"
+    text = f"What is handed out, {lasting}, is less than the dosage asks for, {plain(daily)} mg a day."
+    where = "dispenseRequest.quantity" if kind == "MedicationRequest" else "quantity"
+    code, settle = IssueCode.SOURCES_DISAGREE, "Confirm what is really taken each day."
+    yield issue_of(code, "warning", text, f"{kind}.{where}", label, seen=lasting, settle=settle)
 
 
 def medication_of(resource: Resource, index: ResourceIndex) -> Resource | None:

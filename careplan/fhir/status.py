@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from careplan.fhir.bundle import Resource, day_in, objects_in, text_in
@@ -165,13 +166,19 @@ def _supply_ends(resource: Resource) -> date | None:
     validity = supply.get("validityPeriod")
     validity = validity if isinstance(validity, dict) else {}
     begins = day_in(validity.get("start")) or day_in(resource.get("authoredOn"))
-    duration = supply.get("expectedSupplyDuration")
-    duration = duration if isinstance(duration, dict) else {}
-    days = _DAYS.get(str(duration.get("code") or duration.get("unit")).lower())
-    value, repeats = number_in(duration.get("value")), number_in(supply.get("numberOfRepeatsAllowed"))
-    if begins and value and value > 0 and days and value * days * (1 + (repeats or 0)) < 10 * OLD_AFTER_DAYS:
-        return _after(begins, int(value * days * (1 + max(repeats or 0, 0))))
+    days, repeats = days_of(supply.get("expectedSupplyDuration")), number_in(supply.get("numberOfRepeatsAllowed"))
+    if begins and days and days > 0 and days * (1 + (repeats or 0)) < 10 * OLD_AFTER_DAYS:
+        return _after(begins, int(days * (1 + max(repeats or 0, 0))))
     return day_in(validity.get("end"), last=True)
+
+
+def days_of(duration: Any) -> Decimal | None:
+    """The days of a Duration; None in another unit, or without a number."""
+    if not isinstance(duration, dict):
+        return None
+    days = _DAYS.get(str(duration.get("code") or duration.get("unit")).lower())
+    value = number_in(duration.get("value"))
+    return value * days if value is not None and days else None
 
 
 def _after(day: date, days: int) -> date:

@@ -181,6 +181,33 @@ def test_a_mass_beside_a_count_is_held_against_the_product_where_the_structure_c
     assert (("text-contradicts-structure", "error") in codes(drug)) == contradicts
 
 
+@pytest.mark.parametrize(
+    ("quantity", "days", "short"),
+    [
+        ({"value": 28, "unit": "tablet"}, {"value": 28, "code": "d"}, True),
+        ({"value": 28, "unit": "tablet"}, {"value": 4, "unit": "weeks"}, True),
+        ({"value": 56, "unit": "tablet"}, {"value": 28, "code": "d"}, False),
+        ({"value": 50, "unit": "tablet"}, {"value": 28, "code": "d"}, False),
+        ({"value": 140, "code": "mg"}, {"value": 28, "code": "d"}, True),
+        ({"value": 28, "unit": "mL"}, {"value": 28, "code": "d"}, False),
+        ({"value": 28, "unit": "tablet"}, {"value": 28}, False),
+    ],
+)
+def test_a_supply_that_cannot_last_is_told(quantity, days, short):
+    """28 tablets of 5 mg for 28 days are no 10 mg a day; some tablets less, or what cannot be counted, say nothing."""
+    supply = {"quantity": quantity, "expectedSupplyDuration": days}
+    handed_out = {
+        **request("d", effectivePeriod=None, quantity=quantity, daysSupply=days),
+        "resourceType": "MedicationDispense",
+        "status": "completed",
+        "whenHandedOver": "2026-11-20",
+    }
+    for resource in (request(effectivePeriod=None, authoredOn="2026-11-20", dispenseRequest=supply), handed_out):
+        drug = only(resource)
+        assert drug.regimen
+        assert (("sources-disagree", "warning") in codes(drug)) == short, resource["resourceType"]
+
+
 def test_two_versions_of_one_resource_are_named():
     """Not as a list that is too short: one of the two has to go."""
     reading = read(statement(), statement(dosages=[dosage("2")]))
