@@ -157,11 +157,21 @@ def _display(reference: Any) -> str | None:
 
 
 def _named(concept: Any, medication: Resource | None) -> bool:
-    """Whether anybody can tell which drug it is: words, or a code of ATC, of which all that concern us are known."""
+    """Whether anybody can tell which drug it is: words, or a code of ATC outside the groups that concern us."""
     ingredients = objects_in(medication.get("ingredient")) if medication else []
     of_medication = medication.get("code") if medication else None
     concepts = (concept, of_medication, *(each.get("itemCodeableConcept") for each in ingredients))
-    return any(texts_of(each) or any(coding.system == ATC for coding in codings_of(each)) for each in concepts)
+    return any(texts_of(each) or any(map(_is_another_group, codings_of(each))) for each in concepts)
+
+
+# Benzodiazepines and clonazepam, two combinations with chlordiazepoxide, baclofen, tetrazepam (https://atcddd.fhi.no)
+_OUR_GROUPS = ("N05BA", "N05CD", "N03AE", "N06CA01", "A03CA02", "M03BX01", "M03BX07")
+
+
+def _is_another_group(coding: Coding) -> bool:
+    """Whether a code of ATC, whole or of a group, can stand for none of our drugs; those it names are known by then."""
+    ours = any(coding.code.startswith(each) or each.startswith(coding.code) for each in _OUR_GROUPS)
+    return coding.system == ATC and not ours
 
 
 def _codes(concept: Any, medication: Resource | None) -> str | None:

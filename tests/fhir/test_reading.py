@@ -215,6 +215,20 @@ def test_two_versions_of_one_resource_are_named():
     assert (issue.reference, issue.settle) == ("MedicationStatement/1", "Send the one of them that holds.")
 
 
+@pytest.mark.parametrize(
+    ("code", "may_be_ours"),
+    [("N06CA01", True), ("N05BA", True), ("N05BA56", True), ("M03BX", True), ("M03BX02", False), ("C09AA02", False)],
+)
+def test_a_code_of_atc_alone_may_be_a_group_or_a_combination_of_ours(code, may_be_ours):
+    """Chlordiazepoxide with amitriptyline is no stranger, and a benzodiazepine of which nobody says which is none."""
+    concept = {"coding": [{"system": "http://www.whocc.no/atc", "code": code}]}
+    issues = read(statement(), statement("2", concept=concept)).issues
+    assert ([(each.code, each.seen) for each in issues if each.blocks] != []) == may_be_ours
+    if may_be_ours:
+        (issue,) = issues
+        assert (issue.code, issue.seen) == ("drug-not-recognised", f"http://www.whocc.no/atc|{code}")
+
+
 def test_a_medication_that_is_not_there_is_named():
     unknown = statement(medicationReference={"reference": "Medication/m"})
     del unknown["medicationCodeableConcept"]
