@@ -278,9 +278,9 @@ def _read_drug(
     since = _since(found)
     confirmed = [each for each in confirmations if any(_names(each, evidence) for evidence in found)]
     if confirmed:
-        return _confirmed(ingredient, found, confirmed, issues, since, today)
+        return _confirmed(ingredient, found, confirmed, issues, since, today, index)
     counted, merging = _without_duplicates(current, index)
-    issues = (*issues, *merging, *_to_change(counted, found, index))
+    issues = (*issues, *merging, *(_to_change(_total(counted), found, index) if counted else ()))
     if not counted or any(issue.blocks for issue in issues):
         return DrugReading(ingredient, None, issues)
     administrations = tuple(each for evidence in counted for each in evidence.administrations or ())
@@ -373,12 +373,12 @@ def _begins(found: Iterable[Evidence]) -> date | None:
     return min((each.begins for each in found if each.begins), default=None)
 
 
-def _to_change(counted: Sequence[Evidence], found: Sequence[Evidence], index: ResourceIndex) -> Iterator[DetectedIssue]:
+def _to_change(now: Decimal, found: Sequence[Evidence], index: ResourceIndex) -> Iterator[DetectedIssue]:
     """Another dose that is ordered for a later day: a change that somebody plans already, as in one list of dosages."""
     coming = [each for each in found if each.begins]
-    if not coming or not counted:
+    if not coming:
         return
-    now, then = _total(counted), _total(_without_duplicates(coming, index)[0])
+    then = _total(_without_duplicates(coming, index)[0])
     readable = all(each.administrations is not None for each in coming)
     if readable and then == now:
         return
@@ -657,6 +657,7 @@ def _confirmed(
     issues: tuple[DetectedIssue, ...],
     since: _Since,
     today: date,
+    index: ResourceIndex,
 ) -> DrugReading:
     """The dose a person gave stands for all that was read of the drug; what it settles stays as a warning."""
     named = [each for each in found if any(_names(confirmation, each) for confirmation in confirmed)]
@@ -677,7 +678,10 @@ def _confirmed(
     )
     if administrations is None:
         return DrugReading(ingredient, None, (*kept, *(replace(each, reference=None) for each in problems)))
-    daily = plain(sum((each.dose.value for each in administrations), Decimal(0)))
+    total = sum((each.dose.value for each in administrations), Decimal(0))
+    if changes := tuple(_to_change(total, found, index)):
+        return DrugReading(ingredient, None, (*kept, *changes))
+    daily = plain(total)
     by = f" by {confirmed[0].by}" if confirmed[0].by else ""
     settled = "; ".join(dict.fromkeys(issue.code.value for issue in issues if issue.blocks))
     over = f", over: {settled}" if settled else ""

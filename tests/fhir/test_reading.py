@@ -480,6 +480,15 @@ def test_a_course_that_words_limit_ends_as_one_that_the_structure_limits(dosages
     assert (("period-ended", "error") in codes(drug)) == over
 
 
+@pytest.mark.parametrize(("daily", "refused"), [("10 mg", True), ("20 mg", False)])
+def test_a_confirmed_dose_ends_no_change_that_is_ordered(daily, refused):
+    """What is taken today is one thing, and what somebody has ordered from a later day on another."""
+    coming = statement("2", dosages=[dosage("10")], effectivePeriod={"start": "2026-12-01"})
+    drug = only(statement("1"), coming, confirm=[Confirmation("diazepam", {"text": f"{daily} once daily"}, "Dr Q")])
+    assert (drug.regimen is None) == refused
+    assert (("already-tapering", "error") in codes(drug)) == refused
+
+
 def test_the_same_product_twice_asks():
     """A renewal and a doubled dose look alike, unless they begin on one day."""
     later = statement("2", effectivePeriod={"start": "2021-05-01"})
