@@ -242,5 +242,5 @@ def day_in(value: Any, *, last: bool = False) -> date | None:
             return date(year, month or 1, 1)
         following = date(year + 1, 1, 1) if month in (None, 12) else date(year, (month or 0) + 1, 1)
         return following - timedelta(days=1)
-    except ValueError:
+    except (ValueError, OverflowError):  # year 0 has no day before its end
         return None
