@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
@@ -79,7 +79,8 @@ class Bounds:
         """These bounds, a bare length counted from *start*."""
         if self.days is None or start is None:
             return self
-        return Bounds(start, start + timedelta(days=self.days - 1))
+        last = min(start.toordinal() + self.days - 1, date.max.toordinal())
+        return Bounds(start, date.fromordinal(last))
 
     def is_over(self, on: date) -> bool:
         return self.last is not None and self.last < on

@@ -528,6 +528,14 @@ def test_months_and_years_are_over_after_the_longest_of_them(length, day):
     assert isinstance(read_dosages([dosage], on=ON - timedelta(days=1), start=start), DailyDose)
 
 
+def test_a_course_at_the_end_of_the_calendar_has_an_end():
+    """A slip in a year is no crash."""
+    repeat = {**DAILY, "count": 60, "boundsPeriod": {"start": "9999-12-30"}}
+    read = read_dosages([{**DOSE, "timing": {"repeat": repeat}}], on=ON)
+    assert isinstance(read, NotRead)
+    assert read.code == "period-ended"
+
+
 def test_what_differs_is_told():
     """Code and repeat are both told; so are the dates that stand where a daily dose should."""
     read = read_dosage({**timed("BID"), **{"timing": {**timed("BID")["timing"], "repeat": {**DAILY, "frequency": 3}}}})
