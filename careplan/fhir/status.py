@@ -97,8 +97,17 @@ def begins_on(resource: Resource, today: date) -> date | None:
         days=1
     )  # today there, by its clock, may be tomorrow here
     start = written if late else _period(resource)[0]
-    supplied = resource.get("resourceType") == "MedicationDispense"
-    return start if start and start > today and not supplied else None
+    if resource.get("resourceType") == "MedicationDispense":
+        return None
+    return start if start and start > today else _first_bound(resource, today)
+
+
+def _first_bound(resource: Resource, today: date) -> date | None:
+    """The first day of the dosages, where by their bounds all of them begin after *today*."""
+    dosages = objects_in(resource.get(MEDICATION_TYPES[str(resource["resourceType"])]))
+    starts = [read_bounds(each.get("timing")).first for each in dosages]
+    coming = [each for each in starts if each and each > today]
+    return min(coming) if coming and len(coming) == len(dosages) else None
 
 
 def _over(status: str, but: str, seen: str, where: str, label: str) -> DetectedIssue:

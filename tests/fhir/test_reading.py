@@ -21,6 +21,13 @@ def dosage(mg="5", frequency=2, **more):
     }
 
 
+def later(mg):
+    """Twice a day from December on."""
+    changed = dosage(mg)
+    changed["timing"]["repeat"]["boundsPeriod"] = {"start": "2026-12-01"}
+    return changed
+
+
 def statement(identity="1", concept=None, dosages=None, **more):
     return {
         "resourceType": "MedicationStatement",
@@ -407,6 +414,8 @@ def test_a_strength_in_a_statement_and_another_in_a_request_are_not_added():
         (request(dosages=[dosage("10")], effectivePeriod=None, authoredOn="2026-12-01"), True),
         (statement("2", dosages=[dosage("10")], effectivePeriod={"start": "2026-12-01"}), True),
         (statement("2", dosages=[], effectivePeriod={"start": "2026-12-01"}), True),
+        (request(dosages=[later("4")]), True),
+        (request(dosages=[later("5")]), False),
         (statement("2", effectivePeriod={"start": "2026-12-01"}), False),
         (statement("2", dosages=[dosage("10")], effectivePeriod={"start": "2026-12-01"}, status="stopped"), False),
     ],
