@@ -592,15 +592,17 @@ def _disagree(one: Evidence, other: Evidence) -> DetectedIssue:
 def _several(kept: Sequence[Evidence], readable: Sequence[Evidence]) -> Iterator[DetectedIssue]:
     """Several products of one drug add up when one list has them all in different strengths.
 
-    The same product twice may be a renewal; a strength in a statement and another in a request may be one treatment.
+    The same product twice may be a renewal. A strength in a statement and another in a request may be one treatment; so
+    may two that come to the same dose a day and began on different days.
     """
     labels = ", ".join(each.label for each in kept)
     strengths = [_strength(each) for each in kept]
     settings = {"inpatient" in _categories(each.resource) for each in kept}
     listed = [{_strength(each) for each in readable if _type(each) == kind} for kind in _ORDER]
     apart = not any(set(strengths) <= one for one in listed)
-    if None in strengths or len(set(strengths)) < len(strengths) or len(settings) > 1 or apart:
-        doubt = "one treatment told in two strengths" if apart else "one prescription renewed"
+    changed = len(set(map(_daily, kept))) == 1 and len({each.since for each in kept}) > 1
+    if None in strengths or len(set(strengths)) < len(strengths) or len(settings) > 1 or apart or changed:
+        doubt = "one treatment told in two strengths" if apart or changed else "one prescription renewed"
         doubt = doubt if len(settings) == 1 else "what is taken at home and in hospital"
         yield issue_of(
             IssueCode.SOURCES_DISAGREE,

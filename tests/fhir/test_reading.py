@@ -409,6 +409,17 @@ def test_a_strength_in_a_statement_and_another_in_a_request_are_not_added():
 
 
 @pytest.mark.parametrize(
+    ("mg", "since", "asks"), [("5", "2026-06-01", True), ("5", "2020-03-01", False), ("2", "2026-06-01", False)]
+)
+def test_another_strength_of_the_same_dose_a_day_may_have_taken_its_place(mg, since, asks):
+    """10 mg a day in tablets of 5 mg since 2020, and of 2 mg since June: nobody may have ended the one."""
+    other = statement("2", concept=rxnorm("197590"), dosages=[dosage(mg)], effectivePeriod={"start": since})
+    drug = only(statement("1"), other)
+    assert (("sources-disagree", "error") in codes(drug)) == asks
+    assert (("several-products-added", "warning") in codes(drug)) == (not asks)
+
+
+@pytest.mark.parametrize(
     ("coming", "refused"),
     [
         (request(dosages=[dosage("10")], effectivePeriod=None, authoredOn="2026-12-01"), True),
