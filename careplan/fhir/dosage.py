@@ -259,7 +259,7 @@ def _read(dosage: Mapping[str, Any]) -> DailyDose:
     for words_beside in filter(None, texts):
         read = _agreeing(read, times, words_beside, each=amount)
     if "additionalInstruction" in dosage:
-        _instructed(read, dosage)
+        read = _instructed(read, times, dosage)
     if "maxDosePerPeriod" in dosage:
         read = _below_ceiling(read, dosage["maxDosePerPeriod"])
     return replace(read, rate=True) if amount is not None and amount.rate else read
@@ -296,19 +296,38 @@ def _instructions(dosage: Mapping[str, Any]) -> list[str]:
     return [text for text in texts if isinstance(text, str)]
 
 
-def _instructed(read: DailyDose, dosage: Mapping[str, Any]) -> None:
-    """Instructions must speak of no change; a coded "until finished" is none."""
+def _instructed(read: DailyDose, times: Times | None, dosage: Mapping[str, Any]) -> DailyDose:
+    """Instructions must speak of no change and say no other dose; a coded "until finished" is no change.
+
+    Most are about something else, so what is not understood of them says nothing.
+    """
     for instruction in objects_in(dosage["additionalInstruction"]):
         _no_change(instruction.get("text"), "additionalInstruction")
     for words in _instructions(dosage):
-        _same_timing(read, words)
+        try:
+            read = _as_instructed(read, times, words)
+        except NotReadError as error:
+            reason = error.reason
+            raise NotReadError(reason.code, reason.because, "additionalInstruction", words) from error
+    return read
 
 
-def _same_timing(read: DailyDose, words: str) -> None:
-    """An instruction that is nothing but how often, "once a week", must not be against a dose of every day."""
-    times = read_sig(words).times
-    if times and times.most < 1 and read.administrations:
+def _as_instructed(read: DailyDose, times: Times | None, words: str) -> DailyDose:
+    _same_timing(read, times, words)
+    directions = read_sig(words)
+    if directions.understood:
+        return _agreeing(read, times, words)
+    return replace(read, route=read.route or directions.route) if not directions.remainder else read
+
+
+def _same_timing(read: DailyDose, times: Times | None, words: str) -> None:
+    """An instruction that is nothing but how often must not differ from the structure: "once a week", "tid"."""
+    said = read_sig(words).times
+    if said and said.most < 1 and read.administrations:
         raise _contradiction(words, f"{plain(read.high)} {read.unit} every day")
+    rates = stated_rates(words) if said and times else frozenset()
+    if rates and times and (times.least, times.most) not in rates:
+        raise _contradiction(words, f"{float(times.most):g} times a day")
 
 
 def _as_needed(dosage: Mapping[str, Any], *more: str) -> bool:

@@ -326,7 +326,9 @@ def _routes(
         if otherwise:
             words = "; ".join(each for each in (words, method) if each)
         where = f"{expression}[{number}].route"
-        directions = [each for each in (dosage.get("text"), dosage.get("patientInstruction")) if isinstance(each, str)]
+        told = [texts_of(each) for each in objects_in(dosage.get("additionalInstruction"))]
+        said = (dosage.get("text"), dosage.get("patientInstruction"), *(text for texts in told for text in texts))
+        directions = [each for each in said if isinstance(each, str)]
         if not otherwise and _INTO_THE_BODY.search("; ".join(directions)):
             otherwise, words, where = True, "; ".join(directions), f"{expression}[{number}].text"
         if not codes and not words:

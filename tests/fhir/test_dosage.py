@@ -528,6 +528,30 @@ def test_months_and_years_are_over_after_the_longest_of_them(length, day):
     assert isinstance(read_dosages([dosage], on=ON - timedelta(days=1), start=start), DailyDose)
 
 
+@pytest.mark.parametrize(
+    "words", ["Take 10 mg at night", "three times daily", "once daily", "20 mg daily", "10 mg bid", "weekends only"]
+)
+def test_an_instruction_that_says_another_dose_contradicts_a_structure(words):
+    """Twice 5 mg a day, and an instruction of more, or of how often; the element that says so is named."""
+    read = read_dosage({**timed(**DAILY), "additionalInstruction": [{"text": words}]})
+    assert isinstance(read, NotRead), read
+    assert (read.code, read.expression, read.seen) == ("text-contradicts-structure", "additionalInstruction", words)
+
+
+@pytest.mark.parametrize("words", ["5 mg bid", "take with food", "before meals", "at bedtime", "do not drive"])
+def test_an_instruction_about_something_else_leaves_the_dose(words):
+    read = read_dosage({**timed(**DAILY), "additionalInstruction": [{"text": words}]})
+    assert isinstance(read, DailyDose), read
+    assert (read.high, read.unread) == (Decimal(10), "")
+
+
+def test_a_route_in_an_instruction_is_heard():
+    """As the one in the directions."""
+    read = read_dosage({**timed(**DAILY), "additionalInstruction": [{"text": "under the tongue"}]})
+    assert isinstance(read, DailyDose), read
+    assert read.route == "under the tongue"
+
+
 def test_a_course_at_the_end_of_the_calendar_has_an_end():
     """A slip in a year is no crash."""
     repeat = {**DAILY, "count": 60, "boundsPeriod": {"start": "9999-12-30"}}
