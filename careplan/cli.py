@@ -1159,6 +1159,7 @@ def _drug(drug: DrugReading) -> Resource:
             ],
             "basis": regimen.basis,
             "since": regimen.since.isoformat() if regimen.since else None,
+            "sinceStated": regimen.stated,
             "sources": [source.versioned for source in regimen.sources],
         }
         if regimen

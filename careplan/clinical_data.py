@@ -183,6 +183,7 @@ def _profile(file: Table, common: Table, drug_class: DrugClass, digest: str) -> 
         digest=digest,
         review=None,
         in_turn=in_turn.citation() if in_turn else None,
+        combined_with=file.texts("combined_with"),
     )
 
 
@@ -280,6 +281,7 @@ def profiled_ingredient(profile: TaperProfile) -> Ingredient:
         words,
         profiled=True,
         not_plain=profile.names_not_plain,
+        combined_with=profile.combined_with,
     )
 
 

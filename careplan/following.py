@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from careplan.delivery import (
@@ -116,7 +116,7 @@ class Following:
         for attempt in range(1, ATTEMPTS + 1):
             plan = self.plan(reference)
             if is_done(plan, asked):
-                return _followed(plan, asked, made)
+                return self._again(plan, asked) if made is None else _followed(plan, asked, made)
             made = self._checked(plan, asked)
             try:
                 self._server.transaction(made.bundle)
@@ -131,6 +131,13 @@ class Following:
                 continue
             return _followed(self._confirmed(reference, asked), asked, made)
         raise AssertionError("the last attempt returns or raises")
+
+    def _again(self, plan: WrittenPlan, asked: Asked) -> Followed:
+        """The answer where it was done before: whoever accepts again may be another who has to end what was taken."""
+        done = _followed(plan, asked, None)
+        if asked.transition is not Transition.ACCEPT:
+            return done
+        return replace(done, issues=(*done.issues, *self._left_active(plan)))
 
     def _found(self, reference: str) -> Mapping[str, Resource]:
         try:

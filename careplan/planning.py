@@ -334,9 +334,16 @@ def _the_drug(reading: Reading, catalog: Catalog, medications: Sequence[str], on
         raise Refused(tuple(dict.fromkeys(contradictions)))
     taken = [drug for drug in reading.drugs if _is_taken(drug)]
     benzodiazepines = {drug.ingredient.name for drug in taken if drug.ingredient.drug_class == "benzodiazepine"}
-    if len(benzodiazepines) > 1:
+    later = {
+        drug.ingredient.name: drug.begins
+        for drug in reading.drugs
+        if drug.begins
+        and drug.ingredient.drug_class == "benzodiazepine"
+        and drug.ingredient.name not in benzodiazepines
+    }
+    if benzodiazepines and len(benzodiazepines) + len(later) > 1:
         issues = [issue for drug in taken for issue in drug.issues]
-        raise Refused([several_benzodiazepines(benzodiazepines), *issues])
+        raise Refused([several_benzodiazepines(benzodiazepines, later), *issues])
     candidates = [drug for drug in reading.drugs if drug.ingredient.drug_class in DRUG_CLASSES]
     wanted = [drug for drug in candidates if _wanted(drug, medications)]
     if medications and not wanted:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from careplan.catalog import check_profiles, delivery_notes, load_catalog, review_notes
-from careplan.clinical_data import RXNORM
+from careplan.clinical_data import ATC, RXNORM
 from careplan.errors import ClinicalDataError
 from careplan.fhir.coding import Medicine, NotIdentified, identify
 from careplan.taper.dose import Dose
@@ -266,6 +266,23 @@ def test_limits_are_cited(catalog):
     """40 mg of diazepam is the most that is planned, by a formulary."""
     assert catalog.limits.max_diazepam_equivalent_mg.value == 40
     assert catalog.limits.max_diazepam_equivalent_mg.citation.key == "NHSL"
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("Lendormin", "N05CD09"),
+        ("Victan", "N05BA18"),
+        ("Depas", "N05BA19"),
+        ("Myolastan", "M03BX07"),
+        ("Rudotel", "N05BA03"),
+    ],
+)
+def test_benzodiazepines_of_other_countries_are_recognised(catalog, name, code):
+    """By a brand and by the code of ATC alike: one of them beside another stops a plan."""
+    by_word, by_code = catalog.vocabulary.by_word[name.lower()], catalog.vocabulary.by_code[ATC, code]
+    assert by_word == by_code
+    assert (by_word.drug_class, by_word.profiled) == ("benzodiazepine", False)
 
 
 def test_medicines_without_a_profile_are_recognised(catalog):

@@ -100,6 +100,15 @@ def test_that_a_dose_goes_on_is_said_each_time(following, reference, what):
     assert "diazepam 9 mg a day" in again.issues[0].text
 
 
+def test_that_the_dose_of_before_is_still_ordered_is_said_each_time(following, reference):
+    """An answer may get lost, and who asks again must not take the dose of before for ended."""
+    first = following.follow(reference, asked("accept"))
+    again = following.follow(reference, asked("accept"))
+    assert (first.existing, again.existing) == (False, True)
+    assert [each.code for each in again.issues] == ["still-ordered"]
+    assert again.issues == first.issues
+
+
 def test_a_preview_writes_nothing(following, upstream, reference):
     """It gives the transaction, and nothing once it is done."""
     made = following.preview(reference, asked("accept"))

@@ -201,6 +201,37 @@ def test_a_target_is_reached_and_kept():
     assert last["dosageInstruction"][0]["additionalInstruction"][0]["coding"][0]["code"] == "419444006"
 
 
+def test_a_target_is_due_on_its_first_day_also_where_it_is_held():
+    """Held for two weeks more, the last dose has two steps; the goal was reached with the first."""
+    plain_plan = plan(diazepam(), target=mg(4))
+    held = plan(diazepam(), target=mg(4), adjustments=(Pause(plain_plan.schedule.steps[-1].start, 2),))
+    last = [step for step in held.schedule.steps if step.daily == mg(4)]
+    assert len(last) == 2
+    (goal,) = of_type(held, "Goal")
+    assert goal["target"][0]["dueDate"] == last[0].start.isoformat()
+    assert of_type(plan(diazepam()), "Goal")[0]["target"][0]["dueDate"] == plan(diazepam()).careplan["period"]["end"]
+
+
+def test_the_summary_of_a_plan_says_what_comes_after_it():
+    """Nothing, or the same dose: then there is no last one; one step is a step."""
+    kept = plan(diazepam(), target=mg(9)).careplan["description"]
+    until = "from 2026-01-05 to 2026-02-01; from 2026-02-02 the same dose until it is reviewed."
+    assert kept == f"1 step over 28 days, {until}"
+    assert "steps over" in plan(diazepam()).careplan["description"]
+    assert "to the last dose on" in plan(diazepam()).careplan["description"]
+
+
+def test_an_amount_below_the_smallest_cut_is_told_in_each_step_that_takes_more():
+    """Who asks for 0.1 mg and gets 0.5 mg must be able to see it."""
+    made = plan(diazepam(), choice=ProductChoice(liquid=True), strategy=Strategy("fixed-amount", mg("0.1")))
+    first, *_, last = made.schedule.steps
+    assert first.notes == ("0.1 mg was asked for; no cut is smaller than 0.5 mg.",)
+    assert "0.1 mg was asked for" in first.notes[0]
+    assert "0.1 mg was asked for" in " ".join(each for step in made.schedule.steps[1:9] for each in step.notes)
+    assert "never end" not in made.careplan["text"]["div"], "a fixed amount ends"
+    assert last.daily
+
+
 def test_a_liquid_is_used_where_it_is_asked_for():
     """Doses are in mL, and what is handed out too."""
     made = plan(diazepam(), choice=ProductChoice(liquid=True))

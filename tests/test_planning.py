@@ -278,3 +278,55 @@ def test_thoughts_of_suicide_scored_above_zero_refuse(value, refused):
         assert "suicidal-thoughts" in {issue.code for issue in caught.value.issues if issue.blocks}
     else:
         assert plan_taper(record, load_catalog(), today=TODAY).bundle
+
+
+def test_a_second_benzodiazepine_that_begins_later_is_no_single_one():
+    """A plan for one would meet the other on its way; a stranger that begins later is in nobody's way."""
+
+    def beside(drug):
+        coming = {
+            "resourceType": "MedicationStatement",
+            "id": "later",
+            "status": "active",
+            "subject": {"reference": "Patient/long-diazepam"},
+            "medicationCodeableConcept": {"text": f"{drug} 1 mg tablet"},
+            "effectivePeriod": {"start": "2027-03-01"},
+            "dosage": [{"text": "1 mg once daily"}],
+        }
+        return [patient("long-diazepam"), coming]
+
+    with pytest.raises(Refused) as caught:
+        plan_taper(beside("lorazepam"), load_catalog(), today=TODAY)
+    assert caught.value.issues[0].code == "several-benzodiazepines"
+    assert caught.value.issues[0].seen == "diazepam, lorazepam from 2027-03-01"
+    assert plan_taper(beside("folic acid"), load_catalog(), today=TODAY).schedule.steps
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("Schwangerschaft, 2. Trimenon", "pregnancy"),
+        ("grossesse", "pregnancy"),
+        ("Embarazo", "pregnancy"),
+        ("Épilepsie", "epilepsy"),
+        ("Z. n. Krampfanfall", "epilepsy"),
+        ("status epilepticus", "epilepsy"),
+        ("Suizidgedanken", "suicidal-thoughts"),
+        ("idées suicidaires", "suicidal-thoughts"),
+        ("ideación suicida", "suicidal-thoughts"),
+        ("Alkoholentzugssyndrom", "alcohol-withdrawal"),
+        ("Palliativversorgung", "palliative-care"),
+        ("Entzugsdelir", "withdrawal-delirium"),
+    ],
+)
+def test_what_stops_a_plan_is_heard_in_every_language_that_is_read(text, code):
+    """A condition without a code, in the words of the one who wrote the directions."""
+    found = {
+        "resourceType": "Condition",
+        "id": "c",
+        "subject": {"reference": "Patient/long-diazepam"},
+        "code": {"text": text},
+    }
+    with pytest.raises(Refused) as caught:
+        plan_taper([patient("long-diazepam"), found], load_catalog(), today=TODAY)
+    assert code in {issue.code for issue in caught.value.issues if issue.blocks}

@@ -24,12 +24,14 @@ _PAGES = ("next", "previous", "prev")
 class ResourceIndex:
     """The resources of a call in the shape of R4, Bundles taken apart, and how their references resolve.
 
-    *incomplete* says, in a sentence each, what is known to be missing. A resource that comes twice is there once.
+    *incomplete* says, in a sentence each, what is known to be missing; *ambiguous* are the labels of medication sent
+    in two versions. A resource that comes twice is there once.
     """
 
     def __init__(self, resources: Iterable[Resource]) -> None:
         self.resources: list[Resource] = []
         self.incomplete: list[str] = []
+        self.ambiguous: list[str] = []
         self._by_url: dict[str, Resource | None] = {}
         self._by_label: dict[str, dict[str | None, list[Resource]]] = {}
         self._bases: dict[int, str | None] = {}
@@ -61,7 +63,7 @@ class ResourceIndex:
             if len(alike) >= MOST_VERSIONS:
                 raise TooLarge(f"More than {MOST_VERSIONS} resources that differ have one id.")
             if label.startswith("Medication"):
-                self.incomplete.append(f"{label} was sent twice, and the two differ.")
+                self.ambiguous.append(label)
         if version:
             self._versions[id(resource)] = version
         self.resources.append(resource)
@@ -240,5 +242,5 @@ def day_in(value: Any, *, last: bool = False) -> date | None:
             return date(year, month or 1, 1)
         following = date(year + 1, 1, 1) if month in (None, 12) else date(year, (month or 0) + 1, 1)
         return following - timedelta(days=1)
-    except ValueError:
+    except (ValueError, OverflowError):  # year 0 has no day before its end
         return None

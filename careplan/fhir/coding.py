@@ -11,6 +11,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 from careplan.clinical_data import ATC, ICD10, ICD10_CM, LOINC, RXNORM, SNOMED, product_system
@@ -56,13 +57,18 @@ PIECES = frozenset(
 )
 
 _MODIFIED = re.compile(
-    r"\b(24 ?hr|12 ?hr|(extended|modified|sustained|prolonged|controlled|delayed)[ -]release|retard|xr|er|sr|mr|cr)\b"
+    r"\b(24 ?hr|12 ?hr|(extended|modified|sustained|prolonged|controlled|delayed|slow)[ -]release|long[ -]acting|"
+    r"\w*retard\w*|depot\w*|lib[eé]ration (prolongée|modifiée)|liberaci[oó]n (prolongada|modificada|sostenida)|"
+    r"verzögert\w*|xr|er|sr|mr|cr|xl|lp)\b"
 )
 _NOT_SWALLOWED = re.compile(
-    r"\b(inject\w*|intramuscular|intravenous|infusion|ampoules?|vials?|syringes?|auto-?injector|patch\w*|rectal|gel|"
-    r"suppositor\w+|enema|nasal|spray|intranasal|topical|cream|buccal|oromucosal|cartridge|transdermal|sublingual)\b"
+    r"\b(inject\w*|injekt\w*|inyect\w*|intramuscular\w*|intravenous\w*|infusion\w*|ampoules?|ampull\w*|ampollas?|vials?|"
+    r"syringes?|auto-?injector|patch\w*|pflaster|rectal\w*|rektal\w*|rectiol\w*|rektiol\w*|gel|suppositor\w+|"
+    r"suppositoires?|supositorios?|supp|zäpfchen|enemas?|klistier\w*|mikroklist\w*|lavements?|nasal\w*|nasen\w+|spray|"
+    r"intranasal|topical|cream|buccal|oromucosal|cartridge|transdermal|sublingual\w*)\b"
 )
-_INTRATHECAL = re.compile(r"\b(intrathecal\w*|pump|spinal)\b")
+_INJECTED = re.compile(r"\b(inject|injekt|inyect|infus|ampoul|ampull|ampoll|vial|syringe)")
+_INTRATHECAL = re.compile(r"\b(intrathecal\w*|intrathekal\w*|intratecal\w*|pump|pumpe|spinal)\b")
 _STRENGTH = re.compile(
     r"(?<![\d.,/])(\d+(?:[.,]\d+)?)\s*(mg|mcg|µg|ug|g)\b(?:\s*/\s*(\d+(?:[.,]\d+)?)?\s*(ml|actuat|hr?)\b)?"
 )
@@ -71,6 +77,8 @@ _TWO_DRUGS = re.compile(
     r"\d ?(?:mg|mcg|µg|ug|g) ?[/+] ?(?!tab|cap|pill|dose|piece|each|unit|actuat|spray)[a-z]{4,}|"
     r"\bof a combination\b"
 )
+_BESIDE = r"(?:and|with|plus|und|mit|et|avec|con|&)"
+_NO_DRUG = r"(?!tab|cap|oral|water|food|meal|breakfast|morning|evening|night)"
 # Tablets, capsules and oral liquids by SNOMED CT and EDQM; a form of another code and no name could be an injection.
 _SWALLOWED_FORMS = frozenset(
     [
@@ -79,6 +87,7 @@ _SWALLOWED_FORMS = frozenset(
     ]
 )
 _WORD = re.compile(r"[^\W\d_]+")
+_TO_ML = {"ml": 1, "l": 1000}
 _TO_MG = {word: MASS_IN_MG[BY_WORD[word]] for word in ("mg", "g", "mcg", "ug", "µg")}
 
 
@@ -93,12 +102,13 @@ class Strength:
 
 @dataclass(frozen=True)
 class Medicine:
-    """One identified drug product."""
+    """One identified drug product. *strength* is what all agree on that tell one; *strengths* are all that are told."""
 
     ingredient: Ingredient
     strength: Strength | None
     text: str
     codings: tuple[Coding, ...]
+    strengths: tuple[Strength, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,7 +171,9 @@ def identify(
             tuple(found),
         )
     problem = _not_a_plain_oral_form(found[0], text, medication, codings, vocabulary)
-    return problem or Medicine(found[0], _strength(medication, codings, texts, vocabulary), text, codings)
+    certain = dict.fromkeys((*_stated(medication), *_coded(codings, vocabulary)))
+    worded = dict.fromkeys(_worded(texts))
+    return problem or Medicine(found[0], _strength({*certain}, {*worded}), text, codings, (*certain, *worded))
 
 
 def ingredients_in(concepts: Iterable[Any], vocabulary: Vocabulary) -> list[Ingredient]:
@@ -231,7 +243,9 @@ def _not_a_plain_oral_form(
     drugs = [drug for each in codings if (drug := _product(each, vocabulary))]
     words = "; ".join((text, *texts_of(form), *(f"{drug.name}, {drug.form}" for drug in drugs))).lower()
     intrathecal = _INTRATHECAL.search(words)
-    if ingredient.drug_class == "baclofen" and intrathecal:
+    brand = next((word for word in re.findall(r"[^\W\d_]+", words) if word in ingredient.not_plain), None)
+    # all baclofen that is injected, and its brands for that, goes into the spinal canal
+    if ingredient.drug_class == "baclofen" and (intrathecal or brand or _INJECTED.search(words)):
         return NotIdentified(
             IssueCode.INTRATHECAL_BACLOFEN,
             "This is intrathecal treatment; losing it suddenly is an emergency and no oral taper replaces it.",
@@ -239,20 +253,27 @@ def _not_a_plain_oral_form(
             "Contact the team that runs the pump.",
             (ingredient,),
         )
-    brand = next((word for word in re.findall(r"[^\W\d_]+", words) if word in ingredient.not_plain), None)
     if brand:
         return _form(ingredient, words, f"is {brand}, which is no plain oral product")
-    swallowed = _NOT_SWALLOWED.search(words) or intrathecal
-    if swallowed:
-        return _form(ingredient, words, f"is given as {swallowed.group()!r}, which is not swallowed")
+    if otherwise := _NOT_SWALLOWED.search(words) or intrathecal:
+        return _form(ingredient, words, f"is given as {otherwise.group()!r}, which is not swallowed")
     if _MODIFIED.search(words) or any(drug.modified_release for drug in drugs):
         return _form(ingredient, words, "is a modified-release product, which must not be divided")
-    if len(_ingredients(medication)) > 1 or _TWO_DRUGS.search(words):
+    if len(_ingredients(medication)) > 1 or _TWO_DRUGS.search(words) or _beside_another(ingredient).search(words):
         return _form(ingredient, words, "is a combination with another drug")
     forms = {coding.code for coding in codings_of(form)}
     if forms and not texts_of(form) and not forms & _SWALLOWED_FORMS:
         return _form(ingredient, ", ".join(sorted(forms)), "has a form that is a code without a name")
     return None
+
+
+@lru_cache(maxsize=256)
+def _beside_another(ingredient: Ingredient) -> re.Pattern[str]:
+    """The drug beside another: one it is sold with, or any that "and" joins to it."""
+    drug = rf"\b(?:{'|'.join(map(re.escape, ingredient.words))})\b"
+    other = rf"{_NO_DRUG}[^\W\d_]{{5,}}"
+    known = "|".join((*map(re.escape, ingredient.combined_with), "x^"))
+    return re.compile(rf"{drug}(?: [a-z]+)? {_BESIDE} {other}|\b{other}(?: [a-z]+)? {_BESIDE} {drug}|\b(?:{known})\b")
 
 
 def _form(ingredient: Ingredient, seen: str, why: str) -> NotIdentified:
@@ -265,15 +286,11 @@ def _form(ingredient: Ingredient, seen: str, why: str) -> NotIdentified:
     )
 
 
-def _strength(
-    medication: Mapping[str, Any] | None, codings: Iterable[Coding], texts: Iterable[str], vocabulary: Vocabulary
-) -> Strength | None:
+def _strength(certain: set[Strength], worded: set[Strength]) -> Strength | None:
     """What the Medication's ingredient and the product code say, else the words; None when any two differ.
 
     Words may speak of a dose as well, so they contradict the product only where none of them is its strength.
     """
-    certain = {*_stated(medication), *_coded(codings, vocabulary)}
-    worded = set(_worded(texts))
     if not certain:
         return worded.pop() if len(worded) == 1 else None
     strength = certain.pop()
@@ -288,15 +305,14 @@ def _stated(medication: Mapping[str, Any] | None) -> Iterator[Strength]:
         if not isinstance(ratio, dict):
             continue
         top, bottom = _quantity(ratio.get("numerator")), _quantity(ratio.get("denominator"))
-        if top and bottom and top[1] in _TO_MG and bottom[0]:
-            per_ml = bottom[1] == "ml"
-            if per_ml or bottom[1] in PIECES:
-                yield Strength(Dose(top[0] * _TO_MG[top[1]] / bottom[0]), per_ml, certain=True)
+        if top and bottom and top[1] in _TO_MG and (bottom[1] in _TO_ML or bottom[1] in PIECES):
+            amount = bottom[0] * _TO_ML.get(bottom[1], 1)
+            yield Strength(Dose(top[0] * _TO_MG[top[1]] / amount), bottom[1] in _TO_ML, certain=True)
 
 
 def _quantity(quantity: Any) -> tuple[Decimal, str] | None:
-    """(value, lower-case unit): the UCUM code before the words; no unit at all counts pieces."""
-    if not isinstance(quantity, dict) or isinstance(quantity.get("value"), bool):
+    """(value, lower-case unit): the UCUM code before the words; no unit at all counts pieces. A bound is no amount."""
+    if not isinstance(quantity, dict) or isinstance(quantity.get("value"), bool) or quantity.get("comparator"):
         return None
     try:
         value = Decimal(str(quantity.get("value")))

@@ -54,7 +54,10 @@ class DailyDose:
     *administrations* are None unless every day is exactly the same. *mass* is what the words call one intake in mg (of
     one piece if *each*), *said* what they come to a day in another unit than the structure; both are to be held against
     the product. *rate*: it runs in at a rate; *route*: words of another route
-    than swallowing; neither is anything to taper by tablets.
+    than swallowing; neither is anything to taper by tablets. *unread*: words beside the structure that were not
+    understood as a whole. *element* is the number of the Dosage that keeps it from being a dose of every day, or 0.
+    *days*: for how long it is taken, by the words. *parts* are those of several elements, each to be held against the
+    product too.
     """
 
     low: Decimal
@@ -68,6 +71,15 @@ class DailyDose:
     rate: bool = False
     route: str = ""
     said: tuple[Decimal, str] | None = None
+    unread: str = ""
+    element: int = 0
+    days: int | None = None
+    parts: tuple[DailyDose, ...] = ()
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is one dose, the same every day."""
+        return self.administrations is not None
 
 
 def read_dosage(dosage: Mapping[str, Any]) -> DailyDose | NotRead:
@@ -138,8 +150,14 @@ def _together(dosages: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> D
     for number, each in zip(numbers, read, strict=True):
         if isinstance(each, NotRead):
             return replace(each, expression=f"[{number}].{each.expression}")
-    total = _added([each for each in read if isinstance(each, DailyDose)])
-    if isinstance(total, NotRead) or shared is None:
+    doses = [each for each in read if isinstance(each, DailyDose)]
+    total = _added(doses)
+    if isinstance(total, NotRead):
+        return total
+    blamed = (number for number, each in zip(numbers, doses, strict=True) if each.rate or each.route or not each.exact)
+    parts = tuple(replace(each, element=number) for number, each in zip(numbers, doses, strict=True))
+    total = replace(total, element=next(blamed, numbers[0]), parts=parts if len(parts) > 1 else ())
+    if shared is None:
         return total
     try:
         if any(_as_needed(each, shared) for each in chosen):
@@ -154,6 +172,8 @@ def _added(read: Sequence[DailyDose]) -> DailyDose | NotRead:
         return NotRead(IssueCode.NO_DOSAGE, "There is no dosage.", "")
     if len(read) == 1:
         return read[0]
+    if len({each.unit for each in read}) > 1 and {each.unit for each in read} <= MASS:
+        read = [_in_mg(each) for each in read]
     if len({each.unit for each in read}) > 1:
         units = ", ".join(each.unit for each in read)
         return NotRead(IssueCode.UNIT_NOT_SUPPORTED, "The dosages are in different units.", "", units)
@@ -168,7 +188,16 @@ def _added(read: Sequence[DailyDose]) -> DailyDose | NotRead:
         same or None,
         rate=any(each.rate for each in read),
         route=next((each.route for each in read if each.route), ""),
+        unread="; ".join(each.unread for each in read if each.unread),
     )
+
+
+def _in_mg(read: DailyDose) -> DailyDose:
+    factor = MASS_IN_MG[read.unit]
+    intakes = read.administrations and tuple(
+        replace(each, amount=each.amount * factor) for each in read.administrations
+    )
+    return replace(read, low=read.low * factor, high=read.high * factor, unit="mg", administrations=intakes)
 
 
 def _none_in_force(dosages: Sequence[Mapping[str, Any]], bounds: Sequence[Bounds], on: date) -> NotRead:
@@ -230,7 +259,7 @@ def _read(dosage: Mapping[str, Any]) -> DailyDose:
     for words_beside in filter(None, texts):
         read = _agreeing(read, times, words_beside, each=amount)
     if "additionalInstruction" in dosage:
-        _instructed(read, dosage)
+        read = _instructed(read, times, dosage)
     if "maxDosePerPeriod" in dosage:
         read = _below_ceiling(read, dosage["maxDosePerPeriod"])
     return replace(read, rate=True) if amount is not None and amount.rate else read
@@ -267,25 +296,44 @@ def _instructions(dosage: Mapping[str, Any]) -> list[str]:
     return [text for text in texts if isinstance(text, str)]
 
 
-def _instructed(read: DailyDose, dosage: Mapping[str, Any]) -> None:
-    """Instructions must speak of no change; a coded "until finished" is none."""
+def _instructed(read: DailyDose, times: Times | None, dosage: Mapping[str, Any]) -> DailyDose:
+    """Instructions must speak of no change and say no other dose; a coded "until finished" is no change.
+
+    Most are about something else, so what is not understood of them says nothing.
+    """
     for instruction in objects_in(dosage["additionalInstruction"]):
         _no_change(instruction.get("text"), "additionalInstruction")
     for words in _instructions(dosage):
-        _same_timing(read, words)
+        try:
+            read = _as_instructed(read, times, words)
+        except NotReadError as error:
+            reason = error.reason
+            raise NotReadError(reason.code, reason.because, "additionalInstruction", words) from error
+    return read
 
 
-def _same_timing(read: DailyDose, words: str) -> None:
-    """An instruction that is nothing but how often, "once a week", must not be against a dose of every day."""
-    times = read_sig(words).times
-    if times and times.most < 1 and read.administrations:
+def _as_instructed(read: DailyDose, times: Times | None, words: str) -> DailyDose:
+    _same_timing(read, times, words)
+    directions = read_sig(words)
+    if directions.understood:
+        return _agreeing(read, times, words)
+    return replace(read, route=read.route or directions.route) if not directions.remainder else read
+
+
+def _same_timing(read: DailyDose, times: Times | None, words: str) -> None:
+    """An instruction that is nothing but how often must not differ from the structure: "once a week", "tid"."""
+    said = read_sig(words).times
+    if said and said.most < 1 and read.administrations:
         raise _contradiction(words, f"{plain(read.high)} {read.unit} every day")
+    rates = stated_rates(words) if said and times else frozenset()
+    if rates and times and (times.least, times.most) not in rates:
+        raise _contradiction(words, f"{float(times.most):g} times a day")
 
 
 def _as_needed(dosage: Mapping[str, Any], *more: str) -> bool:
     """Whether it is taken only when needed; words that say so count unless the structure denies it."""
-    flags = (dosage.get("asNeededBoolean"), dosage.get("asNeeded"))
-    if any(flag is True for flag in flags) or "asNeededCodeableConcept" in dosage or "asNeededFor" in dosage:
+    flags = [_flag(dosage, name) for name in ("asNeededBoolean", "asNeeded")]
+    if True in flags or "asNeededCodeableConcept" in dosage or "asNeededFor" in dosage:
         return True
     words = (
         dosage.get("text"),
@@ -299,6 +347,18 @@ def _as_needed(dosage: Mapping[str, Any], *more: str) -> bool:
         text = "The directions say as needed, the structure says not."
         raise NotReadError(IssueCode.TEXT_CONTRADICTS_STRUCTURE, text, "asNeededBoolean", said)
     return said is not None
+
+
+def _flag(dosage: Mapping[str, Any], name: str) -> bool | None:
+    """A flag, also in quotes as some servers write it; None where there is none. One given as absent is unknown."""
+    flag = dosage.get(name, dosage.get(f"_{name}"))
+    if flag is None and name not in dosage:
+        return None
+    known = flag if isinstance(flag, bool) else {"true": True, "false": False}.get(str(flag).lower())
+    if known is None:
+        text = "Whether it is taken every day or only as needed is not known."
+        raise NotReadError(IssueCode.AS_NEEDED, text, name, json.dumps(flag, default=str))
+    return known
 
 
 def _timing_words(dosage: Mapping[str, Any]) -> list[str]:
@@ -352,7 +412,7 @@ def _joined(directions: Directions, amount: _Amount | None, times: Times | None,
         read = _daily(*directions.dose, times, needed)
     else:
         return None
-    return replace(read, basis="text")
+    return replace(read, basis="text", days=directions.days)
 
 
 def _mass_of_one(intake: Intake) -> Decimal | None:
@@ -384,7 +444,7 @@ def _of_directions(directions: Directions, as_needed: bool) -> DailyDose:
     first = directions.intakes[0]
     alone = len(directions.intakes) == 1
     mass, each = (first.mass, first.each) if alone or first.each else (None, False)
-    return replace(total, basis="text", mass=mass, each=each, route=directions.route)
+    return replace(total, basis="text", mass=mass, each=each, route=directions.route, days=directions.days)
 
 
 def _same_unit(one: str, other: str) -> bool:
@@ -398,7 +458,7 @@ def _no_change(words: Any, element: str) -> None:
         return
     changes = change_in(words)
     if changes:
-        text = f"The directions speak of a change ({changes!r}) that the structure does not hold."
+        text = f"The directions say {changes!r}, which the structure does not hold."
         raise NotReadError(IssueCode.TEXT_CONTRADICTS_STRUCTURE, text, element, words)
 
 
@@ -415,8 +475,9 @@ def _agreeing(read: DailyDose, times: Times | None, words: Any, *, each: _Amount
     if not directions.understood:
         _partly_agreeing(read, times, words, directions, each)
         directions = _after_the_name(words) or directions
+    read = replace(read, days=read.days or directions.days)
     if not directions.understood:
-        return replace(read, route=read.route or directions.route) if directions.route else read
+        return replace(read, route=read.route or directions.route, unread="" if _is_part(directions) else words)
     said = _of_directions(directions, as_needed=read.as_needed)
     in_mg = _mass_of(directions.intakes)
     if said.unit in MASS and read.unit in MASS:
@@ -435,16 +496,25 @@ def _agreeing(read: DailyDose, times: Times | None, words: Any, *, each: _Amount
     else:
         most = sum((each.times.most for each in directions.intakes), Fraction(0))
         differ = times is not None and most != times.most
+    if said.administrations and all(each.when or each.time for each in said.administrations):
+        differ = differ or (times is not None and times.every_day and len(said.administrations) != times.most)
     if said.unit == UNSTATED and read.unit in MASS:
         most = sum((intake.times.most for intake in directions.intakes), Fraction(0))
         differ = times is not None and most != times.most
     if differ:
         raise _contradiction(words, f"{plain(read.high)} {read.unit} a day")
+    if said.mass is not None and said.unit == read.unit:
+        read = replace(read, mass=said.mass, each=said.each)
     other_unit = said.unit not in (read.unit, UNSTATED) and said.low == said.high
     if not other_unit and not directions.route:
         return read
     total = (said.high, said.unit) if other_unit else read.said
     return replace(read, said=total, route=read.route or directions.route)
+
+
+def _is_part(directions: Directions) -> bool:
+    """Whether words are understood, and only leave to the structure what they do not say."""
+    return not directions.remainder and not directions.inconsistent
 
 
 _NO_PIECES = frozenset({"mL", "drop", "puff", "spray"})
@@ -476,8 +546,10 @@ def _partly_agreeing(
     if times and directions.times and times.most != directions.times.most:
         raise _contradiction(words, f"{float(times.most):g} times a day")
     large = _without_separators(words)
-    if large and large.unit == read.unit and read.high not in (large.high, large.high / 1000):
-        raise _contradiction(words, f"{plain(read.high)} {read.unit} a day")
+    if large and (large.unit == read.unit or {large.unit, read.unit} <= MASS):
+        said = large.high * MASS_IN_MG.get(large.unit, Decimal(1))
+        if read.high * MASS_IN_MG.get(read.unit, Decimal(1)) not in (said, said / 1000):
+            raise _contradiction(words, f"{plain(read.high)} {read.unit} a day")
     rates = stated_rates(words)
     if times and rates and (times.least, times.most) not in rates and (times.every_day or not names_days(words)):
         raise _contradiction(words, f"{float(times.most):g} times a day")
@@ -577,7 +649,8 @@ def _amount(dosage: Mapping[str, Any]) -> _Amount | None:
     entries_of = [*ordered, *([dosage] if entries != [dosage] else [])]  # also the place that STU3 has it in
     amounts = list(dict.fromkeys(amount for each in entries_of if (amount := _dose_of(each)) is not None))
     if rates and (len(amounts) != 1 or amounts[0].unit not in MASS or not all(map(_is_volume_rate, rates))):
-        raise NotReadError(IssueCode.RATE_DOSE, "The dose is a rate, as of an infusion or a pump.", "doseAndRate.rate")
+        text, seen = "The dose is a rate, as of an infusion or a pump.", json.dumps(rates, default=str)
+        raise NotReadError(IssueCode.RATE_DOSE, text, "doseAndRate.rate", seen)
     if len(amounts) > 1:
         raise NotReadError(IssueCode.DOSE_INVALID, "Several different doses are stated.", "doseAndRate")
     return replace(amounts[0], rate=bool(rates)) if amounts else None
@@ -629,10 +702,11 @@ def _quantity(quantity: Any, name: str) -> tuple[Decimal, str]:
     if value is None or value < 0:
         raise NotReadError(IssueCode.DOSE_INVALID, "The dose has no usable number.", f"doseAndRate.{name}", quantity)
     if quantity.get("comparator"):
-        raise NotReadError(IssueCode.DOSE_RANGE, "The dose is only a bound.", f"doseAndRate.{name}.comparator")
+        text, seen = "The dose is only a bound.", f"{quantity['comparator']} {plain(value)}"
+        raise NotReadError(IssueCode.DOSE_RANGE, text, f"doseAndRate.{name}.comparator", seen)
     unit = unit_of(quantity)
     if unit is None:
-        seen = quantity.get("code") or quantity.get("unit")
+        seen = quantity.get("code") or quantity.get("unit") or f"{plain(value)} without a unit"
         raise NotReadError(
             IssueCode.UNIT_NOT_SUPPORTED, "The unit of the dose is not understood.", f"doseAndRate.{name}", seen
         )

@@ -10,18 +10,22 @@ from decimal import Decimal
 from typing import Any
 
 from careplan.clinical_data import ATC
-from careplan.fhir.bundle import Resource, ResourceIndex, label_of, objects_in, text_in
+from careplan.fhir.bundle import Resource, ResourceIndex, label_of, object_in, objects_in, text_in
 from careplan.fhir.coding import PIECES, Medicine, NotIdentified, codings_of, identify, texts_of
 from careplan.fhir.dosage import DailyDose, NotRead, read_dosages
 from careplan.fhir.status import (
     MEDICATION_TYPES,
+    SUPPLY_LEFT_OVER_DAYS,
+    begins_on,
+    days_of,
     is_forbidden,
     is_mistake_or_proposal,
     issue_of,
     status_now,
     used_since,
 )
-from careplan.fhir.units import MASS_IN_MG, UNSTATED
+from careplan.fhir.timing import number_in
+from careplan.fhir.units import MASS_IN_MG, UNSTATED, unit_of
 from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import DetectedIssue, IssueCode, Severity
 from careplan.taper.profile import Coding, Ingredient, Vocabulary
@@ -30,7 +34,7 @@ from careplan.taper.regimen import Administration, Basis
 
 @dataclass(frozen=True)
 class Evidence:
-    """One resource about one drug."""
+    """One resource about one drug. *begins*: it is not current yet, and its dose is to be taken from that day on."""
 
     resource: Resource
     label: str
@@ -41,6 +45,7 @@ class Evidence:
     administrations: tuple[Administration, ...] | None
     basis: Basis | None
     issues: tuple[DetectedIssue, ...]
+    begins: date | None = None
 
     @property
     def denies(self) -> bool:
@@ -67,7 +72,8 @@ def evidence_of(
     medicine = identify(concept, medication, vocabulary, display)
     if medicine is None and not _named(concept, medication) and not (display and medication):
         if not is_forbidden(resource) and not status_now(resource, kind, label, today)[0]:
-            yield _unnamed(resource, label, display or _codes(concept, medication))
+            target = text_in(object_in(resource.get("medicationReference")).get("reference"))
+            yield _unnamed(resource, label, display or _codes(concept, medication) or target)
         return
     if medicine is None:
         return
@@ -96,11 +102,39 @@ def evidence_of(
         return
     status_issues = (*_written_in(index.version_of(resource), kind, label), *status_issues)
     if ended:
-        yield Evidence(resource, label, medicine, medicine.ingredient, False, since, None, None, status_issues)
+        begins = begins_on(resource, today) if resource.get("status") == "active" else None
+        dose = _dose(resource, kind, label, medicine, begins, since)[0] if begins else None
+        yield Evidence(resource, label, medicine, medicine.ingredient, False, since, dose, None, status_issues, begins)
         return
     administrations, basis, dose_issues = _dose(resource, kind, label, medicine, today, since)
-    issues = (*status_issues, *dose_issues)
+    supply_issues = _short_supply(resource, kind, label, medicine, administrations or ())
+    issues = (*status_issues, *dose_issues, *supply_issues)
     yield Evidence(resource, label, medicine, medicine.ingredient, True, since, administrations, basis, issues)
+
+
+_SHORT = Decimal("0.8")  # of the dosage; less cannot last by rounding to whole packs
+
+
+def _short_supply(
+    resource: Resource, kind: str, label: str, medicine: Medicine, administrations: Sequence[Administration]
+) -> Iterator[DetectedIssue]:
+    """A supply that is much too small for its days by the dosage: nobody can take more than is handed out."""
+    daily = sum((each.dose.value for each in administrations), Decimal(0))
+    supply = object_in(resource.get("dispenseRequest")) if kind == "MedicationRequest" else resource
+    days = days_of(supply.get("expectedSupplyDuration" if kind == "MedicationRequest" else "daysSupply"))
+    quantity = object_in(supply.get("quantity"))
+    amount, unit = number_in(quantity.get("value")), unit_of(quantity)
+    strength = medicine.strength if medicine.strength and medicine.strength.certain else None
+    per_unit = MASS_IN_MG.get(unit or "")
+    if per_unit is None and strength and (unit == "mL" if strength.per_ml else unit in PIECES):
+        per_unit = strength.dose.value
+    if not daily or not days or not amount or per_unit is None or amount * per_unit >= _SHORT * daily * days:
+        return
+    lasting = f"{plain(amount)} {unit} for {plain(days)} days"
+    text = f"What is handed out, {lasting}, is less than the dosage asks for, {plain(daily)} mg a day."
+    where = "dispenseRequest.quantity" if kind == "MedicationRequest" else "quantity"
+    code, settle = IssueCode.SOURCES_DISAGREE, "Confirm what is really taken each day."
+    yield issue_of(code, "warning", text, f"{kind}.{where}", label, seen=lasting, settle=settle)
 
 
 def medication_of(resource: Resource, index: ResourceIndex) -> Resource | None:
@@ -123,11 +157,21 @@ def _display(reference: Any) -> str | None:
 
 
 def _named(concept: Any, medication: Resource | None) -> bool:
-    """Whether anybody can tell which drug it is: words, or a code of ATC, of which all that concern us are known."""
+    """Whether anybody can tell which drug it is: words, or a code of ATC outside the groups that concern us."""
     ingredients = objects_in(medication.get("ingredient")) if medication else []
     of_medication = medication.get("code") if medication else None
     concepts = (concept, of_medication, *(each.get("itemCodeableConcept") for each in ingredients))
-    return any(texts_of(each) or any(coding.system == ATC for coding in codings_of(each)) for each in concepts)
+    return any(texts_of(each) or any(map(_is_another_group, codings_of(each))) for each in concepts)
+
+
+# Benzodiazepines and clonazepam, two combinations with chlordiazepoxide, baclofen, tetrazepam (https://atcddd.fhi.no)
+_OUR_GROUPS = ("N05BA", "N05CD", "N03AE", "N06CA01", "A03CA02", "M03BX01", "M03BX07")
+
+
+def _is_another_group(coding: Coding) -> bool:
+    """Whether a code of ATC, whole or of a group, can stand for none of our drugs; those it names are known by then."""
+    ours = any(coding.code.startswith(each) or each.startswith(coding.code) for each in _OUR_GROUPS)
+    return coding.system == ATC and not ours
 
 
 def _codes(concept: Any, medication: Resource | None) -> str | None:
@@ -152,7 +196,8 @@ def _not_understood(resource: Resource, medication: Resource | None, kind: str, 
     else:
         dosages = objects_in(resource.get(MEDICATION_TYPES[kind]))
         timings = objects_in([each.get("timing") for each in dosages])
-        parts = [resource, *dosages, *timings]
+        doses = [each for dosage in dosages for each in objects_in(dosage.get("doseAndRate"))]
+        parts = [resource, *dosages, *timings, *doses]
         if medication:
             parts += [medication, *objects_in(medication.get("ingredient"))]
         found = next((part["modifierExtension"] for part in parts if part.get("modifierExtension")), None)
@@ -241,12 +286,27 @@ def _dose(
     if route:
         return None, None, (route,)
     read = read_dosages(dosages, on=today, start=since)
+    if isinstance(read, DailyDose) and since and (over := _course_over(resource, read, since, today)):
+        text = f"By its words it was for {read.days} days, which ended on {over}."
+        where, settle = f"{kind}.{element}[0].text", "Confirm what is taken now."
+        issue = issue_of(IssueCode.PERIOD_ENDED, "error", text, where, label, seen=f"{read.days} days", settle=settle)
+        return None, None, (issue,)
     return dose_in_mg(read, medicine, f"{kind}.{element}", label)
+
+
+def _course_over(resource: Resource, read: DailyDose, since: date, today: date) -> date | None:
+    """The day that a course ended which the words limit, by its repeats and what may be left over; None if not yet."""
+    if read.days is None:
+        return None
+    repeats = number_in(object_in(resource.get("dispenseRequest")).get("numberOfRepeatsAllowed")) or 0
+    last = since.toordinal() + int(read.days * (1 + max(repeats, 0))) - 1
+    return date.fromordinal(last) if last + SUPPLY_LEFT_OVER_DAYS < today.toordinal() else None
 
 
 _ORAL_CODES = frozenset({"26643006", "PO", "SWALLOW", "20053000"})
 _INTO_THE_BODY = re.compile(
-    r"inject|intramusc|intraven|subcut|rectal|per rectum|sublingual|buccal|nasal|topical|transderm|epidural|infus",
+    r"inject|injekt|inyect|intramusc|intraven|subcut|subkut|rectal|rektal|per rectum|suppositor|supositor|zäpfchen|"
+    r"sublingual|under the tongue|buccal|(?<!oro)nasal|topical|transderm|epidural|infus|intrat(?:h|e)|(?<!proton )pump",
     re.IGNORECASE,
 )
 _ORAL_WORDS = re.compile(r"\b(oral\w*|by mouth|per os|p\.?o\.?|swallow\w*|peroral)\b", re.IGNORECASE)
@@ -259,18 +319,21 @@ def _routes(
 ) -> Iterator[DetectedIssue]:
     """Any stated route that is not by mouth; a dose given otherwise is no tablet to taper."""
     for number, dosage in enumerate(dosages):
-        if not dosage.get("route") and not dosage.get("method"):
-            continue
         codes = {coding.code for coding in codings_of(dosage.get("route"))}
         words = "; ".join(texts_of(dosage.get("route")))
         method = "; ".join((*texts_of(dosage.get("method")), *(each.code for each in codings_of(dosage.get("method")))))
-        otherwise = _INTO_THE_BODY.search(f"{words}; {method}") or _INJECT in method
+        otherwise = _INTO_THE_BODY.search(f"{words}; {method}") is not None or _INJECT in method
         if otherwise:
             words = "; ".join(each for each in (words, method) if each)
+        where = f"{expression}[{number}].route"
+        told = [texts_of(each) for each in objects_in(dosage.get("additionalInstruction"))]
+        said = (dosage.get("text"), dosage.get("patientInstruction"), *(text for texts in told for text in texts))
+        directions = [each for each in said if isinstance(each, str)]
+        if not otherwise and _INTO_THE_BODY.search("; ".join(directions)):
+            otherwise, words, where = True, "; ".join(directions), f"{expression}[{number}].text"
         if not codes and not words:
             continue
-        where = f"{expression}[{number}].route"
-        if _INTRATHECAL in codes or "intrathecal" in words.lower():
+        if _INTRATHECAL in codes or re.search("intrat(?:h|e)", words, re.IGNORECASE):
             yield issue_of(
                 IssueCode.INTRATHECAL_BACLOFEN
                 if medicine.ingredient.drug_class == "baclofen"
@@ -314,15 +377,26 @@ def dose_in_mg(
     factor, issues = _mg_per_unit(read, medicine, expression, label)
     if factor is None:
         return None, None, issues
-    contradiction = _other_mass(read, factor, medicine, expression, label)
-    if contradiction:
-        return None, None, (contradiction,)
+    for each in (read, *read.parts):
+        where = f"{expression}[{each.element}].text"
+        contradiction = _other_mass(each, MASS_IN_MG.get(each.unit, factor), medicine, where, label)
+        if contradiction:
+            return None, None, (contradiction,)
     administrations = tuple(
         Administration(Dose(each.amount * factor), each.when, each.time) for each in read.administrations
     )
     if not any(each.dose.value for each in administrations):
         return None, None, (_nothing(expression, label),)
-    return administrations, read.basis, issues
+    return administrations, read.basis, (*issues, *_unread(read, expression, label))
+
+
+def _unread(read: DailyDose, expression: str, label: str) -> Iterator[DetectedIssue]:
+    """Words beside a structured dose that nobody here could read to the end: told, since they may say otherwise."""
+    if read.unread:
+        text = "The dose is that of the structure; the words beside it are not fully understood."
+        settle = "Read the words; confirm the dose if they say another one."
+        code, where = IssueCode.TEXT_NOT_UNDERSTOOD, f"{expression}[0].text"
+        yield issue_of(code, "warning", text, where, label, seen=read.unread[:200], settle=settle)
 
 
 def _nothing(expression: str, label: str) -> DetectedIssue:
@@ -344,12 +418,16 @@ def _not_swallowed(read: DailyDose, medicine: Medicine, expression: str, label: 
     if read.rate:
         code = _pump_or(IssueCode.RATE_DOSE, medicine)
         text = "The dose is given at a rate, as by an infusion or a pump."
-        where = f"{expression}[0].doseAndRate.rate"
-        return issue_of(code, "error", text, where, label, settle="Contact the team that runs it; plan by hand.")
+        where, seen = (
+            f"{expression}[{read.element}].doseAndRate.rate",
+            f"{_about(read.high)} {read.unit} a day at a rate",
+        )
+        settle = "Contact the team that runs it; plan by hand."
+        return issue_of(code, "error", text, where, label, seen=seen, settle=settle)
     if read.route:
         text = "The directions name a route that is not by mouth and swallowed."
         settle = "Only tablets that are swallowed are tapered; plan by hand."
-        where = f"{expression}[0].text"
+        where = f"{expression}[{read.element}].text"
         return issue_of(IssueCode.ROUTE_NOT_ORAL, "error", text, where, label, seen=read.route, settle=settle)
     return None
 
@@ -359,8 +437,8 @@ def _other_total(read: DailyDose, factor: Decimal, medicine: Medicine) -> Decima
     if read.said is None:
         return None
     amount, unit = read.said
-    strength = medicine.strength
-    by_strength = strength.dose.value if strength and strength.certain and strength.per_ml == (unit == "mL") else None
+    strength = medicine.strength  # one that only stands in words is enough to contradict
+    by_strength = strength.dose.value if strength and strength.per_ml == (unit == "mL") else None
     per_unit = MASS_IN_MG.get(unit, by_strength)
     if per_unit is None or amount * per_unit == read.high * factor:
         return None
@@ -374,9 +452,8 @@ def _other_mass(
     total = _other_total(read, factor, medicine)
     if total is not None:
         text = f"The directions come to {plain(total)} mg a day, the structure to {plain(read.high * factor)} mg."
-        where, settle = f"{expression}[0].text", "Confirm the dose in mg."
-        code = IssueCode.TEXT_CONTRADICTS_STRUCTURE
-        return issue_of(code, "error", text, where, label, seen=f"{plain(total)} mg", settle=settle)
+        code, settle = IssueCode.TEXT_CONTRADICTS_STRUCTURE, "Confirm the dose in mg."
+        return issue_of(code, "error", text, expression, label, seen=f"{plain(total)} mg", settle=settle)
     if read.mass is None or read.unit in MASS_IN_MG or not read.administrations:
         return None
     intake = read.administrations[0].amount * factor
@@ -387,7 +464,7 @@ def _other_mass(
         IssueCode.TEXT_CONTRADICTS_STRUCTURE,
         "error",
         text,
-        f"{expression}[0].text",
+        expression,
         label,
         seen=f"{plain(read.mass)} mg",
         settle="Confirm the dose in mg.",
@@ -400,25 +477,50 @@ def _within(expression: str, inner: str) -> str:
 
 
 def _not_a_number(read: DailyDose, expression: str, label: str) -> DetectedIssue | None:
-    settle = "Confirm what is really taken each day."
+    settle, where = "Confirm what is really taken each day.", f"{expression}[{read.element}]"
+    low, high = _about(read.low), f"{_about(read.high)} {read.unit} a day"
     if read.as_needed:
-        text = f"It is taken as needed, up to {plain(read.high)} {read.unit} a day; how much is taken is not stated."
-        return issue_of(IssueCode.AS_NEEDED, "error", text, f"{expression}[0].asNeeded", label, settle=settle)
+        text = f"It is taken as needed, up to {high}; how much is taken is not stated."
+        where = f"{where}.asNeeded"
+        return issue_of(IssueCode.AS_NEEDED, "error", text, where, label, seen=f"up to {high}", settle=settle)
     if read.low != read.high:
-        text = f"The dose is a range: {plain(read.low)} to {plain(read.high)} {read.unit} a day."
-        return issue_of(IssueCode.DOSE_RANGE, "error", text, f"{expression}[0].doseAndRate", label, settle=settle)
+        text, seen = f"The dose is a range: {low} to {high}.", f"{low} to {high}"
+        return issue_of(IssueCode.DOSE_RANGE, "error", text, f"{where}.doseAndRate", label, seen=seen, settle=settle)
     return None
 
 
 def _not_daily(read: DailyDose, expression: str, label: str) -> DetectedIssue:
+    mean = f"{_about(read.high)} {read.unit}"
     return issue_of(
         IssueCode.NOT_DAILY,
         "error",
-        f"It is not the same every day; {plain(read.high)} {read.unit} is only the mean.",
-        f"{expression}[0].timing",
+        f"It is not the same every day; {mean} is only the mean.",
+        f"{expression}[{read.element}].timing",
         label,
+        seen=f"{mean} a day on average",
         settle="Confirm a dose for every day.",
     )
+
+
+def _about(value: Decimal) -> str:
+    """A number for a sentence: a mean of seven days need not be told to 28 digits."""
+    rounded = round(value, 3)
+    return plain(value) if rounded == value or not rounded else f"about {plain(rounded)}"
+
+
+def _without_strength(unit: str, medicine: Medicine, expression: str, label: str) -> DetectedIssue:
+    told = [f"{each.dose} in one {'mL' if each.per_ml else 'piece'}" for each in medicine.strengths]
+    why = "the strength of the product is not stated"
+    if told:
+        why = (
+            "what is told of the strength of the product differs"
+            if medicine.strength is None
+            else "its strength is not in that"
+        )
+    text = f"The dose counts {unit or 'pieces'}, and {why}."
+    product = medicine.text or ", ".join(f"{each.system}|{each.code}" for each in medicine.codings)
+    seen, settle = "; ".join((product, *dict.fromkeys(told))), "Confirm the dose in mg."
+    return issue_of(IssueCode.STRENGTH_UNKNOWN, "error", text, expression, label, seen=seen, settle=settle)
 
 
 def _mg_per_unit(
@@ -433,17 +535,7 @@ def _mg_per_unit(
     counted = name in PIECES and not (unit == UNSTATED and read.basis == "text")
     if name == "ml" or counted:
         if strength is None or strength.per_ml != (name == "ml"):
-            return None, (
-                issue_of(
-                    IssueCode.STRENGTH_UNKNOWN,
-                    "error",
-                    f"The dose counts {unit or 'pieces'}, and the strength of the product is not stated.",
-                    expression,
-                    label,
-                    seen=medicine.text,
-                    settle="Confirm the dose in mg.",
-                ),
-            )
+            return None, (_without_strength(unit, medicine, expression, label),)
         if not strength.certain:
             return None, (
                 issue_of(

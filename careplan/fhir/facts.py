@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -27,7 +27,10 @@ def read_facts(subject: str | None, index: ResourceIndex, vocabulary: Vocabulary
         *_medicines(index, today),
         *tapers_given_up(index, vocabulary, today),
     )
-    return PatientFacts(subject or "", day_in(patient.get("birthDate")), findings, _egfr(index, vocabulary))
+    born = patient.get("birthDate")
+    egfr = _egfr(index, vocabulary, today)
+    value, reference = (egfr[:2], egfr[2]) if egfr else (None, None)
+    return PatientFacts(subject or "", day_in(born), findings, value, reference, born_by=day_in(born, last=True))
 
 
 def _conditions(index: ResourceIndex) -> Iterator[Finding]:
@@ -140,21 +143,24 @@ def _may_be_taken(resource: Resource, today: date) -> bool:
 _RESULT = re.compile(r"\s*([<>]=?|[≤≥])?\s*(\d{1,3}(?:\.\d+)?)\s*(mL/min\S*(?:\s*m\^?[2²])?)?\s*", re.IGNORECASE)
 
 
-def _egfr(index: ResourceIndex, vocabulary: Vocabulary) -> tuple[Decimal, date] | None:
-    """The latest eGFR with a value in mL/min/1.73 m2 and a date; of several on that day the lowest.
+_ML_IN = re.compile(r"\bml ?/ ?(mi?n|s)", re.IGNORECASE)
+
+
+def _egfr(index: ResourceIndex, vocabulary: Vocabulary, today: date) -> tuple[Decimal, date, str] | None:
+    """The latest eGFR with a value in mL/min/1.73 m2 and a day that has come, and its Observation; of a day the lowest.
 
     The sign of a result like ">60" is dropped, and "<60" counts as 59: it is not 60. Many laboratories send such a
     result as words.
     """
     found = []
     wanted = {(coding.system, coding.code) for coding in vocabulary.egfr}
-    for _, part, on in _results(index):
+    for resource, part, on in _results(index):
         codes = {(coding.system, coding.code) for coding in codings_of(part.get("code"))}
-        value = _number(part) if codes & wanted and on else None
-        if value is not None and on:
-            found.append((on, value))
-    latest = max((on for on, _ in found), default=None)
-    return (min(value for on, value in found if on == latest), latest) if latest else None
+        value = _number(part) if codes & wanted else None
+        if value is not None and on and on <= today + timedelta(days=1):  # by its clock it may be tomorrow there
+            found.append((on, -value, label_of(resource)))
+    on, value, reference = max(found, default=(None, None, ""))
+    return None if on is None or value is None else (-value, on, reference)
 
 
 def _number(part: Mapping[str, Any]) -> Decimal | None:
@@ -162,6 +168,11 @@ def _number(part: Mapping[str, Any]) -> Decimal | None:
     words = _RESULT.fullmatch(text_in(part.get("valueString")) or "")
     if isinstance(quantity, Mapping):
         value, sign = quantity.get("value"), quantity.get("comparator")
+        units = [each for each in (quantity.get("code"), quantity.get("unit")) if isinstance(each, str)]
+        times = {each and each[1].lower()[0] for each in map(_ML_IN.search, units)}
+        if len(times) > 1 or None in times:
+            return None  # mg/dL, or a share of the normal
+        value = value * 60 if times == {"s"} and isinstance(value, int | Decimal) else value
     else:
         value, sign = (Decimal(words[2]), words[1]) if words else (None, None)
     if not isinstance(value, int | Decimal) or isinstance(value, bool):

@@ -20,7 +20,16 @@ from careplan.fhir.dosage import read_dosages
 from careplan.fhir.evidence import NO_KNOWN_MEDICATIONS, Evidence, dose_in_mg, evidence_of, other_versions
 from careplan.fhir.facts import read_facts
 from careplan.fhir.plans import already_tapering, is_step
-from careplan.fhir.status import MEDICATION_TYPES, is_forbidden, issue_of, said_on, stopped_by, used_since
+from careplan.fhir.status import (
+    MEDICATION_TYPES,
+    OLD_AFTER_DAYS,
+    begun_on,
+    is_forbidden,
+    issue_of,
+    said_on,
+    stopped_by,
+    used_since,
+)
 from careplan.taper.dose import plain
 from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Ingredient, Vocabulary
@@ -68,11 +77,15 @@ class Confirmation:
 
 @dataclass(frozen=True)
 class DrugReading:
-    """All that is known of one drug: the *regimen* when it is certain, else the *issues* say what is missing."""
+    """All that is known of one drug: the *regimen* when it is certain, else the *issues* say what is missing.
+
+    *begins* is the day after today that the record lets a treatment with it begin.
+    """
 
     ingredient: Ingredient
     regimen: Regimen | None
     issues: tuple[DetectedIssue, ...]
+    begins: date | None = None
 
 
 @dataclass(frozen=True)
@@ -116,7 +129,9 @@ def read_record(
         by_drug.setdefault(each.ingredient.name, []).append(each)
     for drug, found in by_drug.items():
         _require_comparable(drug, found)
-    drugs = tuple(_read_drug(found, index, today, confirmations) for found in by_drug.values())
+    drugs = tuple(
+        replace(_read_drug(found, index, today, confirmations), begins=_begins(found)) for found in by_drug.values()
+    )
     facts = read_facts(subject, index, vocabulary, today)
     others = (
         *_missing(index),
@@ -233,7 +248,11 @@ def _of_patient(patient: Resource, code: IssueCode, text: str, element: str, set
 def _missing(index: ResourceIndex) -> Iterator[DetectedIssue]:
     for text in dict.fromkeys(index.incomplete):
         settle = "Send the whole list: follow the link `next` to the end, and ask again for what failed."
-        yield DetectedIssue(IssueCode.RECORD_INCOMPLETE, "error", text, "Bundle", settle=settle)
+        yield DetectedIssue(IssueCode.RECORD_INCOMPLETE, "error", text, "Bundle", seen=text, settle=settle)
+    for label in dict.fromkeys(index.ambiguous):
+        text, where = f"{label} was sent twice, and the two differ.", label.partition("/")[0]
+        settle = "Send the one of them that holds."
+        yield issue_of(IssueCode.RECORD_INCOMPLETE, "error", text, where, label, seen="two versions", settle=settle)
 
 
 def _none_beside_some(issues: Sequence[DetectedIssue], drugs: Sequence[DrugReading]) -> Iterator[DetectedIssue]:
@@ -256,19 +275,19 @@ def _read_drug(
     ingredient = found[0].ingredient
     current = [each for each in found if each.current]
     issues = (*_past_or_present(found, anything_current=bool(current)), *_denied(found, current, index))
-    since = min((each.since for each in found if each.since), default=None)
+    since = _since(found)
     confirmed = [each for each in confirmations if any(_names(each, evidence) for evidence in found)]
     if confirmed:
-        return _confirmed(ingredient, found, confirmed, issues, since, today)
+        return _confirmed(ingredient, found, confirmed, issues, since, today, index)
     counted, merging = _without_duplicates(current, index)
-    issues = (*issues, *merging)
+    issues = (*issues, *merging, *(_to_change(_total(counted), found, index) if counted else ()))
     if not counted or any(issue.blocks for issue in issues):
         return DrugReading(ingredient, None, issues)
     administrations = tuple(each for evidence in counted for each in evidence.administrations or ())
     sources = tuple(_version(each.resource) for each in current)
     basis: Basis = "text" if any(each.basis == "text" for each in counted) else "structured"
-    regimen = Regimen(ingredient.name, _through_the_day(administrations), basis, sources, since)
-    return DrugReading(ingredient, regimen, (*issues, *_duration(since, ingredient)))
+    regimen = Regimen(ingredient.name, _through_the_day(administrations), basis, sources, since.day, since.stated)
+    return DrugReading(ingredient, regimen, (*issues, *_duration(since, ingredient, today)))
 
 
 def _past_or_present(found: Iterable[Evidence], *, anything_current: bool) -> Iterator[DetectedIssue]:
@@ -314,21 +333,65 @@ def _denies(no: Evidence, yes: Evidence, index: ResourceIndex) -> bool:
         return False
     over = stopped_by(no.resource)
     taken = said_on(yes.resource) or used_since(yes.resource)
-    return over is None or taken is None or over > taken
+    if over is None or taken is None:
+        return True
+    # the old dose is stopped on the day of a new one; that it is not taken and is ordered on one day, nobody can order
+    return over > taken or (over == taken and _status(no) == "not-taken")
 
 
 def _status(evidence: Evidence) -> str:
     return "doNotPerform" if is_forbidden(evidence.resource) else str(evidence.resource.get("status"))
 
 
-def _duration(since: date | None, ingredient: Ingredient) -> Iterator[DetectedIssue]:
-    if since is None:
+@dataclass(frozen=True)
+class _Since:
+    """The first *day* that is told of, and whether it is *stated* as the beginning."""
+
+    day: date | None
+    stated: bool
+
+
+def _since(found: Iterable[Evidence]) -> _Since:
+    """A prescription may be a renewal and a note may be late: only a stated period tells that nothing was before."""
+    told = [each for each in found if each.since]
+    day = min((each.since for each in told if each.since), default=None)
+    return _Since(day, any(begun_on(each.resource) for each in told))
+
+
+def _duration(since: _Since, ingredient: Ingredient, today: date) -> Iterator[DetectedIssue]:
+    if since.day is None or not (since.stated or (today - since.day).days >= OLD_AFTER_DAYS):
+        known = f", only that it was by {since.day}" if since.day else ""
         yield DetectedIssue(
             IssueCode.DURATION_UNKNOWN,
             "warning",
-            f"Nothing says since when {ingredient.name} is taken; it is treated as more than three months.",
+            f"Nothing says since when {ingredient.name} is taken{known}; it is treated as more than three months.",
             settle="Give effectivePeriod.start, which may change the pace.",
         )
+
+
+def _begins(found: Iterable[Evidence]) -> date | None:
+    return min((each.begins for each in found if each.begins), default=None)
+
+
+def _to_change(now: Decimal, found: Sequence[Evidence], index: ResourceIndex) -> Iterator[DetectedIssue]:
+    """Another dose that is ordered for a later day: a change that somebody plans already, as in one list of dosages."""
+    coming = [each for each in found if each.begins]
+    if not coming:
+        return
+    then = _total(_without_duplicates(coming, index)[0])
+    readable = all(each.administrations is not None for each in coming)
+    if readable and then == now:
+        return
+    first = min(coming, key=lambda each: each.begins or date.max)
+    dose = f"{plain(then)} mg a day" if readable else "another dosage"
+    text = f"By {first.label} it is to change from {plain(now)} mg a day to {dose} on {first.begins}."
+    settle = "Plan from the dose that holds once it has changed, or end the entry that does not hold."
+    where = f"{_type(first)}.{MEDICATION_TYPES[_type(first)]}"
+    yield issue_of(IssueCode.ALREADY_TAPERING, "error", text, where, first.label, seen=dose, settle=settle)
+
+
+def _total(evidence: Iterable[Evidence]) -> Decimal:
+    return sum(map(_daily, evidence), Decimal(0))
 
 
 def _version(resource: Resource) -> SourceVersion:
@@ -401,7 +464,7 @@ def _without_duplicates(
         else:
             issues.append(_disagree(each, twin))
     if len(kept) > 1 and not issues_block(issues):
-        issues.extend(_several(kept))
+        issues.extend(_several(kept, readable))
     return kept, tuple(issues)
 
 
@@ -526,15 +589,21 @@ def _disagree(one: Evidence, other: Evidence) -> DetectedIssue:
     )
 
 
-def _several(kept: list[Evidence]) -> Iterator[DetectedIssue]:
-    """Several products of one drug add up when their strengths differ; the same product twice may be a renewal."""
+def _several(kept: Sequence[Evidence], readable: Sequence[Evidence]) -> Iterator[DetectedIssue]:
+    """Several products of one drug add up when one list has them all in different strengths.
+
+    The same product twice may be a renewal. A strength in a statement and another in a request may be one treatment; so
+    may two that come to the same dose a day and began on different days.
+    """
     labels = ", ".join(each.label for each in kept)
-    strengths = [
-        each.medicine.strength.dose.value if each.medicine and each.medicine.strength else None for each in kept
-    ]
+    strengths = [_strength(each) for each in kept]
     settings = {"inpatient" in _categories(each.resource) for each in kept}
-    if None in strengths or len(set(strengths)) < len(strengths) or len(settings) > 1:
-        doubt = "one prescription renewed" if len(settings) == 1 else "what is taken at home and in hospital"
+    listed = [{_strength(each) for each in readable if _type(each) == kind} for kind in _ORDER]
+    apart = not any(set(strengths) <= one for one in listed)
+    changed = len(set(map(_daily, kept))) == 1 and len({each.since for each in kept}) > 1
+    if None in strengths or len(set(strengths)) < len(strengths) or len(settings) > 1 or apart or changed:
+        doubt = "one treatment told in two strengths" if apart or changed else "one prescription renewed"
+        doubt = doubt if len(settings) == 1 else "what is taken at home and in hospital"
         yield issue_of(
             IssueCode.SOURCES_DISAGREE,
             "error",
@@ -548,6 +617,11 @@ def _several(kept: list[Evidence]) -> Iterator[DetectedIssue]:
         total = plain(sum((_daily(each) for each in kept), Decimal(0)))
         text = f"{labels} are different strengths taken together: {total} mg a day in all."
         yield issue_of(IssueCode.SEVERAL_PRODUCTS_ADDED, "warning", text, _type(kept[0]), kept[0].label, seen=total)
+
+
+def _strength(evidence: Evidence) -> Decimal | None:
+    strength = evidence.medicine.strength if evidence.medicine else None
+    return strength.dose.value if strength else None
 
 
 def _categories(resource: Resource) -> set[str]:
@@ -583,8 +657,9 @@ def _confirmed(
     found: list[Evidence],
     confirmed: list[Confirmation],
     issues: tuple[DetectedIssue, ...],
-    since: date | None,
+    since: _Since,
     today: date,
+    index: ResourceIndex,
 ) -> DrugReading:
     """The dose a person gave stands for all that was read of the drug; what it settles stays as a warning."""
     named = [each for each in found if any(_names(confirmation, each) for confirmation in confirmed)]
@@ -605,7 +680,10 @@ def _confirmed(
     )
     if administrations is None:
         return DrugReading(ingredient, None, (*kept, *(replace(each, reference=None) for each in problems)))
-    daily = plain(sum((each.dose.value for each in administrations), Decimal(0)))
+    total = sum((each.dose.value for each in administrations), Decimal(0))
+    if changes := tuple(_to_change(total, found, index)):
+        return DrugReading(ingredient, None, (*kept, *changes))
+    daily = plain(total)
     by = f" by {confirmed[0].by}" if confirmed[0].by else ""
     settled = "; ".join(dict.fromkeys(issue.code.value for issue in issues if issue.blocks))
     over = f", over: {settled}" if settled else ""
@@ -619,9 +697,10 @@ def _confirmed(
     )
     current = [each for each in found if each.current]
     sources = tuple(_version(each.resource) for each in current or named)
-    regimen = Regimen(ingredient.name, _through_the_day(administrations), "confirmed", sources, since)
+    intakes = _through_the_day(administrations)
+    regimen = Regimen(ingredient.name, intakes, "confirmed", sources, since.day, since.stated)
     revived = () if current else (_said_to_have_ended(named[0]),)
-    return DrugReading(ingredient, regimen, (*kept, *revived, note, *_duration(since, ingredient)))
+    return DrugReading(ingredient, regimen, (*kept, *revived, note, *_duration(since, ingredient, today)))
 
 
 def _said_to_have_ended(evidence: Evidence) -> DetectedIssue:

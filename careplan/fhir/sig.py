@@ -39,7 +39,7 @@ def stated_rates(text: str) -> frozenset[tuple[Fraction, Fraction]]:
 
 @lru_cache(maxsize=8192)
 def change_in(text: str) -> str:
-    """The first word of change ("then", "reduce", "ausschleichen") in *text*, or nothing."""
+    """The words of change ("then", "reduce", "ausschleichen") or of doubt ("not sure") in *text*, or nothing."""
     return next((word for grammar in _grammars() if (word := grammar.change_in(text))), "")
 
 

@@ -44,7 +44,7 @@ class Directions:
 
     *missing* is "dose" or "timing", and then *times* or *dose* (low, high, unit) is what they do say; *changes*: the
     words speak of a dose that changes; *route*: words of a route other than swallowing;
-    *inconsistent*: each phrase was understood, but not what they come to together.
+    *inconsistent*: each phrase was understood, but not what they come to together; *days*: for how long it is taken.
     """
 
     intakes: tuple[Intake, ...] = ()
@@ -56,6 +56,7 @@ class Directions:
     times: Times | None = None
     dose: tuple[Decimal, Decimal, str] | None = None
     inconsistent: bool = False
+    days: int | None = None
 
     @property
     def understood(self) -> bool:
@@ -110,6 +111,7 @@ class Found:
     joined: bool = False  # "and" or a comma stood here
     added: bool = False  # "and" or "plus" stood here
     ended: bool = False  # how long it is taken was stated
+    days: int | None = None  # and that is so long
     phased: bool = False  # another dose was stated after that
     strength: Decimal | None = None
     ceiling: tuple[Decimal, str] | None = None

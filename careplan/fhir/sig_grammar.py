@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property, lru_cache
@@ -106,11 +107,12 @@ class Grammar:
         prefix = one_of(language.duration)
         lasting = rf"(?:{one_of(language.days)}|{one_of(language.weeks)}|months?|monate?n?|mois|mes(?:es)?|d|wk)"
         self._lasting = re.compile(
-            rf"(?:(?:{prefix}){end} ?|(?!an? )){count}(?: ?(?:{to}) ?\d+)? ?{lasting}{end}(?: supply)?"
+            rf"(?:(?:{prefix}){end} ?|(?!an? ))(?P<count>{count})(?: ?(?:{to}) ?(?P<most>\d+))? ?"
+            rf"(?P<length>{lasting}){end}(?P<supply> supply)?"
             rf"(?! (?:on|off|out|a|per|each|every|pro|par|sur|por|al|weekly|before|after|later)\b| ?/| (?:{per}){end})"
         )
         self._sevenths = re.compile(
-            rf"(?:(?:{prefix}){end} ?)?\d+/(?:7|52|12)(?![\d/])(?! ?(?:{unit}|days?|weeks?|of){end})"
+            rf"(?:(?:{prefix}){end} ?)?(?P<count>\d+)/(?P<length>7|52|12)(?![\d/])(?! ?(?:{unit}|days?|weeks?|of){end})"
         )
         self._quantity = re.compile(rf"(?:{one_of(language.quantity) or _NOTHING}) ?:?#? ?\d+(?: ?(?:{unit}){end})?")
         self._refills = re.compile(r"(?:refills?|rf)(?: ?x)?:? ?\d+|\d+ refills?")
@@ -200,7 +202,7 @@ class Grammar:
         if changes:
             return Directions(remainder=changes, changes=changes)
         try:
-            return assembled(found)
+            return replace(assembled(found), days=found.days)
         except NotUnderstoodError as error:
             return Directions(remainder=str(error), route=found.route, inconsistent=True)
 
@@ -218,7 +220,10 @@ class Grammar:
                 yield rates
 
     def change_in(self, text: str) -> str:
-        return self._changes(self._normal(text))
+        """The words from the first that speaks of a change or a doubt; alone, such words are read or left over."""
+        normal = self._normal(text)
+        doubt = _DOUBT.search(normal)
+        return self._changes(normal) or (doubt.group() if doubt else "")
 
     def names_days(self, text: str) -> bool:
         """Whether *text* names days of the week on which it is taken; not "starting Monday"."""
@@ -529,7 +534,16 @@ class Grammar:
             match = self._sevenths.match(rest)
         if match:
             found.ended = True
+            found.days = None if match.groupdict().get("supply") else self._days_of(match)
         return match.end() if match else 0
+
+    def _days_of(self, match: re.Match[str]) -> int:
+        """ "for 2 weeks", "x 5-7 days", "3/7": the longest it may be meant to be."""
+        named = match.groupdict()
+        count, length = int(self.number(named.get("most") or named["count"])), named["length"]
+        if length in ("7", "d", *self.language.days):
+            return count
+        return count * (7 if length in ("52", "wk", *self.language.weeks) else 31)
 
     def _take_vehicle(self, rest: str, found: Found) -> int:
         """What it is mixed with, "in 8 oz of water"."""
@@ -605,7 +619,11 @@ class Grammar:
                 return 0
             dose.mass, dose.each = Decimal(match["holds"]) * MASS_IN_MG[BY_WORD[match["holdsunit"]]], True
         if isinstance(found.last, StatedDose):
-            return match.end() if said_again(found.last, dose) else 0
+            if not said_again(found.last, dose):
+                return 0
+            if rest[match.end() :].startswith(" total") and found.last.mass and not found.last.each:
+                found.last.mass, found.last.each = found.last.mass / found.last.low, True  # not that of one piece
+            return match.end()
         self._add_dose(found, dose)
         return match.end()
 
@@ -694,6 +712,21 @@ _NOT_TAKEN = (
     r"takes? (?:only )?(?:half|double|less)(?= *(?:$|[.;,]|the|of the|dose))|"
     r"suspendid[oa]|no tomar(?! (?:con|más|alcohol|si)\b)|dejar de tomar"
 )
+# Taken on some days only, or less than is stated; and nobody knows, or another record is meant.
+_NOT_ALWAYS = (
+    r"sometimes|irregularly|occasionally|on and off|weekends?|week-ends?|(?:odd|even) days|m ?- ?f|mo ?- ?fr|"
+    r"(?:days?|weeks?) on ?[,/]? ?(?:and )?(?:\d+ )?(?:days?|weeks?) off|"
+    r"(?:days?|nights?) (?:a|per|each|every) (?:week|month)|"
+    r"every \d+ ?(?:st|nd|rd|th) (?:day|night)|"
+    r"(?:only|just) (?:takes? )?(?:one|half|\d+)|nothing else|self-?reduced|reduced|lowered|im wechsel|"
+    r"manchmal|unregelmäßig|unregelmässig|gelegentlich|wochenende[ns]?|parfois|a veces|fin(?:es)? de semana|"
+    r"last dose|(?:course|treatment) (?:finished|completed|ended)|finished|d / c|dc ?'?d"
+)
+_NOT_SURE = (
+    r"(?:not |un)(?:sure|known|clear|certain)|unklar|unbekannt|inconnue?|desconocid[oa]|to be confirmed|tbc|"
+    r"wrong patient|(?:entered )?in error|\?+ ?dose|dose ?\?+"
+)
+_DOUBT = re.compile(rf"(?<![^\W_])(?:{_NOT_ALWAYS}|{_NOT_SURE})(?![^\W_])")
 _NUMBERED_PHASE = r"(?<!\ba )(?<!per )(?<!each )(?<!every )(?<!other )(?<!/ )(?:weeks?|days?) \d+(?! ?(?:days?|weeks?))"
 _SCORE = re.compile(r"(?:pain )?(?:score|scale|level)s?:? ?(?:of )?\d+(?: ?(?:-|to) ?\d+)?(?! ?[a-z%/])")
 _WORD = re.compile(r"[ ,:/&-]*([^\W\d_](?:[^\W\d_]|')*)")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from careplan.fhir.bundle import Resource, day_in, objects_in, text_in
@@ -58,14 +59,12 @@ def status_now(resource: Resource, kind: str, label: str, today: date) -> tuple[
     if kind == "MedicationDispense":
         return _supplied(resource, label, today)
     status = text_in(resource.get("status")) or "missing"
-    start, end = _period(resource)
+    end = last_day(resource)
     where = f"{kind}.status"
-    written = day_in(resource.get("authoredOn"))
-    if written and written > today + timedelta(days=1):  # today there, by its clock, may be tomorrow here
-        start = written
-    if start and start > today:
+    begins = begins_on(resource, today)
+    if begins:
         return True, (
-            issue_of(IssueCode.STATUS_NOT_CURRENT, "information", "Not started yet.", where, label, seen=str(start)),
+            issue_of(IssueCode.STATUS_NOT_CURRENT, "information", "Not started yet.", where, label, seen=str(begins)),
         )
     if status in ("stopped", "completed", "not-taken"):
         return True, tuple(_ended(resource, kind, end, label, today))
@@ -88,7 +87,27 @@ def status_now(resource: Resource, kind: str, label: str, today: date) -> tuple[
             return True, (_used_up(text, used_up, where, label),)
         text = f"what was prescribed should have been used up by {used_up}"
         return True, (_over(status, text, f"{status}, used up {used_up}", where, label),)
-    return False, tuple(_old(resource, kind, label, today))
+    return False, (*_old(resource, kind, label, today), *_noted(resource, kind, label))
+
+
+def begins_on(resource: Resource, today: date) -> date | None:
+    """The day after *today* that a treatment is to begin; None for one that has begun, and for a supply."""
+    written = day_in(resource.get("authoredOn"))
+    late = written is not None and written > today + timedelta(
+        days=1
+    )  # today there, by its clock, may be tomorrow here
+    start = written if late else _period(resource)[0]
+    if resource.get("resourceType") == "MedicationDispense":
+        return None
+    return start if start and start > today else _first_bound(resource, today)
+
+
+def _first_bound(resource: Resource, today: date) -> date | None:
+    """The first day of the dosages, where by their bounds all of them begin after *today*."""
+    dosages = objects_in(resource.get(MEDICATION_TYPES[str(resource["resourceType"])]))
+    starts = [read_bounds(each.get("timing")).first for each in dosages]
+    coming = [each for each in starts if each and each > today]
+    return min(coming) if coming and len(coming) == len(dosages) else None
 
 
 def _over(status: str, but: str, seen: str, where: str, label: str) -> DetectedIssue:
@@ -133,6 +152,21 @@ def _said_otherwise(resource: Resource) -> str | None:
     return None
 
 
+_NO_ADVICE = re.compile(
+    r"\b(do not|don't|never|not to|should not|must not)\s+(suddenly |abruptly )?stop\w*", re.IGNORECASE
+)
+
+
+def _noted(resource: Resource, kind: str, label: str) -> Iterator[DetectedIssue]:
+    """A note that may say that it is not taken as it stands; "do not stop suddenly" is advice."""
+    for note in objects_in(resource.get("note")):
+        words = text_in(note.get("text"))
+        if words and _NOT_AS_DIRECTED.search(_NO_ADVICE.sub("", words)):
+            text = "A note beside it may say that it is not taken as it stands."
+            settle, code = "Read the note; confirm what is taken now.", IssueCode.STATUS_NOT_CURRENT
+            yield issue_of(code, "warning", text, f"{kind}.note", label, seen=words[:200], settle=settle)
+
+
 def _supply_ends(resource: Resource) -> date | None:
     """When all that a request lets be handed out should be used up; else the day until which it may be handed out."""
     supply = resource.get("dispenseRequest")
@@ -141,13 +175,19 @@ def _supply_ends(resource: Resource) -> date | None:
     validity = supply.get("validityPeriod")
     validity = validity if isinstance(validity, dict) else {}
     begins = day_in(validity.get("start")) or day_in(resource.get("authoredOn"))
-    duration = supply.get("expectedSupplyDuration")
-    duration = duration if isinstance(duration, dict) else {}
-    days = _DAYS.get(str(duration.get("code") or duration.get("unit")).lower())
-    value, repeats = number_in(duration.get("value")), number_in(supply.get("numberOfRepeatsAllowed"))
-    if begins and value and value > 0 and days and value * days * (1 + (repeats or 0)) < 10 * OLD_AFTER_DAYS:
-        return _after(begins, int(value * days * (1 + max(repeats or 0, 0))))
+    days, repeats = days_of(supply.get("expectedSupplyDuration")), number_in(supply.get("numberOfRepeatsAllowed"))
+    if begins and days and days > 0 and days * (1 + (repeats or 0)) < 10 * OLD_AFTER_DAYS:
+        return _after(begins, int(days * (1 + max(repeats or 0, 0))))
     return day_in(validity.get("end"), last=True)
+
+
+def days_of(duration: Any) -> Decimal | None:
+    """The days of a Duration; None in another unit, or without a number."""
+    if not isinstance(duration, dict):
+        return None
+    days = _DAYS.get(str(duration.get("code") or duration.get("unit")).lower())
+    value = number_in(duration.get("value"))
+    return value * days if value is not None and days else None
 
 
 def _after(day: date, days: int) -> date:
@@ -254,6 +294,11 @@ def stopped_by(resource: Resource) -> date | None:
 def said_on(resource: Resource) -> date | None:
     """The day somebody said, ordered or handed over what stands in this resource."""
     return day_in(resource.get(SAID_ON[str(resource["resourceType"])]))
+
+
+def begun_on(resource: Resource) -> date | None:
+    """The day that this resource states as the first of the treatment; the day it was written or handed out is none."""
+    return _period(resource)[0] if isinstance(resource.get("effectivePeriod"), dict) else None
 
 
 def used_since(resource: Resource) -> date | None:

@@ -6,15 +6,16 @@ single `when` of DSTU2, and the timing abbreviations under the three urls they h
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
 
-from careplan.fhir.bundle import day_in
+from careplan.fhir.bundle import day_in, objects_in
 from careplan.fhir.sig import Times, names_days, read_sig, stated_rates
 from careplan.taper.issue import IssueCode
 
@@ -78,7 +79,8 @@ class Bounds:
         """These bounds, a bare length counted from *start*."""
         if self.days is None or start is None:
             return self
-        return Bounds(start, start + timedelta(days=self.days - 1))
+        last = min(start.toordinal() + self.days - 1, date.max.toordinal())
+        return Bounds(start, date.fromordinal(last))
 
     def is_over(self, on: date) -> bool:
         return self.last is not None and self.last < on
@@ -92,35 +94,89 @@ def read_timing(timing: Any) -> Times | None:
     if not isinstance(timing, dict):
         return None
     if timing.get("event"):
-        raise NotReadError(IssueCode.NOT_DAILY, "Single dates are listed, not a daily dose.", "timing.event")
+        text, seen = (
+            "Single dates are listed, not a daily dose.",
+            ", ".join(_strings(timing["event"])) or timing["event"],
+        )
+        raise NotReadError(IssueCode.NOT_DAILY, text, "timing.event", seen)
+    _check_cycle(timing)
     coded, repeated = _coded(timing.get("code")), _repeated(timing.get("repeat"))
     if coded and repeated:
         if (coded.least, coded.most) != (repeated.least, repeated.most):
-            raise NotReadError(
-                IssueCode.CODE_CONTRADICTS_REPEAT, "Timing.code and Timing.repeat differ.", "timing.code"
-            )
+            text = "Timing.code and Timing.repeat differ."
+            seen = f"{_rate_in_words(coded)} and {_rate_in_words(repeated)}"
+            raise NotReadError(IssueCode.CODE_CONTRADICTS_REPEAT, text, "timing.code", seen)
         return repeated
     return repeated or coded
 
 
+def _rate_in_words(times: Times) -> str:
+    least, most = (f"{float(rate):.3g}" for rate in (times.least, times.most))
+    return f"{least} times a day" if least == most else f"{least} to {most} times a day"
+
+
+_CYCLES = re.compile(r".*/timing-days?Of(Cycle|Month)")
+
+
+def _check_cycle(timing: Mapping[str, Any]) -> None:
+    """The extensions of R4 by which a drug is taken on some days of a cycle or a month only.
+
+    https://hl7.org/fhir/R4/extension-timing-daysofcycle.html
+    """
+    repeat = timing.get("repeat")
+    for part in (timing, repeat if isinstance(repeat, dict) else {}):
+        for extension in objects_in(part.get("extension")):
+            url = str(extension.get("url"))
+            if _CYCLES.fullmatch(url):
+                text = "It is taken on some days of a cycle only."
+                raise NotReadError(IssueCode.NOT_DAILY, text, "timing.extension", url)
+
+
 def read_bounds(timing: Any) -> Bounds:
-    """The days that Timing.repeat.bounds[x] names; open where it names none."""
+    """The days that Timing.repeat.bounds[x] names, or that a number of doses takes; open where neither says."""
     repeat = timing.get("repeat") if isinstance(timing, dict) else None
     if not isinstance(repeat, dict):
         return Bounds()
+    days = _length(repeat) or _days_of_count(timing, repeat)
     period = repeat.get("boundsPeriod")
-    if isinstance(period, dict):
-        return Bounds(day_in(period.get("start")), day_in(period.get("end"), last=True))
-    length = repeat.get("boundsDuration", repeat.get("boundsQuantity"))
-    if isinstance(length, dict):
-        value, unit = number_in(length.get("value")), length.get("code", length.get("unit"))
-        days = {"d": 1, "day": 1, "days": 1, "wk": 7, "week": 7, "weeks": 7}.get(str(unit))
-        if value is not None and days and 0 < value < _LONGEST_COURSE and value % 1 == 0:
-            return Bounds(days=int(value) * days)
-    return Bounds()
+    if not isinstance(period, dict):
+        return Bounds(days=days)
+    first, last = day_in(period.get("start")), day_in(period.get("end"), last=True)
+    return Bounds(first, last) if last else Bounds(first, days=days).starting(first)
+
+
+def _length(repeat: Mapping[str, Any]) -> int | None:
+    """The days of a length of treatment, of a range of lengths the longest; a part of a day is a day."""
+    span = repeat.get("boundsRange")
+    length = span.get("high") if isinstance(span, dict) else repeat.get("boundsDuration", repeat.get("boundsQuantity"))
+    if not isinstance(length, dict):
+        return None
+    value, unit = number_in(length.get("value")), str(length.get("code", length.get("unit")))
+    days = _DAYS.get(unit)
+    if value is None or days is None or not 0 < value * days.numerator / days.denominator < _LONGEST_COURSE:
+        return None
+    return math.ceil(Fraction(value) * days)
+
+
+def _days_of_count(timing: Mapping[str, Any], repeat: Mapping[str, Any]) -> int | None:
+    """The days that a number of doses lasts, where it is stated how often one is taken."""
+    count = number_in(repeat.get("countMax", repeat.get("count")))
+    if count is None or count <= 0:
+        return None
+    try:
+        times = read_timing(timing)
+    except NotReadError:
+        return None
+    days = math.ceil(Fraction(count) / times.least) if times else _LONGEST_COURSE
+    return days if days < _LONGEST_COURSE else None
 
 
 _LONGEST_COURSE = 5000
+_LENGTHS = {
+    Fraction(1, 1440): "min minute minutes", Fraction(1, 24): "h hour hours", Fraction(1): "d day days",
+    Fraction(7): "wk week weeks", Fraction(31): "mo month months", Fraction(366): "a year years",
+}  # fmt: skip
+_DAYS = {word: days for days, words in _LENGTHS.items() for word in words.split()}
 
 
 # --- the code -----------------------------------------------------------------------------------------------------
@@ -151,7 +207,8 @@ def _coded(code: Any) -> Times | None:
         raise NotReadError(IssueCode.TIMING_NOT_SUPPORTED, "This timing names days.", "timing.code", spoken[0])
     said = {rate for text in spoken for rate in stated_rates(text)}
     if len(found) > 1 or (found and said and {(each.least, each.most) for each in found} != said):
-        raise NotReadError(IssueCode.CODE_CONTRADICTS_REPEAT, "Several timing codes differ.", "timing.code")
+        seen = ", ".join(sorted({*map(_rate_in_words, found), *spoken}))
+        raise NotReadError(IssueCode.CODE_CONTRADICTS_REPEAT, "Several timing codes differ.", "timing.code", seen)
     if found or len(said) != 1:
         return found.pop() if found else None
     least, most = said.pop()
@@ -177,6 +234,8 @@ def _repeated(repeat: Any) -> Times | None:
     _check_duration(repeat)
     rate = _rate(repeat)
     clock, whens = _clock(repeat), _whens(repeat)
+    if clock and whens:
+        raise _unsupported("Both times of day and events of the day are stated.", "timeOfDay", ", ".join(clock + whens))
     named = len(clock or whens)
     if MEALS & set(whens) and rate is None:
         raise _unsupported("How many meals is not stated.", "when", ", ".join(whens))
@@ -235,7 +294,8 @@ def _rate(repeat: Mapping[str, Any]) -> Times | None:
     least, most = low * 24 / (long * HOURS[unit]), high * 24 / (short * HOURS[unit])
     if most > _MOST_A_DAY:
         raise _unsupported("More often than every hour is no daily dose.", "period", repeat.get("period"))
-    return Times(least, most, most % 1 == 0 and short * HOURS[unit] <= 24)
+    fits_a_day = 24 % (short * HOURS[unit]) == 0  # twice in 16 hours are three times a day in the mean only
+    return Times(least, most, most % 1 == 0 and fits_a_day)
 
 
 def _at_places(rate: Times | None, repeat: Mapping[str, Any], clock: tuple[str, ...], whens: tuple[str, ...]) -> Times:

@@ -46,6 +46,7 @@ CODES = {
     "U": "U", "[IU]": "U",
     "[iU]": "U", "[drp]": "drop", "732936001": "tablet", "732937005": "capsule", "428673006": "tablet",
     "385055001": "tablet", "385049006": "capsule", "15054000": "tablet", "15012000": "capsule",
+    "258684004": "mg", "258685003": "ug", "258682000": "g", "258773002": "mL",
 }  # fmt: skip
 _UCUM = "http://unitsofmeasure.org"
 BY_WORD = {word: unit for unit, words in WORDS.items() for word in words.split()}

@@ -48,15 +48,12 @@ def _end(schedule: TaperSchedule) -> str:
 
 
 def summary(schedule: TaperSchedule) -> str:
-    after = (
-        f"from {schedule.stops_on} the same dose until it is reviewed."
-        if schedule.target
-        else f"none from {schedule.stops_on}."
-    )
-    return (
-        f"{len(schedule.steps)} steps over {schedule.days} days, from {schedule.starts_on} to the last dose on "
-        f"{schedule.steps[-1].end}; {after}"
-    )
+    count, last = len(schedule.steps), schedule.steps[-1].end
+    until, after = f"the last dose on {last}", f"none from {schedule.stops_on}."
+    if schedule.target:
+        until, after = f"{last}", f"from {schedule.stops_on} the same dose until it is reviewed."
+    steps = f"{count} step{'' if count == 1 else 's'} over {schedule.days} days"
+    return f"{steps}, from {schedule.starts_on} to {until}; {after}"
 
 
 def check_days(schedule: TaperSchedule) -> list[date]:
@@ -78,7 +75,7 @@ def notes(schedule: TaperSchedule, issues: Sequence[DetectedIssue], pace_because
         f"Pace: {pace.name}, at most {plain(pace.cut_percent)} % of the current dose every {pace.interval_days} days "
         f"({citation_text(pace.citation)}); {pace_because}.",
         *(f"{issue.text}{f' {issue.settle}' if issue.settle else ''}" for issue in issues),
-        f"This is a draft made by software. {review_text(schedule.profile)} Nothing in it is an order until a "
+        f"Drafted by software. {review_text(schedule.profile)} Nothing in it is an order until a "
         "prescriber has checked and signed it.",
     ]
 
@@ -181,5 +178,5 @@ def narrative(schedule: TaperSchedule, notes: Sequence[str], supports: Sequence[
         "<table><thead><tr><th>Step</th><th>Dates</th><th>A day</th><th>Cut</th><th>Take</th><th>Note</th></tr>"
         f"</thead><tbody>{rows}<tr><td></td><td>from {schedule.stops_on}</td><td>{schedule.target}</td><td></td>"
         f"<td>{'the same, until reviewed' if schedule.target else 'nothing'}</td><td></td></tr>"
-        f"</tbody></table><ul>{listed}</ul><p>Besides the tablets:</p><ul>{besides}</ul></div>"
+        f"</tbody></table><ul>{listed}</ul><p>Besides the medicine:</p><ul>{besides}</ul></div>"
     )

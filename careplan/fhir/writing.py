@@ -376,7 +376,7 @@ class _Plan:
                 {
                     "measure": {"text": f"{self.drug} daily dose"},
                     "detailQuantity": {"value": _number(target.value), "unit": "mg/d", "system": UCUM, "code": "mg/d"},
-                    "dueDate": (self.schedule.steps[-1].start if target else self.schedule.stops_on).isoformat(),
+                    "dueDate": self.schedule.reached_on.isoformat(),
                 }
             ],
         }

@@ -251,6 +251,9 @@ class Descent:
             )
         elif rule == "ceiling":
             yield f"The ceiling allows {allowed} here; {self._would_be(daily)}."
+        elif rule == "cut-floor" and self.strategy.amount:
+            more = f": {share} % of the dose before, more than the {pace} % of the pace" if is_faster else ""
+            yield f"{self.strategy.amount} was asked for; no cut is smaller than {self.profile.cut_floor}{more}."
         elif is_faster:
             yield f"{share} % of the dose before is more than the {pace} % of the pace: {_REASONS[rule]}."
         named = rule in _REASONS or rule == "above-ceiling" or self._wanted(daily)[1] == "percent-of-current"

@@ -51,11 +51,12 @@ def choose_pace(
     """The slowest of the paces that dose, length of use, and each finding allow.
 
     *slowing* are the codes of findings that ask for the slowest pace; *diazepam_mg* is the daily dose in diazepam by
-    the highest published figure. A length of use that is unknown fits only the rules that say so.
+    the highest published figure. A length of use that is unknown, or only known to be as long or longer, fits only the
+    rules that say so.
     """
     days = (today - regimen.since).days if regimen.since else None
     factors = [
-        _of_use(profile, days),
+        _of_use(profile, days, stated=regimen.stated),
         *_of_dose(profile, diazepam_mg),
         *(
             PaceFactor(issue.code, profile.slowest, issue.source or profile.slowest.citation.key)
@@ -74,9 +75,11 @@ def _deciding(factors: tuple[PaceFactor, ...]) -> PaceChoice:
     return PaceChoice(factors[0].pace, ", ".join(dict.fromkeys(texts)), factors)
 
 
-def _of_use(profile: TaperProfile, days: int | None) -> PaceFactor:
-    text = "length of use unknown" if days is None else f"{days} days of use"
-    rule = next((rule for rule in profile.pace_rules if _fits_use(rule, days)), None)
+def _of_use(profile: TaperProfile, days: int | None, *, stated: bool) -> PaceFactor:
+    text = (
+        "length of use unknown" if days is None else f"{days} days of use" if stated else f"{days} days of use or more"
+    )
+    rule = next((rule for rule in profile.pace_rules if _fits_use(rule, days, stated=stated)), None)
     return _factor(text, profile, rule)
 
 
@@ -95,7 +98,9 @@ def _factor(text: str, profile: TaperProfile, rule: PaceRule | None) -> PaceFact
     return PaceFactor(text, profile.pace(rule.pace), rule.citation.key)
 
 
-def _fits_use(rule: PaceRule, days: int | None) -> bool:
+def _fits_use(rule: PaceRule, days: int | None, *, stated: bool) -> bool:
     if rule.max_days_of_use is None:
         return True
-    return rule.unknown_use if days is None else days < rule.max_days_of_use
+    if days is None:
+        return rule.unknown_use
+    return days < rule.max_days_of_use and (stated or rule.unknown_use)

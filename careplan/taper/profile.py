@@ -191,6 +191,7 @@ class Ingredient:
     """A drug that is recognised. *words* (lower case) are its names and brands; *profiled*: a taper can be planned.
 
     *not_plain* are those of *words* that name no plain oral product: injected, rectal, nasal, modified-release.
+    *combined_with* are the second drugs of products that hold two.
     """
 
     name: str
@@ -199,6 +200,7 @@ class Ingredient:
     words: tuple[str, ...]
     profiled: bool
     not_plain: tuple[str, ...] = ()
+    combined_with: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -302,6 +304,7 @@ class TaperProfile:
     digest: str
     review: Review | None
     in_turn: Citation | None = None
+    combined_with: tuple[str, ...] = ()
 
     @property
     def status(self) -> Literal["draft", "active"]:

@@ -36,13 +36,17 @@ class SourceVersion:
 
 @dataclass(frozen=True)
 class Regimen:
-    """The real daily dose of *drug*, in the order the intakes are taken through the day."""
+    """The real daily dose of *drug*, in the order the intakes are taken through the day.
+
+    *since* is the first day that the record tells of; unless that is the *stated* beginning, it may have been earlier.
+    """
 
     drug: str
     administrations: tuple[Administration, ...]
     basis: Basis
     sources: tuple[SourceVersion, ...]
     since: date | None = None
+    stated: bool = True
 
     def __post_init__(self) -> None:
         if not self.administrations or not self.daily:
@@ -81,10 +85,13 @@ class Finding:
 class PatientFacts:
     """What is known of the patient on the day of planning. None means unknown, never "no".
 
-    *egfr* is in mL/min/1.73 m2 with the day it was measured.
+    *egfr* is in mL/min/1.73 m2 with the day it was measured, by *egfr_reference*. *birth_date* is the first day it can
+    have been, *born_by* the last one where only a year or a month is known.
     """
 
     reference: str
     birth_date: date | None
     findings: tuple[Finding, ...] = ()
     egfr: tuple[Decimal, date] | None = None
+    egfr_reference: str | None = None
+    born_by: date | None = None

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import takewhile
 from typing import Literal
 
 from careplan.errors import Refused
@@ -113,6 +114,12 @@ class TaperSchedule:
     @property
     def stops_on(self) -> date:
         return self.steps[-1].end + timedelta(days=1)
+
+    @property
+    def reached_on(self) -> date:
+        """The first day of the target, which may be held for several steps."""
+        kept = takewhile(lambda step: step.daily == self.target, reversed(self.steps))
+        return min((step.start for step in kept), default=self.stops_on)
 
     @property
     def days(self) -> int:

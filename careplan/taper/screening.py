@@ -55,9 +55,9 @@ def screen(
     )
 
 
-def several_benzodiazepines(drugs: Iterable[str]) -> DetectedIssue:
-    """Why two or more benzodiazepines at once are not planned."""
-    names = ", ".join(sorted(drugs))
+def several_benzodiazepines(drugs: Iterable[str], later: Mapping[str, date] | None = None) -> DetectedIssue:
+    """Why two or more benzodiazepines at once are not planned; *later* are those that begin on a day to come."""
+    names = ", ".join((*sorted(drugs), *(f"{name} from {day}" for name, day in sorted((later or {}).items()))))
     return DetectedIssue(
         IssueCode.SEVERAL_BENZODIAZEPINES,
         "error",
@@ -80,15 +80,17 @@ def _age(profile: TaperProfile, facts: PatientFacts, limits: Limits, today: date
         )
         return
     age = years_between(facts.birth_date, today)
-    if age < limits.adult_from_years.value:
+    least = years_between(facts.born_by or facts.birth_date, today)
+    verb = "is" if least == age else "may be"
+    if least < limits.adult_from_years.value:
         yield DetectedIssue(
             IssueCode.AGE_UNDER_18,
             "error",
-            f"The patient is {age} years old; the guidelines used are for adults only.",
+            f"The patient {verb} {least} years old; the guidelines used are for adults only.",
             expression="Patient.birthDate",
             reference=facts.reference,
-            seen=f"{age} years",
-            settle="Ask a paediatric specialist.",
+            seen=f"{least} years",
+            settle="Ask a paediatric specialist." if least == age else "Give the whole date of birth.",
             source=limits.adult_from_years.citation.key,
         )
     elif age >= limits.older_from_years.value and profile.drug_class == "benzodiazepine":
@@ -169,6 +171,7 @@ def _kidney(profile: TaperProfile, facts: PatientFacts, limits: Limits, today: d
             "error",
             f"eGFR is {plain(value)} mL/min/1.73 m2: toxicity and withdrawal of {profile.drug} then look alike.",
             expression="Observation.value",
+            reference=facts.egfr_reference,
             seen=plain(value),
             settle="Plan with a renal specialist.",
             source=limits.egfr_refuse_below.citation.key,
@@ -180,6 +183,7 @@ def _kidney(profile: TaperProfile, facts: PatientFacts, limits: Limits, today: d
             "warning",
             f"eGFR is {plain(value)} mL/min/1.73 m2: the slowest pace is used.",
             expression="Observation.value",
+            reference=facts.egfr_reference,
             seen=plain(value),
             settle="Have the kidney reviewed before the first cut.",
             source=limits.egfr_care_below.citation.key,

@@ -81,7 +81,8 @@ def switch_steps(
             _step(len(steps) + 1, day, days, portions, (profile, new), equivalence, profile.switch, named[index])
         )
         day += timedelta(days=days)
-    return Switched(tuple(steps), Regimen(new.drug, tuple(after), regimen.basis, regimen.sources, regimen.since))
+    after_it = replace(regimen, drug=new.drug, administrations=tuple(after))
+    return Switched(tuple(steps), after_it)
 
 
 def _step(

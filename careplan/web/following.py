@@ -166,7 +166,8 @@ def _followed(reference: str, patient: str, asked: Asked) -> Response:
     issues = outcome(done.issues, canonical_base=services().settings.canonical_base)
     note_issues(codes_of(issues))
     if done.existing:
-        issues["issue"].append(note("It was done before; nothing was written."))
+        said = issues["issue"] if done.issues else []
+        issues["issue"] = [*said, note("It was done before; nothing was written.")]
     location = f"{services().settings.fhir_base}/{reference}"
     return fhir_response(_answer(done, issues), headers={"Content-Location": location})
 

@@ -20,7 +20,13 @@ Resource = dict[str, Any]
 
 # Changed by hand when the service starts or stops serving something.
 LAST_CHANGED = "2026-11-25"
-_SEARCHED_BY = ("url", "_format")
+_FOUND_BY: dict[str, tuple[str, str]] = {"NamingSystem": ("value", "string")}
+"""The name and type of the one search parameter of a type; `url`, which R4 gives no NamingSystem, for the others."""
+
+
+def found_by(kind: str) -> tuple[str, str]:
+    """The search parameter by which a definition of *kind* is found, and its type."""
+    return _FOUND_BY.get(kind, ("url", "uri"))
 
 
 def blueprint_for(catalog: Catalog) -> Blueprint:
@@ -90,14 +96,13 @@ def read(kind: str, resource_id: str) -> Response:
 
 
 def search(kind: str) -> Response:
-    """All definitions of a type, or the one with a `url`."""
-    if not set(request.args) <= set(_SEARCHED_BY) and not is_lenient():
-        raise NotSupported("Only a search by url is served.")
-    matches = [
-        resource
-        for resource in _definitions(services().catalog)
-        if resource["resourceType"] == kind and request.args.get("url") in (None, resource.get("url"))
-    ]
+    """All definitions of a type, or the one with a `url`; a NamingSystem by the `value` of one of its names."""
+    name, _ = found_by(kind)
+    if not set(request.args) <= {name, "_format"} and not is_lenient():
+        raise NotSupported(f"Only a search by {name} is served.")
+    wanted = request.args.get(name)
+    of_kind = [each for each in _definitions(services().catalog) if each["resourceType"] == kind]
+    matches = [each for each in of_kind if wanted is None or _is_called(each, wanted)]
     here = f"{request.host_url}fhir/{kind}"
     entries = [
         {"fullUrl": f"{here}/{match['id']}", "resource": match, "search": {"mode": "match"}} for match in matches
@@ -111,6 +116,14 @@ def _definitions(catalog: Catalog) -> Iterator[Resource]:
     """Every definition of the catalog once."""
     resources = (*catalog.conformance.values(), *catalog.questionnaires.values())
     yield from {f"{resource['resourceType']}/{resource['id']}": resource for resource in resources}.values()
+
+
+def _is_called(definition: Resource, wanted: str) -> bool:
+    """By its url; a string search, as that for a NamingSystem, is by how a name begins, in whatever case."""
+    if definition["resourceType"] != "NamingSystem":
+        return bool(definition.get("url") == wanted)
+    names = [str(each["value"]) for each in definition["uniqueId"]]
+    return any(name.casefold().startswith(wanted.casefold()) for name in names)
 
 
 def _rest(rules: Iterable[Rule], base: str) -> Resource:
@@ -147,10 +160,11 @@ def _security(asks_for_tokens: bool) -> Resource:
 
 def _resource(kind: str, interactions: dict[str, list[str]], operations: dict[str, dict[str, Resource]]) -> Resource:
     codes = interactions.get(kind, [])
-    by_url = [{"name": "url", "type": "uri"}] if "search-type" in codes else []
+    name, type_ = found_by(kind)
+    search_param = [{"name": name, "type": type_}] if "search-type" in codes else []
     return {
         "type": kind,
         **({"interaction": [{"code": code} for code in codes]} if codes else {}),
-        **({"searchParam": by_url} if by_url else {}),
+        **({"searchParam": search_param} if search_param else {}),
         **({"operation": list(operations[kind].values())} if kind in operations else {}),
     }

@@ -16,6 +16,7 @@ from werkzeug.routing import Rule
 from careplan import __version__
 from careplan.catalog import Catalog
 from careplan.settings import Settings
+from careplan.web.metadata import found_by
 from careplan.web.negotiation import FHIR_JSON, FORMATS, JSON_TYPES
 from careplan.web.parameters import MOST_MG, MOST_WEEKS
 from careplan.web.services import services
@@ -62,7 +63,6 @@ _OUTCOME = {
     },
 }
 _FORMAT = {"name": "_format", "in": "query", "schema": {"type": "string", "enum": list(FORMATS)}}
-_URL = {"name": "url", "in": "query", "schema": {"type": "string"}}
 
 
 @blueprint.get("/openapi.json")
@@ -167,10 +167,14 @@ def _id_in(rule: Rule, catalog: Catalog, settings: Settings) -> Schema:
     return {"type": "string", "enum": served} if served and not asked_for else _ID
 
 
+def _searched(rule: Rule) -> Schema:
+    return {"name": found_by(rule.rule.rpartition("/")[2])[0], "in": "query", "schema": {"type": "string"}}
+
+
 def _request(rule: Rule, method: str, operation: Resource | None, settings: Settings, catalog: Catalog) -> Schema:
     """What goes into the address, and for a POST into the body."""
     if operation is None:
-        asked = [_URL] if rule.rule.startswith("/fhir/") and rule.endpoint.startswith("metadata.search") else []
+        asked = [_searched(rule)] if rule.endpoint.startswith("metadata.search") else []
         return {"parameters": [*asked, _FORMAT]} if rule.rule.startswith("/fhir/") else {}
     if method == "GET":
         given = [each for each in operation["parameter"] if each["use"] == "in"]

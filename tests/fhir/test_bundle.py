@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 import pytest
 
 from careplan.errors import BadRequest, TooLarge
-from careplan.fhir.bundle import MOST_VERSIONS, ResourceIndex
+from careplan.fhir.bundle import MOST_VERSIONS, ResourceIndex, day_in
 
 Resource = dict[str, Any]
 CONDITION: Resource = {"resourceType": "Condition", "id": "c"}
@@ -67,7 +68,7 @@ def test_what_comes_twice_is_there_once():
     index = ResourceIndex([bundle(medication("diazepam")), bundle(medication("diazepam"))])
     assert (len(index.resources), index.incomplete) == (1, [])
     index = ResourceIndex([bundle(medication("diazepam")), bundle(medication("lorazepam"))])
-    assert index.incomplete == ["Medication/m1 was sent twice, and the two differ."]
+    assert (index.incomplete, index.ambiguous) == ([], ["Medication/m1"])
     assert index.resolve({"reference": "Medication/m1"}, {}) is None
 
 
@@ -117,3 +118,19 @@ def test_one_id_has_few_versions():
     assert len(ResourceIndex([bundle(*versions[:-1])]).resources) == MOST_VERSIONS
     with pytest.raises(TooLarge, match="have one id"):
         ResourceIndex([bundle(*versions)])
+
+
+@pytest.mark.parametrize(
+    ("text", "first", "last"),
+    [
+        ("2028-02", date(2028, 2, 1), date(2028, 2, 29)),
+        ("2028", date(2028, 1, 1), date(2028, 12, 31)),
+        ("2028-02-29T23:00:00+14:00", date(2028, 2, 29), date(2028, 2, 29)),
+        ("9999", date(9999, 1, 1), None),
+        ("0000", None, None),
+        ("2027-02-29", None, None),
+    ],
+)
+def test_a_date_has_a_first_and_a_last_day_where_there_are_such(text, first, last):
+    """A year or a month is all of its days; what no calendar has is none."""
+    assert (day_in(text), day_in(text, last=True)) == (first, last)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
@@ -6,6 +7,7 @@ from careplan.catalog import load_catalog
 from careplan.fhir.coding import RXNORM, Medicine, NotIdentified, Strength, identify
 from careplan.taper.dose import Dose
 from careplan.taper.issue import IssueCode
+from careplan.taper.profile import Ingredient
 from tests.fhir.vocabulary import SNOMED, VOCABULARY, rxnorm
 
 
@@ -61,6 +63,55 @@ def test_what_may_not_be_tapered_as_tablets_is_told_apart(concept, medication, c
     assert because in found.because
 
 
+@pytest.mark.parametrize(
+    ("text", "because"),
+    [
+        *((f"Diazepam 10 mg {form}", "not swallowed") for form in (
+            "Zäpfchen", "Supp.", "suppositoire", "supositorio", "Rektiole", "Rektallösung", "Injektionslösung",
+            "Ampullen", "inyectable", "Nasenspray", "Sublingualtablette",
+        )),
+        *((f"Diazepam 15 mg {release}", "modified-release") for release in (
+            "Retardkapseln", "LP", "XL", "libération prolongée", "liberación prolongada", "slow release", "long-acting",
+        )),
+        *((text, "a combination with another drug") for text in (
+            "Diazepam and sulpiride", "Sulpirid und Diazepam", "diazepam & sulpiride", "diazepam-pyridoxine",
+        )),
+    ],
+)  # fmt: skip
+def test_forms_and_combinations_are_told_in_every_language_that_is_read(text, because):
+    """Directions are read in four languages, so names of products must be too."""
+    sold = Ingredient("diazepam", "benzodiazepine", (), ("diazepam",), True, combined_with=("pyridoxine",))
+    found = identify({"text": text}, None, replace(VOCABULARY, ingredients=(sold,)))
+    assert isinstance(found, NotIdentified), found
+    assert (found.code, because in found.because) == ("form-not-supported", True)
+
+
+@pytest.mark.parametrize("text", ["Diazepam with food", "Valium 5 mg tablets", "diazepam tablets and oral solution"])
+def test_a_plain_product_is_no_combination(text):
+    assert isinstance(identify({"text": text}, None, VOCABULARY), Medicine)
+
+
+@pytest.mark.parametrize(
+    "text", ["Chlordiazepoxide-clidinium 5-2.5 MG per capsule", "Amitriptyline; Chlordiazepoxide", "Librax"]
+)
+def test_chlordiazepoxide_is_sold_with_another_drug(text):
+    """Whose second drug must not be cut along with it."""
+    found = identify({"text": text}, None, load_catalog().vocabulary)
+    assert isinstance(found, NotIdentified), found
+    assert found.code == "form-not-supported"
+
+
+@pytest.mark.parametrize("text", ["baclofen 0.5 MG/ML Injection", "Gablofen 50 mcg/mL", "Baclofen Injektionslösung"])
+def test_baclofen_that_is_injected_is_intrathecal(text):
+    """Nothing else of it is injected, and losing it is an emergency; a cream of it is only another form."""
+    found = identify({"text": text}, None, load_catalog().vocabulary)
+    assert isinstance(found, NotIdentified), found
+    assert found.code == "intrathecal-baclofen"
+    cream = identify({"text": "baclofen 2 % cream"}, None, load_catalog().vocabulary)
+    assert isinstance(cream, NotIdentified)
+    assert cream.code == "form-not-supported"
+
+
 def medication(numerator, denominator):
     return {
         "code": {"text": "diazepam"},
@@ -78,6 +129,7 @@ def medication(numerator, denominator):
     [
         ({"value": 5, "code": "mg"}, {"value": 1, "code": "{tbl}"}, "5", False),
         ({"value": 2, "unit": "mg"}, {"value": 1}, "2", False),
+        ({"value": 1, "unit": "g"}, {"value": 1, "code": "L"}, "1", True),
         ({"value": 2, "unit": "mg"}, {"value": 5, "unit": "mL"}, "0.4", True),
         ({"value": 500, "code": "ug"}, {"value": 1, "unit": "tablet"}, "0.5", False),
     ],
@@ -211,3 +263,10 @@ def test_names_are_known_with_and_without_their_accents():
     medicine = identify({"text": "Diazépam 5 mg comprimé"}, None, VOCABULARY)
     assert isinstance(medicine, Medicine)
     assert medicine.ingredient.name == "diazepam"
+
+
+def test_a_bound_is_no_strength():
+    """Less than 5 mg in a tablet is no 5 mg."""
+    found = identify(None, medication({"value": 5, "unit": "mg", "comparator": "<"}, {"value": 1}), VOCABULARY)
+    assert isinstance(found, Medicine)
+    assert found.strength is None

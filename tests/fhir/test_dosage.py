@@ -1,4 +1,4 @@
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -112,6 +112,41 @@ def test_as_needed_is_said():
     assert read.administrations is None
 
 
+def test_masses_in_different_units_add_up():
+    """5 mg in the morning and 250 ug at night are 5.25 mg; a tablet beside them is no mass."""
+    night = {"doseAndRate": [{"doseQuantity": {"value": 250, "unit": "mcg"}}], "timing": {"repeat": {"when": ["HS"]}}}
+    read = read_dosages([timed(when=["MORN"]), night], on=date(2026, 1, 5))
+    assert isinstance(read, DailyDose), read
+    assert (read.high, read.unit) == (Decimal("5.25"), "mg")
+    assert [each.amount for each in read.administrations or ()] == [5, Decimal("0.25")]
+    tablet = {**night, "doseAndRate": [{"doseQuantity": {"value": 1, "unit": "tablet"}}]}
+    assert isinstance(read_dosages([timed(when=["MORN"]), tablet], on=date(2026, 1, 5)), NotRead)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        {"_asNeededBoolean": {"extension": [{"url": "urn:x", "valueCode": "unknown"}]}},
+        {"asNeededBoolean": "sometimes"},
+        {"asNeeded": None},
+    ],
+)
+def test_a_flag_of_as_needed_that_is_no_yes_and_no_no_is_no_number(flag):
+    """Given as absent, or as something else: it may be taken on some days only."""
+    read = read_dosage({**timed(**DAILY), **flag})
+    assert isinstance(read, NotRead), read
+    assert (read.code, read.expression) == ("as-needed", next(iter(flag)).strip("_"))
+    assert read.seen, "what stood there is not told"
+
+
+def test_a_flag_in_quotes_is_read():
+    """Published data has "False" as a word, and one that says "true" must not be passed over."""
+    assert read_dosage({**timed(**DAILY), "asNeededBoolean": "False"}) == read_dosage(timed(**DAILY))
+    read = read_dosage({**timed(**DAILY), "asNeededBoolean": "true"})
+    assert isinstance(read, DailyDose), read
+    assert read.as_needed
+
+
 @pytest.mark.parametrize("said", ["every 12 hours PRN", "two times a day if needed"])
 def test_as_needed_in_the_words_of_a_code_is_heard(said):
     """A local timing code that says it, and nothing else does."""
@@ -157,6 +192,42 @@ def test_words_that_say_something_else_contradict_a_structure(words):
     read = read_dosage({**timed(**DAILY), "text": words})
     assert isinstance(read, NotRead), read
     assert read.code == "text-contradicts-structure"
+
+
+def test_words_with_a_doubtful_separator_are_held_against_a_structure_in_another_unit():
+    """375 ug once a day: "1.125 mg" is three times as much or three thousand times, "0.375 mg" is the same."""
+    dosage = {**timed("QD"), "doseAndRate": [{"doseQuantity": {"value": 375, "unit": "mcg"}}]}
+    read = read_dosage({**dosage, "text": "1.125 mg po once daily"})
+    assert isinstance(read, NotRead), read
+    assert read.code == "text-contradicts-structure"
+    assert isinstance(read_dosage({**dosage, "text": "0.375 mg po once daily"}), DailyDose)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Takes 10 mg at night", "10 mg in the morning, nothing else", "takes only one of them", "5 mg bid, 4 days a week",
+     "5 mg BID (M-F)", "Mo-Fr 5 mg 2x", "every 3rd day", "only on odd days", "3 weeks on, 1 week off", "sometimes",
+     "5 mg BID for 5 days a month", "nur am Wochenende", "im Wechsel mit 10 mg", "le week-end", "el fin de semana",
+     "has reduced it to 5 mg", "course completed", "last dose 1 Nov", "d/c 3/11", "dc'd", "unsure of dose",
+     "dose to be confirmed", "unbekannt", "dose inconnue", "WRONG PATIENT", "entered in error", "dose ?"],
+)  # fmt: skip
+def test_words_of_doubt_contradict_a_structure(words):
+    """Twice 5 mg every day, and words of some days only, of less, of the end, or that nobody knows."""
+    read = read_dosage({**timed(**DAILY), "text": words})
+    assert isinstance(read, NotRead), read
+    assert (read.code, read.expression) == ("text-contradicts-structure", "text")
+
+
+@pytest.mark.parametrize(
+    ("words", "unread"),
+    [("5 mg twice daily", ""), ("twice daily", ""), ("as the clinic wrote, 5 mg twice daily", "as the clinic wrote")],
+)
+def test_words_that_were_not_understood_are_kept(words, unread):
+    """So that a person can read what the structure may not say."""
+    read = read_dosages([{**timed(**DAILY), "text": words}], on=date(2026, 1, 5))
+    assert isinstance(read, DailyDose), read
+    assert read.unread.startswith(unread)
+    assert bool(read.unread) == bool(unread)
 
 
 @pytest.mark.parametrize(
@@ -213,6 +284,42 @@ def test_the_words_of_a_code_are_read_as_directions(said, daily):
     assert read.high.quantize(Decimal("0.000001")) == Decimal(daily).quantize(Decimal("0.000001"))
 
 
+@pytest.mark.parametrize(
+    ("code", "unit", "read_as"),
+    [
+        ("258684004", "mg", "mg"),
+        ("258684004", None, "mg"),
+        ("258685003", "microgram", "ug"),
+        ("258773002", "ml", "mL"),
+        ("258685003", "mg", None),
+        ("258682000", "mg", None),
+    ],
+)
+def test_a_unit_of_snomed_is_heard(code, unit, read_as):
+    """Milligram, microgram, gram and millilitre by their concepts; beside other words there is no amount."""
+    dose = {"value": 5, "system": "http://snomed.info/sct", "code": code, **({"unit": unit} if unit else {})}
+    read = read_dosage({**timed(**DAILY), "doseAndRate": [{"doseQuantity": dose}]})
+    assert (read.unit if isinstance(read, DailyDose) else None) == read_as
+
+
+def test_what_stands_in_the_place_of_a_dose_is_told():
+    """A number of nothing, and a rate."""
+    read = read_dosage({**timed(**DAILY), "doseAndRate": [{"doseQuantity": {"value": 2}}]})
+    assert isinstance(read, NotRead)
+    assert read.seen == "2 without a unit"
+    rate = read_dosage({**timed(**DAILY), "doseAndRate": [{"rateQuantity": {"value": 6, "code": "ug/h"}}]})
+    assert isinstance(rate, NotRead)
+    assert "ug/h" in (rate.seen or "")
+
+
+def test_a_period_that_no_day_holds_a_whole_number_of_is_a_mean():
+    """Twice in 16 hours are three times a day, and not on each day at the same times."""
+    read = read_dosage(timed(frequency=2, period=16, periodUnit="h"))
+    assert isinstance(read, DailyDose)
+    assert read.high == 15
+    assert read.administrations is None
+
+
 def test_a_code_of_another_unit_is_not_overheard():
     """UCUM kg beside the words "mg"."""
     dose = {"doseQuantity": {**MG, "code": "kg"}}
@@ -250,6 +357,13 @@ def test_any_shape_has_an_answer(odd, name, value):
             assert 0 <= read.low <= read.high
             if read.administrations is not None:
                 assert sum(each.amount for each in read.administrations) == read.low == read.high
+
+
+EXTENSIONS = "http://hl7.org/fhir/StructureDefinition"
+CYCLE = {
+    "url": f"{EXTENSIONS}/timing-daysOfCycle",
+    "extension": [{"url": "day", "valueInteger": 1}, {"url": "day", "valueInteger": 3}],
+}
 
 
 # --- all of Timing ------------------------------------------------------------------------------------------------
@@ -295,6 +409,9 @@ def test_a_timing_that_is_not_daily_has_a_mean(dosage, daily):
         (timed(frequency=2, frequencyMax=1, period=1, periodUnit="d"), "dose-invalid"),
         ({**DOSE, "timing": {"code": {"text": "BID"}, "repeat": {**DAILY, "frequency": 3}}}, "code-contradicts-repeat"),
         ({"doseAndRate": [{"doseQuantity": {**MG, "unit": "mL"}}], "timing": {"repeat": DAILY}}, "unit-not-supported"),
+        (timed(timeOfDay=["08:00", "20:00"], when=["MORN", "NOON", "HS"]), "timing-not-supported"),
+        ({**DOSE, "timing": {"repeat": DAILY, "extension": [CYCLE]}}, "not-daily"),
+        (timed(**DAILY, extension=[{"url": f"{EXTENSIONS}/timing-dayOfMonth", "valueInteger": 3}]), "not-daily"),
     ],
 )
 def test_a_timing_that_can_mean_two_things_is_no_number(dosage, code):
@@ -379,6 +496,78 @@ def test_a_length_of_treatment_counts_from_its_start():
     assert isinstance(read, NotRead)
     assert read.code == "period-ended"
     assert isinstance(read_dosages([{**DOSE, "timing": {"repeat": repeat}}], on=ON), DailyDose)
+
+
+@pytest.mark.parametrize(
+    "bounds",
+    [
+        {"boundsRange": {"low": {"value": 1, "code": "wk"}, "high": {"value": 2, "code": "wk"}}},
+        {"boundsDuration": {"value": Decimal("1.5"), "code": "wk"}},
+        {"boundsDuration": {"value": 36, "code": "h"}},
+        {"boundsDuration": {"value": 14, "unit": "days"}},
+        {"count": 28},
+        {"count": 20, "countMax": 27},
+        {"count": 28, "boundsPeriod": {"start": "2026-06-01"}},
+    ],
+)
+def test_every_way_to_limit_a_course_ends_it(bounds):
+    """A range of lengths, hours, parts of a week, and a number of doses: all are over a fortnight after the start."""
+    dosage = {**DOSE, "timing": {"repeat": {**DAILY, **bounds}}}
+    read = read_dosages([dosage], on=ON, start=date(2026, 6, 1))
+    assert isinstance(read, NotRead), read
+    assert read.code == "period-ended"
+    assert isinstance(read_dosages([dosage], on=date(2026, 6, 2), start=date(2026, 6, 1)), DailyDose), "not over yet"
+
+
+@pytest.mark.parametrize(("length", "day"), [({"value": 1, "code": "mo"}, 31), ({"value": 1, "code": "a"}, 366)])
+def test_months_and_years_are_over_after_the_longest_of_them(length, day):
+    """Nobody knows which month is meant, so a course is not over before the longest one is."""
+    dosage = {**DOSE, "timing": {"repeat": {**DAILY, "boundsDuration": length}}}
+    start = ON - timedelta(days=day)
+    assert isinstance(read_dosages([dosage], on=ON, start=start), NotRead)
+    assert isinstance(read_dosages([dosage], on=ON - timedelta(days=1), start=start), DailyDose)
+
+
+@pytest.mark.parametrize(
+    "words", ["Take 10 mg at night", "three times daily", "once daily", "20 mg daily", "10 mg bid", "weekends only"]
+)
+def test_an_instruction_that_says_another_dose_contradicts_a_structure(words):
+    """Twice 5 mg a day, and an instruction of more, or of how often; the element that says so is named."""
+    read = read_dosage({**timed(**DAILY), "additionalInstruction": [{"text": words}]})
+    assert isinstance(read, NotRead), read
+    assert (read.code, read.expression, read.seen) == ("text-contradicts-structure", "additionalInstruction", words)
+
+
+@pytest.mark.parametrize("words", ["5 mg bid", "take with food", "before meals", "at bedtime", "do not drive"])
+def test_an_instruction_about_something_else_leaves_the_dose(words):
+    read = read_dosage({**timed(**DAILY), "additionalInstruction": [{"text": words}]})
+    assert isinstance(read, DailyDose), read
+    assert (read.high, read.unread) == (Decimal(10), "")
+
+
+def test_a_route_in_an_instruction_is_heard():
+    """As the one in the directions."""
+    read = read_dosage({**timed(**DAILY), "additionalInstruction": [{"text": "under the tongue"}]})
+    assert isinstance(read, DailyDose), read
+    assert read.route == "under the tongue"
+
+
+def test_a_course_at_the_end_of_the_calendar_has_an_end():
+    """A slip in a year is no crash."""
+    repeat = {**DAILY, "count": 60, "boundsPeriod": {"start": "9999-12-30"}}
+    read = read_dosages([{**DOSE, "timing": {"repeat": repeat}}], on=ON)
+    assert isinstance(read, NotRead)
+    assert read.code == "period-ended"
+
+
+def test_what_differs_is_told():
+    """Code and repeat are both told; so are the dates that stand where a daily dose should."""
+    read = read_dosage({**timed("BID"), **{"timing": {**timed("BID")["timing"], "repeat": {**DAILY, "frequency": 3}}}})
+    assert isinstance(read, NotRead)
+    assert read.seen == "2 times a day and 3 times a day"
+    dates = read_dosage({**DOSE, "timing": {"event": ["2026-01-05", "2026-01-07"]}})
+    assert isinstance(dates, NotRead)
+    assert dates.seen == "2026-01-05, 2026-01-07"
 
 
 def test_words_that_every_element_repeats_are_about_all_of_them():

@@ -227,6 +227,33 @@ def test_kidney_function_is_the_latest_and_of_several_the_lowest(results, value)
     assert facts(*reversed(results)).egfr == (Decimal(value), date(2026, 8, 1))
 
 
+def test_kidney_function_of_a_day_to_come_hides_none_of_today():
+    """A slip in a date must not make a kidney look better than it is; and the result is named."""
+    found = facts(egfr("90", "2027-08-01"), egfr("24"))
+    assert found.egfr == (Decimal(24), date(2026, 8, 1))
+    assert found.egfr_reference == "Observation/o"
+
+
+@pytest.mark.parametrize(
+    ("unit", "value"),
+    [("mL/min/1.73m2", 24), ("ml/mn", 24), ("mL/s", 1440), ("%", None), ("mg/dL", None)],
+)
+def test_kidney_function_is_in_millilitres_of_a_time(unit, value):
+    """24 percent are no 24 mL; a second is a sixtieth of a minute."""
+    found = facts(egfr("24", unit=unit)).egfr
+    assert (found and found[0]) == (None if value is None else Decimal(value))
+
+
+@pytest.mark.parametrize(
+    ("born", "first", "last"),
+    [("2008", (2008, 1, 1), (2008, 12, 31)), ("2008-02", (2008, 2, 1), (2008, 2, 29))],
+)
+def test_a_birth_date_may_be_a_year_or_a_month(born, first, last):
+    """Both ends are kept, since one of them may be that of a minor."""
+    found = facts({"resourceType": "Patient", "id": "p1", "birthDate": born})
+    assert (found.birth_date, found.born_by) == (date(*first), date(*last))
+
+
 def test_kidney_function_without_a_day_is_none():
     """Nobody knows whether it still holds."""
     assert facts({**egfr("24"), "effectiveDateTime": None}).egfr is None

@@ -21,6 +21,13 @@ def dosage(mg="5", frequency=2, **more):
     }
 
 
+def later(mg):
+    """Twice a day from December on."""
+    changed = dosage(mg)
+    changed["timing"]["repeat"]["boundsPeriod"] = {"start": "2026-12-01"}
+    return changed
+
+
 def statement(identity="1", concept=None, dosages=None, **more):
     return {
         "resourceType": "MedicationStatement",
@@ -78,6 +85,181 @@ def test_words_are_read_when_nothing_else_is_there():
     regimen = only(statement(concept=rxnorm("197901"), dosages=[{"text": "1 tab po bid"}])).regimen
     assert regimen
     assert (regimen.daily, regimen.basis) == (Dose(Decimal(2)), "text")
+
+
+def test_words_that_were_not_understood_beside_a_structure_are_told():
+    """The dose of the structure counts, and a warning shows the words with the element they stand in."""
+    drug = only(statement(dosages=[dosage(text="as the clinic wrote")]))
+    assert drug.regimen
+    warning = next(issue for issue in drug.issues if issue.code == "text-not-understood")
+    assert (warning.severity, warning.seen) == ("warning", "as the clinic wrote")
+    assert warning.expression == "MedicationStatement.dosage[0].text"
+    assert codes(only(statement(dosages=[dosage(text="5 mg twice daily")]))) == codes(only(statement()))
+
+
+@pytest.mark.parametrize(
+    "words", ["rektal", "als Zäpfchen", "intrathecally", "by continuous infusion", "via pump", "under the tongue"]
+)
+def test_a_way_into_the_body_that_stands_in_words_is_heard(words):
+    """Beside a whole structure too: what is not swallowed is no tablet to taper."""
+    drug = only(statement(dosages=[dosage(text=words)]))
+    assert drug.regimen is None
+    assert "route-not-oral" in {issue.code for issue in drug.issues if issue.blocks}
+
+
+WEEKLY = {"timing": {"repeat": {"frequency": 3, "period": 1, "periodUnit": "wk"}}}
+
+
+@pytest.mark.parametrize(
+    ("second", "expression", "seen"),
+    [
+        (dosage("2", asNeededBoolean=True), "dosage[1].asNeeded", "up to 14 mg a day"),
+        ({**dosage("2"), **WEEKLY}, "dosage[1].timing", "about 10.857 mg a day on average"),
+        (
+            {**dosage("2"), "timing": {"repeat": {**DAILY, "frequencyMax": 3, "periodUnit": "d"}}},
+            "dosage[1].doseAndRate",
+            "14 to 16 mg a day",
+        ),
+        (
+            {**dosage(), "doseAndRate": [{"doseQuantity": {**MG, "value": 5, "comparator": "<"}}]},
+            "dosage[1].doseAndRate.doseQuantity.comparator",
+            "< 5",
+        ),
+    ],
+)
+def test_the_dosage_that_is_to_blame_is_named_with_what_it_says(second, expression, seen):
+    """The first of two is a dose of every day; what stands in the second is told in numbers that can be read."""
+    (issue,) = [each for each in only(statement(dosages=[dosage(), second])).issues if each.blocks]
+    assert (issue.expression, issue.seen) == (f"MedicationStatement.{expression}", seen)
+
+
+@pytest.mark.parametrize(
+    ("concept", "text", "seen"),
+    [
+        (rxnorm("197591", text="Diazepam 10 mg"), "differs", "Diazepam 10 mg; 5 mg in one piece; 10 mg in one piece"),
+        (rxnorm("309843", text="Diazepam"), "is not in that", "Diazepam; 1 mg in one mL"),
+        (rxnorm("3322", text="Diazepam"), "is not stated", "Diazepam"),
+    ],
+)
+def test_why_tablets_cannot_be_counted_is_told_with_each_strength_that_stands_there(concept, text, seen):
+    """Two strengths, one of a liquid, or none at all: three things to settle."""
+    tablets = {**dosage(), "doseAndRate": [{"doseQuantity": {"value": 2, "unit": "tablet"}}]}
+    (issue,) = [each for each in only(statement(concept=concept, dosages=[tablets])).issues if each.blocks]
+    assert issue.code == "strength-unknown"
+    assert (text in issue.text, issue.seen) == (True, seen)
+
+
+@pytest.mark.parametrize(
+    ("words", "contradicts"),
+    [("Take 6 mg three times a day", True), ("Take 3 mg three times a day", False), ("3 mL (6 mg) tid", True)],
+)
+def test_the_words_of_each_of_several_dosages_are_held_against_the_product(words, contradicts):
+    """3 mL of 1 mg/mL three times a day are 9 mg, also where 1 mL at night stands beside them."""
+    volume = {"system": "http://unitsofmeasure.org", "code": "mL", "unit": "mL"}
+    day = {**dosage(frequency=3, text=words), "doseAndRate": [{"doseQuantity": {"value": 3, **volume}}]}
+    night = {"timing": {"repeat": {"when": ["HS"]}}, "doseAndRate": [{"doseQuantity": {"value": 1, **volume}}]}
+    drug = only(statement(concept=rxnorm("309843"), dosages=[night, day]))
+    assert (drug.regimen is None) == contradicts
+    if contradicts:
+        (issue,) = [each for each in drug.issues if each.blocks]
+        assert (issue.code, issue.expression) == ("text-contradicts-structure", "MedicationStatement.dosage[1].text")
+    else:
+        assert drug.regimen
+        assert drug.regimen.daily == Dose(Decimal(10))
+
+
+@pytest.mark.parametrize(
+    ("words", "contradicts"),
+    [
+        ("2 tablets (10 mg) twice daily", False),
+        ("2 tablets (20 mg) twice daily", True),
+        ("2 tablets of 5 mg twice daily", False),
+        ("2 tablets of 10 mg twice daily", True),
+        ("2 tablets (5 mg) twice daily", False),
+        ("2 tablets (5 mg total) twice daily", True),
+        ("2 tablets (10 mg total) twice daily", False),
+    ],
+)
+def test_a_mass_beside_a_count_is_held_against_the_product_where_the_structure_counts_too(words, contradicts):
+    """Two tablets of 5 mg are 10 mg, whatever the words call them."""
+    tablets = {**dosage(text=words), "doseAndRate": [{"doseQuantity": {"value": 2, "unit": "tablet"}}]}
+    drug = only(statement(dosages=[tablets]))
+    assert (drug.regimen is None) == contradicts
+    assert (("text-contradicts-structure", "error") in codes(drug)) == contradicts
+
+
+@pytest.mark.parametrize(
+    ("quantity", "days", "short"),
+    [
+        ({"value": 28, "unit": "tablet"}, {"value": 28, "code": "d"}, True),
+        ({"value": 28, "unit": "tablet"}, {"value": 4, "unit": "weeks"}, True),
+        ({"value": 56, "unit": "tablet"}, {"value": 28, "code": "d"}, False),
+        ({"value": 50, "unit": "tablet"}, {"value": 28, "code": "d"}, False),
+        ({"value": 140, "code": "mg"}, {"value": 28, "code": "d"}, True),
+        ({"value": 28, "unit": "mL"}, {"value": 28, "code": "d"}, False),
+        ({"value": 28, "unit": "tablet"}, {"value": 28}, False),
+    ],
+)
+def test_a_supply_that_cannot_last_is_told(quantity, days, short):
+    """28 tablets of 5 mg for 28 days are no 10 mg a day; some tablets less, or what cannot be counted, say nothing."""
+    supply = {"quantity": quantity, "expectedSupplyDuration": days}
+    handed_out = {
+        **request("d", effectivePeriod=None, quantity=quantity, daysSupply=days),
+        "resourceType": "MedicationDispense",
+        "status": "completed",
+        "whenHandedOver": "2026-11-20",
+    }
+    for resource in (request(effectivePeriod=None, authoredOn="2026-11-20", dispenseRequest=supply), handed_out):
+        drug = only(resource)
+        assert drug.regimen
+        assert (("sources-disagree", "warning") in codes(drug)) == short, resource["resourceType"]
+
+
+def test_two_versions_of_one_resource_are_named():
+    """Not as a list that is too short: one of the two has to go."""
+    reading = read(statement(), statement(dosages=[dosage("2")]))
+    issue = next(each for each in reading.issues if each.code == "record-incomplete")
+    assert (issue.reference, issue.settle) == ("MedicationStatement/1", "Send the one of them that holds.")
+
+
+@pytest.mark.parametrize(
+    ("code", "may_be_ours"),
+    [("N06CA01", True), ("N05BA", True), ("N05BA56", True), ("M03BX", True), ("M03BX02", False), ("C09AA02", False)],
+)
+def test_a_code_of_atc_alone_may_be_a_group_or_a_combination_of_ours(code, may_be_ours):
+    """Chlordiazepoxide with amitriptyline is no stranger, and a benzodiazepine of which nobody says which is none."""
+    concept = {"coding": [{"system": "http://www.whocc.no/atc", "code": code}]}
+    issues = read(statement(), statement("2", concept=concept)).issues
+    assert ([(each.code, each.seen) for each in issues if each.blocks] != []) == may_be_ours
+    if may_be_ours:
+        (issue,) = issues
+        assert (issue.code, issue.seen) == ("drug-not-recognised", f"http://www.whocc.no/atc|{code}")
+
+
+def test_a_medication_that_is_not_there_is_named():
+    unknown = statement(medicationReference={"reference": "Medication/m"})
+    del unknown["medicationCodeableConcept"]
+    (issue,) = read(unknown).issues
+    assert (issue.code, issue.seen) == ("drug-not-recognised", "Medication/m")
+
+
+def test_a_modifier_of_a_dose_is_heard():
+    """R4 allows none there; what carries one all the same must not be read past it."""
+    odd = {**dosage(), "doseAndRate": [{**dosage()["doseAndRate"][0], "modifierExtension": [{"url": "urn:x"}]}]}
+    assert ("resource-invalid", "error") in codes(only(statement(dosages=[odd])))
+
+
+def test_intrathecal_baclofen_that_stands_in_words_is_an_emergency_of_its_own():
+    drug = only(statement(concept=rxnorm("1292", text="baclofen"), dosages=[dosage(text="intrathecally")]))
+    assert ("intrathecal-baclofen", "error") in codes(drug)
+
+
+def test_a_strength_in_words_is_enough_to_contradict():
+    """5 tablets of what is called 5 mg are not 5 mg."""
+    concept = {"text": "Diazepam 5 mg tablet"}
+    assert only(statement(concept=concept, dosages=[dosage(text="Take 1 tablet twice daily")])).regimen
+    drug = only(statement(concept=concept, dosages=[dosage(text="Take 5 tablets twice daily")]))
+    assert ("text-contradicts-structure", "error") in codes(drug)
 
 
 @pytest.mark.parametrize(
@@ -211,6 +393,120 @@ def test_two_strengths_of_one_drug_add_up():
     assert drug.regimen
     assert drug.regimen.daily == Dose(Decimal(14))
     assert ("several-products-added", "warning") in codes(drug)
+
+
+def test_a_strength_in_a_statement_and_another_in_a_request_are_not_added():
+    """5 mg tablets on the list and 10 mg tablets ordered may be one treatment; one list with both of them adds up."""
+    listed = statement("1")
+    ordered = request(concept=rxnorm("197590"), dosages=[dosage("4")])
+    drug = only(listed, ordered)
+    assert drug.regimen is None
+    (issue,) = [issue for issue in drug.issues if issue.blocks]
+    assert (issue.code, "told in two strengths" in issue.text) == ("sources-disagree", True)
+    both = only(listed, statement("2", concept=rxnorm("197590"), dosages=[dosage("4")]), ordered).regimen
+    assert both
+    assert both.daily == Dose(Decimal(18))
+
+
+@pytest.mark.parametrize(
+    ("mg", "since", "asks"), [("5", "2026-06-01", True), ("5", "2020-03-01", False), ("2", "2026-06-01", False)]
+)
+def test_another_strength_of_the_same_dose_a_day_may_have_taken_its_place(mg, since, asks):
+    """10 mg a day in tablets of 5 mg since 2020, and of 2 mg since June: nobody may have ended the one."""
+    other = statement("2", concept=rxnorm("197590"), dosages=[dosage(mg)], effectivePeriod={"start": since})
+    drug = only(statement("1"), other)
+    assert (("sources-disagree", "error") in codes(drug)) == asks
+    assert (("several-products-added", "warning") in codes(drug)) == (not asks)
+
+
+@pytest.mark.parametrize(
+    ("coming", "refused"),
+    [
+        (request(dosages=[dosage("10")], effectivePeriod=None, authoredOn="2026-12-01"), True),
+        (statement("2", dosages=[dosage("10")], effectivePeriod={"start": "2026-12-01"}), True),
+        (statement("2", dosages=[], effectivePeriod={"start": "2026-12-01"}), True),
+        (request(dosages=[later("4")]), True),
+        (request(dosages=[later("5")]), False),
+        (statement("2", effectivePeriod={"start": "2026-12-01"}), False),
+        (statement("2", dosages=[dosage("10")], effectivePeriod={"start": "2026-12-01"}, status="stopped"), False),
+    ],
+)
+def test_another_dose_from_a_later_day_is_a_change_that_is_under_way(coming, refused):
+    """Somebody has ordered it already; the same dose from then on, or an order that was taken back, changes nothing."""
+    drug = only(statement("1"), coming)
+    assert drug.begins == (None if coming["status"] == "stopped" else date(2026, 12, 1))
+    assert (drug.regimen is None) == refused
+    assert (("already-tapering", "error") in codes(drug)) == refused
+
+
+@pytest.mark.parametrize(
+    ("resource", "stated", "warned"),
+    [
+        (statement(effectivePeriod={"start": "2026-11-01"}), True, False),
+        (request(effectivePeriod=None, authoredOn="2026-11-01"), False, True),
+        (statement(effectivePeriod=None, dateAsserted="2026-11-01"), False, True),
+        (statement(effectivePeriod=None, effectiveDateTime="2026-11-01"), False, True),
+        (request(effectivePeriod=None, authoredOn="2025-11-01"), False, False),
+    ],
+)
+def test_the_day_of_a_prescription_is_not_the_first_day_of_use(resource, stated, warned):
+    """It may be a renewal: only a stated period begins a treatment, unless even the order is a year old."""
+    drug = only(resource)
+    assert drug.regimen
+    assert drug.regimen.stated == stated
+    assert (("duration-unknown", "warning") in codes(drug)) == warned
+
+
+@pytest.mark.parametrize(
+    ("note", "warned"),
+    [
+        ("Patient stopped taking this 3 weeks ago", True),
+        ("Not taking it, gives it to a friend", True),
+        ("Do not stop suddenly", False),
+        ("For anxiety", False),
+    ],
+)
+def test_a_note_that_may_say_otherwise_is_shown(note, warned):
+    """It is no statement of the record, and nobody should sign without having read it."""
+    drug = only(statement(note=[{"text": note}]))
+    assert drug.regimen
+    shown = [issue.seen for issue in drug.issues if issue.expression == "MedicationStatement.note"]
+    assert shown == ([note] if warned else [])
+
+
+@pytest.mark.parametrize(("status", "refused"), [("not-taken", True), ("stopped", False)])
+def test_not_taken_and_ordered_on_one_day_disagree(status, refused):
+    """An old dose is stopped on the day of the new order; what is not taken that day is another matter."""
+    no = statement("no", status=status, effectivePeriod=None, dateAsserted="2026-06-01")
+    drug = only(no, request(effectivePeriod=None, authoredOn="2026-06-01"))
+    assert (("sources-disagree", "error") in codes(drug)) == refused
+
+
+@pytest.mark.parametrize(
+    ("dosages", "more", "over"),
+    [
+        ([{"text": "5 mg twice daily for 2 weeks"}], {}, True),
+        ([dosage(text="5 mg twice daily for 2 weeks")], {}, True),
+        ([dosage(text="for 2 weeks")], {}, True),
+        ([{"text": "5 mg twice daily for 60 days"}], {}, False),
+        ([{"text": "5 mg twice daily for 30 days"}], {}, True),
+        ([{"text": "5 mg twice daily for 30 days"}], {"dispenseRequest": {"numberOfRepeatsAllowed": 2}}, False),
+    ],
+)
+def test_a_course_that_words_limit_ends_as_one_that_the_structure_limits(dosages, more, over):
+    """Ordered two months ago; repeats make it longer, and a fortnight may be left over."""
+    drug = only(request(dosages=dosages, effectivePeriod=None, authoredOn="2026-09-20", **more))
+    assert (drug.regimen is None) == over
+    assert (("period-ended", "error") in codes(drug)) == over
+
+
+@pytest.mark.parametrize(("daily", "refused"), [("10 mg", True), ("20 mg", False)])
+def test_a_confirmed_dose_ends_no_change_that_is_ordered(daily, refused):
+    """What is taken today is one thing, and what somebody has ordered from a later day on another."""
+    coming = statement("2", dosages=[dosage("10")], effectivePeriod={"start": "2026-12-01"})
+    drug = only(statement("1"), coming, confirm=[Confirmation("diazepam", {"text": f"{daily} once daily"}, "Dr Q")])
+    assert (drug.regimen is None) == refused
+    assert (("already-tapering", "error") in codes(drug)) == refused
 
 
 def test_the_same_product_twice_asks():

@@ -47,3 +47,25 @@ def test_any_text_has_an_answer(text):
     """A number above zero, or a reason; never a crash."""
     read = read_dosage({"text": text})
     assert isinstance(read, NotRead) or 0 <= read.low <= read.high
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("1 tab BID x 7 days", 7),
+        ("take 1 tablet at night for 2 weeks", 14),
+        ("5 mg bid for 5-7 days", 7),
+        ("1 tab tid 3/7", 3),
+        ("1 tab bid for 1 month", 31),
+        ("1 Tablette abends für 2 Wochen", 14),
+        ("1 comprimé le soir pendant 10 jours", 10),
+        ("1 tableta por la noche durante 5 días", 5),
+        ("Take 1 by mouth 3 times a day 90 day supply", None),
+        ("5 mg bid", None),
+    ],
+)
+def test_how_long_it_is_taken_is_kept(text, days):
+    """The longest that the words may mean; a supply limits nothing."""
+    read = read_sig(text)
+    assert read.understood
+    assert read.days == days

@@ -117,6 +117,15 @@ def test_short_use_is_not_assumed():
     assert choice(None, 1, rules=rules).pace.name == "slow"
 
 
+@pytest.mark.parametrize(("days", "expected"), [(30, "standard"), (364, "standard"), (365, "slow")])
+def test_use_that_may_have_been_longer_is_not_taken_for_short(days, expected):
+    """30 days since a prescription are 30 days or more, and no reason to cut faster."""
+    since = date.fromordinal(TODAY.toordinal() - days)
+    taken = replace(regimen(5, 5), since=since, stated=False)
+    found = choose_pace(taken, RULES, (), slowing=SLOWING, diazepam_mg=Decimal(5), today=TODAY)
+    assert (found.pace.name, found.because) == (expected, f"{days} days of use or more")
+
+
 def test_what_is_allowed_stays_known_when_a_slower_pace_is_chosen():
     """The pace that the factors allow, and the reasons for it, whatever was asked for."""
     allowed = choice(60, 11)

@@ -800,3 +800,26 @@ def test_a_floor_is_not_called_a_piece():
     (issue,) = [each for each in schedule.issues if each.code is IssueCode.CUT_ABOVE_CAP]
     assert "because no cut is smaller than the floor of 0.5 mg" in issue.text
     assert (issue.settle or "").startswith("Weigh another product"), "the liquid is named, which is in use already"
+
+
+def test_an_amount_below_the_smallest_cut_is_told():
+    """0.1 mg was asked for and 0.5 mg is cut; where that passes the pace, the note says both."""
+    made = schedule_of(
+        10,
+        products=(*TABLETS, liquid(1, part="0.1")),
+        floor="0.5",
+        choice=ProductChoice(liquid=True),
+        strategy=Strategy("fixed-amount", mg("0.1")),
+    )
+    assert made.steps[0].notes == ("0.1 mg was asked for; no cut is smaller than 0.5 mg.",)
+    later = next(step for step in made.steps if step.daily == mg(4))
+    share = "11.1 % of the dose before, more than the 10 % of the pace"
+    assert later.notes == (f"0.1 mg was asked for; no cut is smaller than 0.5 mg: {share}.",)
+
+
+def test_a_target_is_reached_on_its_first_day_however_long_it_is_held():
+    """Two steps of 4 mg after a pause; nothing at all is reached on the day after the last dose."""
+    made = schedule_of(5, target=mg(4), adjustments=(Pause(START, 2),))
+    assert [step.daily for step in made.steps] == [mg(4), mg(4)]
+    assert made.reached_on == START
+    assert schedule_of(5).reached_on == schedule_of(5).stops_on

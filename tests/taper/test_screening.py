@@ -405,3 +405,14 @@ def test_several_benzodiazepines_are_named_in_order():
         seen="apam, zopam",
         settle="Consolidate to one benzodiazepine with specialist advice first, or correct the record.",
     )
+
+
+def test_a_patient_who_may_be_a_minor_is_refused_until_the_date_is_whole():
+    """Born in 2008, on some day: 17 or 18 on this one."""
+    facts = PatientFacts("Patient/x", date(2008, 1, 1), born_by=date(2008, 12, 31))
+    found = screen(
+        regimen(5), profile(*TABLETS), facts, precautions=(), limits=LIMITS, diazepam_mg=Decimal(5), today=TODAY
+    )
+    issue = next(each for each in found if each.code == IssueCode.AGE_UNDER_18)
+    assert "may be 17 years old" in issue.text
+    assert issue.settle == "Give the whole date of birth."

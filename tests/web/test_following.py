@@ -120,6 +120,7 @@ def test_the_same_again_writes_nothing_and_says_so(clinic):
     first = clinic.post("accept", by(DOCTOR), Idempotency_Key="k-1")
     again = clinic.post("accept", by(DOCTOR))
     assert "It was done before; nothing was written." in str(parts(again)["issues"])
+    assert "Nothing to report" not in str(parts(again)["issues"])
     replayed = clinic.post("accept", by(DOCTOR), Idempotency_Key="k-1")
     assert (replayed.text, replayed.headers["Idempotency-Replayed"]) == (first.text, "true")
     assert clinic.upstream.writes == 1

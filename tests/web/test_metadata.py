@@ -37,9 +37,22 @@ def test_every_listed_interaction_answers(client, statement):
         for entry in found["entry"]:
             resource = entry["resource"]
             assert client.get(f"/fhir/{each['type']}/{resource['id']}").status_code == 200
-            if "url" in resource:
-                by_url = json.loads(client.get(f"/fhir/{each['type']}", query_string={"url": resource["url"]}).text)
-                assert by_url["entry"][0]["resource"] == resource
+            (parameter,) = each["searchParam"]
+            name = parameter["name"]
+            value = resource["url"] if name == "url" else resource["uniqueId"][0]["value"]
+            by_name = json.loads(client.get(f"/fhir/{each['type']}", query_string={name: value}).text)
+            assert resource in [entry["resource"] for entry in by_name["entry"]], f"{name} of {each['type']}"
+
+
+def test_a_naming_system_is_found_by_its_value(client, statement):
+    """R4 gives it no url: a search by one would find nothing, so none is offered."""
+    listed = {each["type"]: each for each in statement["rest"][0]["resource"]}
+    assert listed["NamingSystem"]["searchParam"] == [{"name": "value", "type": "string"}]
+    assert client.get("/fhir/NamingSystem?url=urn:x").status_code == 400
+    named = "HTTPS://careplan.example/fhir/NamingSystem/taper-pl"
+    found = json.loads(client.get("/fhir/NamingSystem", query_string={"value": named}).text)
+    assert [each["resource"]["id"] for each in found["entry"]] == ["taper-plan"]
+    assert json.loads(client.get("/fhir/NamingSystem?value=urn:x").text)["total"] == 0
 
 
 def test_every_definition_is_served(client):

@@ -65,6 +65,7 @@ class Medicine:
     intakes: tuple[str, ...]
     basis: str | None
     since: date | None
+    since_stated: bool
     origins: tuple[Origin, ...]
     findings: tuple[Finding, ...]
     dosing: Dosing
@@ -150,6 +151,7 @@ def _medicine(
         intakes=tuple(_intakes(regimen)) if regimen else (),
         basis=BASES[regimen.basis] if regimen else None,
         since=regimen.since if regimen else None,
+        since_stated=regimen is not None and regimen.stated,
         origins=origins,
         findings=findings(drug.issues, sources),
         dosing=_dosing(regimen),
