@@ -19,6 +19,8 @@ import click
 from careplan import __version__
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from careplan.auditing import Auditor
     from careplan.catalog import Catalog
     from careplan.delivery import Delivered, Delivery
@@ -887,15 +889,23 @@ def _summary(count: int, errors: int, *, by_line: bool) -> str:
 # --- what the commands share --------------------------------------------------------------------------------------
 
 
-def _outbox(settings: Settings) -> Outbox:
+def _database(settings: Settings) -> Engine:
+    """Open until the command has ended."""
     from careplan.errors import StoreError
     from careplan.store.database import open_database
-    from careplan.store.outbox import Outbox
 
     try:
-        return Outbox(open_database(settings.database))
+        database = open_database(settings.database)
     except StoreError as error:
         raise click.ClickException(error.message) from error
+    click.get_current_context().call_on_close(database.dispose)
+    return database
+
+
+def _outbox(settings: Settings) -> Outbox:
+    from careplan.store.outbox import Outbox
+
+    return Outbox(_database(settings))
 
 
 def _delivery(settings: Settings, server: FhirServer, settled_after: float | None = None) -> Delivery:
@@ -1193,18 +1203,12 @@ def _settings() -> Settings:
 def _auditor(settings: Settings, server: Callable[[], FhirServer] | None = None) -> Auditor:
     """The audit of this user, or of the service if the settings are the same."""
     from careplan.auditing import Auditor
-    from careplan.errors import StoreError
     from careplan.store.audit import AuditLog
-    from careplan.store.database import open_database
-
-    try:
-        log = AuditLog(open_database(settings.database))
-    except StoreError as error:
-        raise click.ClickException(error.message) from error
 
     def report(code: str, sequence: int) -> None:
         click.echo(f"{code}: audit record {sequence}", err=True)
 
+    log = AuditLog(_database(settings))
     return Auditor(log, server=server if settings.audit_to_server else None, report=report, in_background=False)
 
 
