@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from careplan.store import TEMPORARY
 from careplan.store.database import open_database
 from careplan.store.outbox import Outbox
 from tests import databases
-from tests.databases import NewDatabase, PostgreSQL
+from tests.databases import NewDatabase, own_schema
 
 HAPI = Path(__file__).parent.parent / "docker" / "hapi"
 RUN_HAPI, VALIDATE = HAPI / "run", HAPI / "validate"
@@ -68,15 +69,9 @@ def own_database(tmp_path, monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgreSQL | None]:
-    """The server that CAREPLAN_TEST_POSTGRESQL names; without it the tests are on SQLite."""
-    given = os.environ.get("CAREPLAN_TEST_POSTGRESQL")
-    if not given:
-        yield None
-        return
-    server = PostgreSQL(given)
-    yield server
-    server.close()
+def postgresql() -> str | None:
+    """The address of a PostgreSQL; without one the tests are on SQLite."""
+    return os.environ.get("CAREPLAN_TEST_POSTGRESQL")
 
 
 @pytest.fixture
@@ -94,20 +89,13 @@ def opened() -> Iterator[Callable[[str], Engine]]:
 
 
 @pytest.fixture
-def new_database(postgresql: PostgreSQL | None, opened: Callable[[str], Engine]) -> Iterator[NewDatabase]:
+def new_database(postgresql: str | None, opened: Callable[[str], Engine]) -> Iterator[NewDatabase]:
     """Makes empty databases for one test, on PostgreSQL if there is one."""
     if postgresql is None:
         yield lambda: opened(TEMPORARY)
         return
-    urls: list[str] = []
-
-    def new_database() -> Engine:
-        urls.append(postgresql.ready())
-        return opened(urls[-1])
-
-    yield new_database
-    for url in urls:
-        postgresql.drop(url)
+    with ExitStack() as schemas:
+        yield lambda: opened(schemas.enter_context(own_schema(postgresql)))
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 import pytest
 from sqlalchemy import Engine
 
-from tests.databases import PostgreSQL
+from tests.databases import own_schema
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
 def url(request: pytest.FixtureRequest, tmp_path) -> str:
     """The address of a database without tables."""
     if request.param == "sqlite":
@@ -19,13 +19,12 @@ def url(request: pytest.FixtureRequest, tmp_path) -> str:
 
 
 @pytest.fixture
-def postgresql_url(postgresql: PostgreSQL | None) -> Iterator[str]:
+def postgresql_url(postgresql: str | None) -> Iterator[str]:
     """That of one on PostgreSQL, for what SQLite does not have."""
     if postgresql is None:
         pytest.skip("CAREPLAN_TEST_POSTGRESQL names no database to test on")
-    made = postgresql.bare()
-    yield made
-    postgresql.drop(made)
+    with own_schema(postgresql) as url:
+        yield url
 
 
 @pytest.fixture

@@ -172,11 +172,8 @@ def test_a_connection_that_was_cut_is_opened_anew(postgresql_url: str, opened):
 
 def test_nobody_waits_for_ever_on_postgresql(postgresql_url: str, opened):
     """Neither for a lock, nor for a transaction whose machine is gone; whatever the defaults of the server are."""
-    engine = opened(postgresql_url)
-    with working(engine) as connection:
-        for name, value in (("default_transaction_isolation", "serializable"), ("lock_timeout", "0")):
-            connection.execute(text(f"ALTER DATABASE \"{engine.url.database}\" SET {name} = '{value}'"))
-    engine.dispose()
+    defaults = "%20-cdefault_transaction_isolation%3Dserializable%20-clock_timeout%3D0"
+    engine = opened(f"{postgresql_url}{defaults}")
     with working(engine) as connection:
         found = {
             name: connection.execute(text(f"SHOW {name}")).scalar()
