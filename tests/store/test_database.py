@@ -171,7 +171,7 @@ def test_a_connection_that_was_cut_is_opened_anew(postgresql_url: str, opened):
 
 
 def test_nobody_waits_for_ever_on_postgresql(postgresql_url: str, opened):
-    """Neither for a lock, nor for a transaction whose machine is gone; whatever the defaults of the server are."""
+    """Neither for a lock, nor for a machine that is gone, on either side; whatever the defaults of the server are."""
     defaults = "%20-cdefault_transaction_isolation%3Dserializable%20-clock_timeout%3D0"
     engine = opened(f"{postgresql_url}{defaults}")
     with working(engine) as connection:
@@ -184,6 +184,9 @@ def test_nobody_waits_for_ever_on_postgresql(postgresql_url: str, opened):
         "lock_timeout": "20s",
         "idle_in_transaction_session_timeout": "1min",
     }
+    with working(opened(f"{postgresql_url}&connect_timeout=5")) as connection:
+        own = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+    assert (own["tcp_user_timeout"], own["connect_timeout"]) == ("20000", "5"), "the URL may say otherwise"
 
 
 def test_a_fork_opens_connections_of_its_own(engine: Engine):
