@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import click
@@ -39,6 +39,8 @@ Resource = dict[str, Any]
 Command = Callable[..., None]
 
 FAILED, WRONG_INPUT, REFUSED = 1, 2, 3
+
+_DATABASE = "careplan.database"
 
 
 class _Day(click.DateTime):
@@ -890,16 +892,18 @@ def _summary(count: int, errors: int, *, by_line: bool) -> str:
 
 
 def _database(settings: Settings) -> Engine:
-    """Open until the command has ended."""
+    """The one of this command, opened when it is first needed, and until it has ended."""
     from careplan.errors import StoreError
     from careplan.store.database import open_database
 
-    try:
-        database = open_database(settings.database)
-    except StoreError as error:
-        raise click.ClickException(error.message) from error
-    click.get_current_context().call_on_close(database.dispose)
-    return database
+    context = click.get_current_context()
+    if _DATABASE not in context.meta:
+        try:
+            context.meta[_DATABASE] = open_database(settings.database)
+        except StoreError as error:
+            raise click.ClickException(error.message) from error
+        context.call_on_close(context.meta[_DATABASE].dispose)
+    return cast("Engine", context.meta[_DATABASE])
 
 
 def _outbox(settings: Settings) -> Outbox:
