@@ -91,8 +91,9 @@ def _engine(url: str) -> tuple[Engine, str]:
 def _postgresql(url: URL) -> Engine:
     """Its own defaults are to wait for ever: for a lock, for a client that is gone without a word, for the network."""
     waits = {"connect_timeout": f"{_BUSY_SECONDS}", "tcp_user_timeout": f"{_BUSY_SECONDS * 1000}"}
+    texts = {"client_encoding": "utf8"}  # else the driver gives bytes where the database was made without a locale
     engine = create_engine(
-        url.set(drivername="postgresql+psycopg", query={**waits, **url.query}),
+        url.set(drivername="postgresql+psycopg", query={**waits, **texts, **url.query}),
         isolation_level="READ COMMITTED",  # what the statements are written for, whatever the server's default is
         pool_size=CONNECTIONS,
         max_overflow=0,

@@ -11,11 +11,12 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, inspect, make_url, text
 
 from careplan.errors import StoreError
 from careplan.store import audit  # noqa: F401  its tables
 from careplan.store.database import CONNECTIONS, open_database, working
+from careplan.store.outbox import Outbox
 from careplan.store.tables import METADATA
 
 
@@ -168,6 +169,22 @@ def test_a_connection_that_was_cut_is_opened_anew(postgresql_url: str, opened):
     with working(other) as connection:
         assert connection.execute(text("SELECT pg_terminate_backend(:cut, 10000)"), {"cut": cut}).scalar()
     assert backend(engine) != cut
+
+
+def test_a_database_that_was_made_without_a_locale_keeps_every_letter(postgresql_url: str, opened):
+    """PostgreSQL calls that SQL_ASCII, and it is what initdb makes where LANG is not set."""
+    server = opened(postgresql_url).execution_options(isolation_level="AUTOCOMMIT")
+    name = f"careplan_{os.urandom(8).hex()}"
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'"))
+    try:
+        url = make_url(postgresql_url).difference_update_query(["options"]).set(database=name)
+        outbox = Outbox(opened(url.render_as_string(hide_password=False)))
+        outbox.enter("p", "b", rung="transaction", bundle="Šárka ½ → 丸")
+        assert outbox.all()[0].bundle == "Šárka ½ → 丸"
+    finally:
+        with server.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 def test_nobody_waits_for_ever_on_postgresql(postgresql_url: str, opened):
