@@ -193,8 +193,7 @@ def test_a_write_under_way_is_finished_after_sigterm(
         assert holding.arrived.wait(60), "the plan never reached the FHIR server"
         assert open_before.get(f"{served.url}/health/ready", timeout=10).status_code == 200
         served.process.send_signal(signal.SIGTERM)
-        answer = open_before.get(f"{served.url}/health/ready", timeout=10)
-        assert (answer.status_code, "stopping" in answer.json()["because"]) == (503, True)
+        assert "stopping" in _until_unready(open_before, served)["because"]
         with pytest.raises(requests.ConnectionError):
             _until_refused(served)
         assert not asking.done()
@@ -204,6 +203,15 @@ def test_a_write_under_way_is_finished_after_sigterm(
         assert served.process.wait(timeout=30) == 0, served.log.read_text(encoding="utf-8")
     (row,) = Outbox(database).all()
     assert (row.state, row.reference) == (State.WRITTEN, answer.headers["Content-Location"].split("/fhir/")[1])
+
+
+def _until_unready(open_before: requests.Session, served: Served) -> dict[str, str]:
+    """The signal takes a moment to reach the worker."""
+    for _ in range(100):
+        answer = open_before.get(f"{served.url}/health/ready", timeout=10)
+        if answer.status_code == 503:
+            return dict(answer.json())
+    pytest.fail("a service that was told to stop is still ready")
 
 
 def _until_refused(served: Served) -> None:
