@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, cast
 from uuid import uuid4
 
 import click
@@ -19,6 +19,8 @@ import click
 from careplan import __version__
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from careplan.auditing import Auditor
     from careplan.catalog import Catalog
     from careplan.delivery import Delivered, Delivery
@@ -37,6 +39,8 @@ Resource = dict[str, Any]
 Command = Callable[..., None]
 
 FAILED, WRONG_INPUT, REFUSED = 1, 2, 3
+
+_DATABASE = "careplan.database"
 
 
 class _Day(click.DateTime):
@@ -887,15 +891,25 @@ def _summary(count: int, errors: int, *, by_line: bool) -> str:
 # --- what the commands share --------------------------------------------------------------------------------------
 
 
-def _outbox(settings: Settings) -> Outbox:
+def _database(settings: Settings) -> Engine:
+    """The one of this command, opened when it is first needed, and until it has ended."""
     from careplan.errors import StoreError
     from careplan.store.database import open_database
+
+    context = click.get_current_context()
+    if _DATABASE not in context.meta:
+        try:
+            context.meta[_DATABASE] = open_database(settings.database)
+        except StoreError as error:
+            raise click.ClickException(error.message) from error
+        context.call_on_close(context.meta[_DATABASE].dispose)
+    return cast("Engine", context.meta[_DATABASE])
+
+
+def _outbox(settings: Settings) -> Outbox:
     from careplan.store.outbox import Outbox
 
-    try:
-        return Outbox(open_database(settings.database))
-    except StoreError as error:
-        raise click.ClickException(error.message) from error
+    return Outbox(_database(settings))
 
 
 def _delivery(settings: Settings, server: FhirServer, settled_after: float | None = None) -> Delivery:
@@ -1194,18 +1208,12 @@ def _settings() -> Settings:
 def _auditor(settings: Settings, server: Callable[[], FhirServer] | None = None) -> Auditor:
     """The audit of this user, or of the service if the settings are the same."""
     from careplan.auditing import Auditor
-    from careplan.errors import StoreError
     from careplan.store.audit import AuditLog
-    from careplan.store.database import open_database
-
-    try:
-        log = AuditLog(open_database(settings.database))
-    except StoreError as error:
-        raise click.ClickException(error.message) from error
 
     def report(code: str, sequence: int) -> None:
         click.echo(f"{code}: audit record {sequence}", err=True)
 
+    log = AuditLog(_database(settings))
     return Auditor(log, server=server if settings.audit_to_server else None, report=report, in_background=False)
 
 

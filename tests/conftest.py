@@ -7,21 +7,23 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import settings
+from sqlalchemy import Engine
 
 from careplan.sandbox import Store, create_app
 from careplan.serving import address_of, listen, serving
-
-# A busy machine is slow, not wrong. Where CI is set, Hypothesis takes its own profile for that.
-settings.register_profile("any machine", deadline=None)
-if "CI" not in os.environ:
-    settings.load_profile("any machine")
+from careplan.store import TEMPORARY
+from careplan.store.database import open_database
+from careplan.store.outbox import Outbox
+from tests import databases
+from tests.databases import NewDatabase, own_schema
 
 DOCKER = Path(__file__).parent.parent / "docker"
 RUN_HAPI, VALIDATE, VALIDATE_PDF = DOCKER / "hapi" / "run", DOCKER / "hapi" / "validate", DOCKER / "pdf" / "validate"
@@ -35,7 +37,13 @@ settings.load_profile("unhurried")
 
 
 def pytest_collection_modifyitems(items):
-    """A test on a server that is not ours is run by whoever names that server, and says so otherwise."""
+    """A test on a server that is not ours is run by whoever names that server, and says so otherwise.
+
+    What uses a database of either kind is marked, so that it can be chosen.
+    """
+    for item in items:
+        if "postgresql" in item.fixturenames:
+            item.add_marker(pytest.mark.postgresql)
     for marker, name, what in (
         ("live", "CAREPLAN_TEST_LIVE", "writes to a public server"),
         ("launcher", "CAREPLAN_TEST_LAUNCHER", "needs the public SMART launcher"),
@@ -63,6 +71,55 @@ def state(tmp_path_factory):
 def own_database(tmp_path, monkeypatch):
     """No test writes into the database of whoever runs it."""
     monkeypatch.setenv("CAREPLAN_DATABASE", f"sqlite:///{tmp_path}/careplan.db")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> str | None:
+    """The address of a PostgreSQL; without one the tests are on SQLite."""
+    return os.environ.get("CAREPLAN_TEST_POSTGRESQL")
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[[str], Engine]]:
+    """`open_database`, and no connection is left open after the test."""
+    made: list[Engine] = []
+
+    def opened(url: str) -> Engine:
+        made.append(open_database(url))
+        return made[-1]
+
+    yield opened
+    for each in made:
+        each.dispose()
+
+
+@pytest.fixture
+def new_database(postgresql: str | None, opened: Callable[[str], Engine]) -> Iterator[NewDatabase]:
+    """Makes empty databases for one test, on PostgreSQL if there is one."""
+    if postgresql is None:
+        yield lambda: opened(TEMPORARY)
+        return
+    with ExitStack() as schemas:
+        yield lambda: opened(schemas.enter_context(own_schema(postgresql)))
+
+
+@pytest.fixture
+def database(new_database: NewDatabase) -> Engine:
+    """The one that a test needs, mostly."""
+    return new_database()
+
+
+@pytest.fixture
+def outbox(database: Engine) -> Outbox:
+    return Outbox(database)
+
+
+@pytest.fixture
+def database_url(database: Engine, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Its address, where commands look for it, too."""
+    url = databases.address_of(database)
+    monkeypatch.setenv("CAREPLAN_DATABASE", url)
+    return url
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 
 from careplan.auditing import Auditor, takes_audit_events
 from careplan.errors import UpstreamError, UpstreamRejected
 from careplan.fhir.audit import SUCCESS, Access, Agent
 from careplan.fhir.server import FhirServer
 from careplan.store.audit import AuditLog
-from careplan.store.database import open_database
 
 
 def _serving(resource: dict[str, Any]) -> dict[str, Any]:
@@ -50,19 +50,19 @@ def access(number: int) -> Access:
     return Access("R", "read", "test", agent, f"Patient/p{number}", when, f"r{number}", SUCCESS)
 
 
-def auditor(ehr: Ehr | None, **options: Any) -> Auditor:
+def auditor(database: Engine, ehr: Ehr | None, **options: Any) -> Auditor:
     server = None if ehr is None else lambda: ehr
-    return Auditor(AuditLog(open_database()), server=server, **{"in_background": False, **options})
+    return Auditor(AuditLog(database), server=server, **{"in_background": False, **options})
 
 
 def patients(ehr: Ehr) -> list[str]:
     return [event["entity"][0]["what"]["reference"] for event in ehr.taken]
 
 
-def test_what_is_recorded_is_sent_once_in_order():
+def test_what_is_recorded_is_sent_once_in_order(database):
     """Later calls send what is new."""
     ehr = Ehr()
-    audit = auditor(ehr)
+    audit = auditor(database, ehr)
     for number in (1, 2):
         audit.record(access(number))
     assert audit.send() == 2
@@ -72,9 +72,9 @@ def test_what_is_recorded_is_sent_once_in_order():
     assert patients(ehr) == ["Patient/p1", "Patient/p2", "Patient/p3"]
 
 
-def test_nothing_is_sent_unless_wanted():
+def test_nothing_is_sent_unless_wanted(database):
     """The default."""
-    audit = auditor(None)
+    audit = auditor(database, None)
     audit.record(access(1))
     assert audit.send() == 0
 
@@ -93,11 +93,11 @@ def test_nothing_is_sent_unless_wanted():
         ({"rest": "x"}, False),
     ],
 )
-def test_a_server_that_does_not_say_so_takes_none(statement, takes):
+def test_a_server_that_does_not_say_so_takes_none(statement, takes, database):
     """By its CapabilityStatement; asked once, reported once, and kept here."""
     assert takes_audit_events(statement) is takes
     ehr, reports = Ehr(statement), []
-    audit = auditor(ehr, report=lambda code, sequence: reports.append((code, sequence)))
+    audit = auditor(database, ehr, report=lambda code, sequence: reports.append((code, sequence)))
     for number in (1, 2):
         audit.record(access(number))
         audit.send()
@@ -105,10 +105,10 @@ def test_a_server_that_does_not_say_so_takes_none(statement, takes):
     assert reports == ([] if takes else [("audit-not-served", 0)])
 
 
-def test_what_failed_is_sent_again():
+def test_what_failed_is_sent_again(database):
     """The server was down for a while; nothing is lost and nothing is sent twice."""
     ehr = Ehr()
-    audit = auditor(ehr)
+    audit = auditor(database, ehr)
     for number in (1, 2, 3):
         audit.record(access(number))
 
@@ -125,10 +125,10 @@ def test_what_failed_is_sent_again():
     assert patients(ehr) == ["Patient/p1", "Patient/p2", "Patient/p3"]
 
 
-def test_a_record_that_the_server_refuses_does_not_hold_up_the_others():
+def test_a_record_that_the_server_refuses_does_not_hold_up_the_others(database):
     """Of a patient it does not have, say. It is reported, and stays here."""
     ehr, reports = Ehr(), []
-    audit = auditor(ehr, report=lambda code, sequence: reports.append((code, sequence)))
+    audit = auditor(database, ehr, report=lambda code, sequence: reports.append((code, sequence)))
     for number in (1, 2):
         audit.record(access(number))
     refusals = iter([UpstreamRejected("No such patient.", upstream_status=400)])
@@ -145,10 +145,10 @@ def test_a_record_that_the_server_refuses_does_not_hold_up_the_others():
     assert audit.log.end().count == 2
 
 
-def test_a_server_that_lets_us_not_in_is_asked_again():
+def test_a_server_that_lets_us_not_in_is_asked_again(database):
     """A 403 may be mended; the records wait."""
     ehr = Ehr()
-    audit = auditor(ehr)
+    audit = auditor(database, ehr)
     audit.record(access(1))
 
     def forbidden() -> None:
@@ -161,10 +161,10 @@ def test_a_server_that_lets_us_not_in_is_asked_again():
     assert audit.send() == 1
 
 
-def test_in_a_service_it_happens_in_the_background():
+def test_in_a_service_it_happens_in_the_background(database):
     """The caller does not wait for the other server."""
     ehr = Ehr()
-    audit = auditor(ehr, in_background=True)
+    audit = auditor(database, ehr, in_background=True)
     audit.record(access(1))
     deadline = time.monotonic() + 10
     while not ehr.taken and time.monotonic() < deadline:

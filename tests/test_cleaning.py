@@ -23,7 +23,6 @@ from careplan.fhir.server import FhirServer
 from careplan.fhir.tags import RUN_SYSTEM, runs_of, tagged, tagged_transaction
 from careplan.planning import plan_taper
 from careplan.sandbox.search import parse_query
-from careplan.store.database import open_database
 from careplan.store.outbox import Outbox
 from tests.faults.proxy import Mischief, Proxy
 from tests.fhir import capabilities as servers
@@ -48,14 +47,16 @@ def everything(upstream: Misbehaving) -> list[Resource]:
     return [each for kind in KINDS for each in upstream.store.search(parse_query(kind, [("_count", "500")])).matches]
 
 
-def with_a_plan(upstream: Misbehaving, run: str | None, name: str = "long-diazepam") -> tuple[str, Resource]:
+def with_a_plan(
+    upstream: Misbehaving, outbox: Outbox, run: str | None, name: str = "long-diazepam"
+) -> tuple[str, Resource]:
     """Load a synthetic patient and write their plan; the reference of the CarePlan, and its transaction."""
     mark = f"-{run or 'none'}"
     chosen = next(each for each in synthetic_patients(mark) if each.patient_id == name + mark)
     with FhirServer(upstream.base, run=run) as server:
         server.transaction(chosen.bundle)
         made = plan_taper(fetch_record(server, chosen.patient_id), CATALOG, today=TODAY)
-        done = Delivery(server, Outbox(open_database()), CATALOG.vocabulary).deliver(made.bundle)
+        done = Delivery(server, outbox, CATALOG.vocabulary).deliver(made.bundle)
     assert done.reference
     return done.reference, made.bundle
 
@@ -65,7 +66,7 @@ def with_a_plan(upstream: Misbehaving, run: str | None, name: str = "long-diazep
     [None, servers.ONE_BY_ONE, servers.ONE_BY_ONE_WITHOUT_CONDITIONS, servers.ONLY_CAREPLAN],
     ids=["transaction", "sequence", "sequence without conditions", "careplan alone"],
 )
-def test_everything_that_is_created_has_the_tag_and_is_removed(upstream, statement):
+def test_everything_that_is_created_has_the_tag_and_is_removed(upstream, statement, outbox):
     """On each way to write; what was there before has no tag, and stays."""
     before = everything(upstream)
     chosen = synthetic_patients(f"-{RUN}")[0]
@@ -73,7 +74,7 @@ def test_everything_that_is_created_has_the_tag_and_is_removed(upstream, stateme
         server.transaction(chosen.bundle)
         made = plan_taper(fetch_record(server, chosen.patient_id), CATALOG, today=TODAY)
         upstream.statement = statement
-        Delivery(server, Outbox(open_database()), CATALOG.vocabulary).deliver(made.bundle)
+        Delivery(server, outbox, CATALOG.vocabulary).deliver(made.bundle)
         upstream.statement = None
         created = [each for each in everything(upstream) if each not in before]
         assert len(created) > len(chosen.bundle["entry"])
@@ -84,22 +85,22 @@ def test_everything_that_is_created_has_the_tag_and_is_removed(upstream, stateme
     assert everything(upstream) == before
 
 
-def test_a_plan_with_a_tag_is_the_same_plan(upstream):
+def test_a_plan_with_a_tag_is_the_same_plan(upstream, outbox, new_database):
     """Asked for again without a run it is found, whole and as it was sent, and stays one."""
-    reference, bundle = with_a_plan(upstream, RUN)
+    reference, bundle = with_a_plan(upstream, outbox, RUN)
     with FhirServer(upstream.base) as server:
-        again = Delivery(server, Outbox(open_database()), CATALOG.vocabulary).deliver(bundle)
+        again = Delivery(server, Outbox(new_database()), CATALOG.vocabulary).deliver(bundle)
         assert (again.reference, again.existing) == (reference, True)
         found = server.read(reference)
     assert runs_of(found) == {RUN}
     assert len(named_parts(found)) > 10
 
 
-def test_other_runs_and_what_plans_share_with_them_stay(upstream):
+def test_other_runs_and_what_plans_share_with_them_stay(upstream, outbox):
     """The Device and the Questionnaire go with the last plan that uses them."""
     before = everything(upstream)
-    with_a_plan(upstream, RUN)
-    other, _ = with_a_plan(upstream, OTHER)
+    with_a_plan(upstream, outbox, RUN)
+    other, _ = with_a_plan(upstream, outbox, OTHER)
     with FhirServer(upstream.base) as server:
         done = clean(server, RUN)
         assert {each.split("/")[0]: reason for each, reason in done.left.items()} == {
@@ -149,10 +150,10 @@ class Heedless(FhirServer):
         return super().search(resource_type, {name: value for name, value in params.items() if name != "_tag"})
 
 
-def test_a_server_that_does_not_know_tags_loses_nothing(upstream):
+def test_a_server_that_does_not_know_tags_loses_nothing(upstream, outbox):
     """What is removed is what has the tag, not what the search gave."""
     before = everything(upstream)
-    with_a_plan(upstream, RUN)
+    with_a_plan(upstream, outbox, RUN)
     with Heedless(upstream.base) as server:
         done = clean(server, RUN)
     assert done.left == {}
@@ -160,10 +161,10 @@ def test_a_server_that_does_not_know_tags_loses_nothing(upstream):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_flaky_server_is_cleaned_in_the_end(upstream, seed):
+def test_a_flaky_server_is_cleaned_in_the_end(upstream, seed, outbox):
     """Late, cut or wrong answers: nothing without the tag is touched, and a second time brings the end."""
     before = everything(upstream)
-    with_a_plan(upstream, RUN, "lorazepam-words")
+    with_a_plan(upstream, outbox, RUN, "lorazepam-words")
     mischief = Mischief(Random(seed), chance=0.9, most=12, slow=0.05)
     with Proxy(upstream.base, mischief=mischief) as proxy, FhirServer(proxy.base, timeout=5) as server:
         try:
@@ -219,11 +220,11 @@ def test_tags_are_added_to_what_is_created_and_to_nothing_that_is_changed():
     assert (second, third) == (entries[1], entries[2])
 
 
-def test_the_command_removes_a_run_and_keeps_account(upstream, monkeypatch):
+def test_the_command_removes_a_run_and_keeps_account(upstream, monkeypatch, outbox):
     """It says what was removed and what was left, and the audit has it."""
     before = everything(upstream)
-    with_a_plan(upstream, RUN)
-    with_a_plan(upstream, OTHER)
+    with_a_plan(upstream, outbox, RUN)
+    with_a_plan(upstream, outbox, OTHER)
     command = ["sandbox", "clean", "--fhir", upstream.base]
     assert CliRunner().invoke(main, [*command, "--run", ""]).exit_code == 2
     first = CliRunner().invoke(main, [*command, "--run", RUN])

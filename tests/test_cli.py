@@ -22,7 +22,7 @@ from careplan.fhir.wording import review_text
 from careplan.sandbox import Store
 from careplan.serving import address_of, listen, serving
 from careplan.store.audit import AuditLog
-from careplan.store.database import open_database
+from careplan.store.database import working
 from tests.web.records import bundle, diazepam, loading, patient, record
 
 TODAY = ("--today", "2026-01-05")
@@ -363,50 +363,52 @@ def test_what_cannot_be_signed_is_said(tmp_path, drug, reviewer):
     assert "Error: " in result.output
 
 
-def kept(database: str) -> list[dict[str, Any]]:
-    listed = run("audit", "list", CAREPLAN_DATABASE=database)
+def kept() -> list[dict[str, Any]]:
+    listed = run("audit", "list")
     assert listed.exit_code == 0, listed.output
     return lines(listed)
 
 
-def test_post_leaves_records_of_who_read_and_wrote_what(tmp_path):
+@pytest.mark.usefixtures("database_url")
+def test_post_leaves_records_of_who_read_and_wrote_what():
     """By the name of the user; for one patient, in a chain that holds."""
     taken = listen("127.0.0.1", 0)
-    base, database = f"{address_of(taken)}/fhir", f"sqlite:///{tmp_path}/careplan.db"
+    base = f"{address_of(taken)}/fhir"
     with serving(sandbox.create_app(Store(":memory:")), taken):
         FhirServer(base).transaction(loading(patient(), diazepam(), patient("p2"), diazepam("p2")))
         for source, given in (("Patient/p1", None), ("-", record("p2"))):
-            done = run("post", source, "--fhir", base, *TODAY, given=given, CAREPLAN_DATABASE=database)
+            done = run("post", source, "--fhir", base, *TODAY, given=given)
             assert done.exit_code == 0, done.output
-        run("post", "Patient/nobody", "--fhir", base, CAREPLAN_DATABASE=database)
-    found = [(each["event"]["action"], each["event"].get("outcome")) for each in kept(database)]
+        run("post", "Patient/nobody", "--fhir", base)
+    found = [(each["event"]["action"], each["event"].get("outcome")) for each in kept()]
     assert found == [("R", "0"), ("C", None), ("C", "0"), ("C", None), ("C", "0"), ("R", "4")]
-    agent = kept(database)[0]["event"]["agent"][0]
+    agent = kept()[0]["event"]["agent"][0]
     assert agent["who"]["identifier"] == {"system": "urn:careplan:user", "value": getpass.getuser()}
-    requests = {each["event"]["entity"][-1]["what"]["identifier"]["value"] for each in kept(database)}
+    requests = {each["event"]["entity"][-1]["what"]["identifier"]["value"] for each in kept()}
     assert len(requests) == 3, "one id for each run"
-    only = run("audit", "list", "--patient", "Patient/nobody", CAREPLAN_DATABASE=database)
+    only = run("audit", "list", "--patient", "Patient/nobody")
     assert [each["sequence"] for each in lines(only)] == [6]
-    assert lines(run("audit", "list", "--since", "2999-01-01", CAREPLAN_DATABASE=database)) == []
-    verified = run("audit", "verify", CAREPLAN_DATABASE=database)
+    assert lines(run("audit", "list", "--since", "2999-01-01")) == []
+    verified = run("audit", "verify")
     assert verified.stdout.startswith("6:")
-    again = run("audit", "verify", "--anchor", verified.stdout.strip(), CAREPLAN_DATABASE=database)
+    again = run("audit", "verify", "--anchor", verified.stdout.strip())
     assert again.exit_code == 0
 
 
-def test_a_broken_audit_is_named_and_an_error(tmp_path):
+@pytest.mark.usefixtures("database_url")
+def test_a_broken_audit_is_named_and_an_error(database):
     """The first record that does not fit."""
-    database = f"sqlite:///{tmp_path}/careplan.db"
-    log = AuditLog(open_database(database))
+    log = AuditLog(database)
     for number in range(3):
         log.append({"number": number}, patient=None, recorded=datetime(2026, 1, 5, tzinfo=UTC))
-    with open_database(database).begin() as connection:
-        connection.exec_driver_sql("DROP TRIGGER audit_record_kept")
+    table = " ON audit_record" if database.dialect.name == "postgresql" else ""
+    with working(database) as connection:
+        connection.exec_driver_sql(f"DROP TRIGGER audit_record_kept{table}")
         connection.exec_driver_sql("UPDATE audit_record SET body = '{}' WHERE sequence = 2")
-    result = run("audit", "verify", CAREPLAN_DATABASE=database)
+    result = run("audit", "verify")
     assert result.exit_code == 1
     assert "Record 2 was changed. Whole up to 1:" in result.stderr
-    assert run("audit", "verify", "--anchor", "nonsense", CAREPLAN_DATABASE=database).exit_code == 2
+    assert run("audit", "verify", "--anchor", "nonsense").exit_code == 2
 
 
 def test_post_does_nothing_that_it_cannot_record():

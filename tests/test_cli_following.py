@@ -19,6 +19,8 @@ from tests.web.records import SECRET_NAME, diazepam, loading, patient
 
 TODAY = datetime.now().astimezone().date()
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 
 @pytest.fixture
 def upstream() -> Iterator[Misbehaving]:

@@ -18,6 +18,8 @@ from tests.web.records import SECRET_NAME, diazepam, loading, patient
 
 TODAY = ("--today", "2026-01-05")
 
+pytestmark = pytest.mark.usefixtures("database_url")
+
 
 @pytest.fixture
 def upstream() -> Iterator[Misbehaving]:

@@ -29,7 +29,6 @@ from careplan.fhir.dialects import DIALECTS, R4, Dialect
 from careplan.fhir.ladder import Rung
 from careplan.fhir.record import fetch_record
 from careplan.planning import Confirmation, PlanRequest, plan_taper
-from careplan.store.database import open_database
 from careplan.store.outbox import Outbox, State
 from tests.fhir import capabilities as servers
 from tests.upstream import Misbehaving, misbehaving, refused
@@ -51,11 +50,6 @@ def upstream() -> Iterator[Misbehaving]:
 @pytest.fixture(scope="module")
 def bundle() -> Resource:
     return plan_for("p1")
-
-
-@pytest.fixture
-def outbox() -> Outbox:
-    return Outbox(open_database())
 
 
 @pytest.fixture

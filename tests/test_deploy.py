@@ -22,7 +22,7 @@ from careplan.cli import main
 from careplan.fhir.smart import read_key
 from careplan.serving import THREADS, WORKERS
 from careplan.settings import Settings
-from careplan.store.database import open_database
+from careplan.store.database import CONNECTIONS, open_database
 from careplan.store.outbox import Outbox
 from careplan.web import create_app
 from tests.test_image import ROOT, SERVICES
@@ -140,8 +140,11 @@ def test_every_field_of_a_log_line_is_told(app, capsys):
 
 
 def test_numbers_are_those_of_the_code():
-    """Workers, threads, and the seconds after SIGTERM."""
+    """Workers, threads, connections, and the seconds after SIGTERM."""
     assert WORKERS == 2
+    assert f"up to {CONNECTIONS} connections" in TEXT
+    assert f"`careplan serve` has {WORKERS * CONNECTIONS} at most" in TEXT
+    assert 4 * WORKERS * CONNECTIONS < 97, "what PostgreSQL leaves of its 100 to those who are no superuser"
     assert f"two workers with {THREADS} threads each" in TEXT
     assert f"`CAREPLAN_GRACEFUL_TIMEOUT` seconds ({Settings().graceful_timeout})" in TEXT
     assert f"stop_grace_period: {SERVICES['careplan']['stop_grace_period']}" in TEXT

@@ -19,7 +19,6 @@ from careplan.fhir.record import fetch_record
 from careplan.fhir.written_plan import Transition
 from careplan.following import Followed, Following
 from careplan.planning import Confirmation, PlanRequest, plan_taper
-from careplan.store.database import open_database
 from careplan.store.outbox import Outbox
 from tests.fhir import capabilities as servers
 from tests.fhir.lives import DOCTOR, NURSE, PEOPLE, START, planned
@@ -45,10 +44,10 @@ def following(upstream: Misbehaving) -> Iterator[Following]:
 
 
 @pytest.fixture
-def reference(upstream: Misbehaving) -> str:
+def reference(upstream: Misbehaving, outbox: Outbox) -> str:
     """A draft on the server."""
     with upstream.client() as server:
-        done = Delivery(server, Outbox(open_database()), VOCABULARY, patience=QUICK).deliver(planned())
+        done = Delivery(server, outbox, VOCABULARY, patience=QUICK).deliver(planned())
     upstream.writes = 0
     assert done.reference
     return done.reference
@@ -221,11 +220,11 @@ def test_without_transactions_a_plan_is_followed_by_hand(upstream, reference):
     assert orders(upstream) == []
 
 
-def test_a_plan_as_one_careplan_is_followed_by_hand(upstream):
+def test_a_plan_as_one_careplan_is_followed_by_hand(upstream, outbox):
     """Its requests are contained, so nothing can be ordered by them."""
     upstream.statement = servers.ONLY_CAREPLAN
     with upstream.client() as server:
-        done = Delivery(server, Outbox(open_database()), VOCABULARY, patience=QUICK).deliver(planned())
+        done = Delivery(server, outbox, VOCABULARY, patience=QUICK).deliver(planned())
         upstream.statement = None
         assert done.choice.rung is Rung.CAREPLAN
         with pytest.raises(Conflict, match="written as one CarePlan or as a document is followed by hand"):
@@ -239,7 +238,7 @@ def test_a_refusal_writes_nothing(following, upstream, reference):
     assert upstream.writes == 0
 
 
-def test_a_plan_that_is_replaced_leaves_the_order_that_is_taken(following, upstream, reference):
+def test_a_plan_that_is_replaced_leaves_the_order_that_is_taken(following, upstream, reference, outbox):
     """Its later orders are withdrawn with it; the new plan is a draft, and ends no dose."""
     following.follow(reference, asked("accept", orders="active"))
     first, second, *_ = following.plan(reference).steps
@@ -250,7 +249,7 @@ def test_a_plan_that_is_replaced_leaves_the_order_that_is_taken(following, upstr
     with upstream.client() as server:
         record = [patient(), *upstream.found("MedicationStatement"), server.read(reference)]
         new = plan_taper(record, load_catalog(), today=today, asked=request).bundle
-        Delivery(server, Outbox(open_database()), VOCABULARY, patience=QUICK).deliver(new)
+        Delivery(server, outbox, VOCABULARY, patience=QUICK).deliver(new)
     plan = following.plan(reference)
     assert plan.status == "revoked"
     assert {each["status"] for each in plan.steps[0].orders} == {"active"}, "the dose of today has no order"

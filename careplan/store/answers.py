@@ -47,13 +47,15 @@ class Answers:
         """
         with working(self._engine) as connection:
             connection.execute(delete(ANSWERS).where(ANSWERS.c.created < (self._now() - KEPT).isoformat()))
-            try:
-                with connection.begin_nested():
-                    connection.execute(insert(ANSWERS).values(client=client, key=key, **self._taken(request)))
-                return None
-            except IntegrityError:
-                pass  # the key was used before
-            row = connection.execute(self._which(select(ANSWERS), client, key).with_for_update()).mappings().one()
+            row = None
+            while row is None:  # in PostgreSQL another may forget the key between one statement and the next
+                try:
+                    with connection.begin_nested():
+                        connection.execute(insert(ANSWERS).values(client=client, key=key, **self._taken(request)))
+                    return None
+                except IntegrityError:
+                    used_before = self._which(select(ANSWERS), client, key).with_for_update()
+                    row = connection.execute(used_before).mappings().one_or_none()
             if row["request"] != request:
                 raise KeyReused(
                     "This Idempotency-Key came with another request before. Use a new key for a new request."

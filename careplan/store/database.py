@@ -15,24 +15,40 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import QueuePool
 
 from careplan.errors import StoreError
 from careplan.store import TEMPORARY
 
+CONNECTIONS = 10
+"""How many a process has to PostgreSQL at most. A transaction takes milliseconds, so that more threads than that find
+one in time; and the two workers of each of four machines stay below the 100 that PostgreSQL allows.
+"""
 _BUSY_SECONDS = 20
+_GONE_SECONDS = 60  # whoever begins a transaction ends it at once, unless it is dead or its network is
+_KEPT_SECONDS = 240  # firewalls forget a connection that is silent, from four minutes on, and tell nobody
 _MIGRATIONS = "careplan.store.migrations"
 _ALEMBIC = threading.Lock()  # its context is one for the whole process
 _LOCK = 7_166_014  # any number that nothing else locks with
+_ENGINES: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+def _let_go() -> None:
+    """Two processes that use one connection read each other's answers: a fork finds none, and opens its own."""
+    for engine in _ENGINES:
+        engine.dispose()
+
+
+os.register_at_fork(before=_let_go)
 
 
 def open_database(url: str = TEMPORARY) -> Engine:
     """Open the database at *url* and bring its tables up to date.
 
-    `sqlite:///FILE` makes file and folder, readable by their owner only. No connection is open afterwards, so that none
-    is shared with a process that is forked. Raises StoreError with what would help.
+    `sqlite:///FILE` makes file and folder, readable by their owner only. No connection is open afterwards; those that
+    are opened later are kept until `dispose`, or a fork. Raises StoreError with what would help.
     """
     engine, shown = _engine(url)
     try:
@@ -43,6 +59,7 @@ def open_database(url: str = TEMPORARY) -> Engine:
             "write there."
         ) from error
     engine.dispose()
+    _ENGINES.add(engine)
     return engine
 
 
@@ -61,8 +78,7 @@ def _engine(url: str) -> tuple[Engine, str]:
     try:
         parsed = make_url(url)
         if parsed.get_backend_name() == "postgresql":
-            parsed = parsed.set(drivername="postgresql+psycopg")
-            return create_engine(parsed, poolclass=NullPool), parsed.render_as_string(hide_password=True)
+            return _postgresql(parsed), parsed.render_as_string(hide_password=True)
         if parsed.get_backend_name() != "sqlite":
             raise StoreError("The database is sqlite:///FILE or postgresql://USER@HOST/NAME: check CAREPLAN_DATABASE.")
         return _sqlite(parsed.database), parsed.render_as_string(hide_password=True)
@@ -70,6 +86,31 @@ def _engine(url: str) -> tuple[Engine, str]:
         raise StoreError("CAREPLAN_DATABASE is no database URL, such as sqlite:////var/lib/careplan.db.") from error
     except ImportError as error:
         raise StoreError("PostgreSQL needs the extra of that name: pip install 'careplan[postgresql]'.") from error
+
+
+def _postgresql(url: URL) -> Engine:
+    """Its own defaults are to wait for ever: for a lock, for a client that is gone without a word, for the network."""
+    waits = {"connect_timeout": f"{_BUSY_SECONDS}", "tcp_user_timeout": f"{_BUSY_SECONDS * 1000}"}
+    texts = {"client_encoding": "utf8"}  # else the driver gives bytes where the database was made without a locale
+    engine = create_engine(
+        url.set(drivername="postgresql+psycopg", query={**waits, **texts, **url.query}),
+        isolation_level="READ COMMITTED",  # what the statements are written for, whatever the server's default is
+        pool_size=CONNECTIONS,
+        max_overflow=0,
+        pool_timeout=_BUSY_SECONDS,
+        pool_pre_ping=True,
+        pool_recycle=_KEPT_SECONDS,
+    )
+    event.listen(engine, "connect", _limit)
+    return engine
+
+
+def _limit(connection: Any, _: Any) -> None:
+    connection.autocommit = True
+    connection.execute(
+        f"SET lock_timeout = '{_BUSY_SECONDS}s'; SET idle_in_transaction_session_timeout = '{_GONE_SECONDS}s'"
+    )
+    connection.autocommit = False
 
 
 def _sqlite(path: str | None) -> Engine:

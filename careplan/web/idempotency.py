@@ -30,8 +30,7 @@ def once(work: Callable[[], Response], *, patient: str | None) -> Response:
         return work()
     if not re.fullmatch(r"[!-~]{1,255}", key):
         raise BadRequest("An Idempotency-Key is 1 to 255 visible ASCII characters, such as a UUID.")
-    answers, asking = services().answers, caller()
-    client = f"{asking.issuer} {asking.subject} {asking.patient}" if asking else ""
+    answers, client = services().answers, _client()
     known = answers.begin(client, key, _digest())
     if known is not None:
         with services().accounted("R", "operation", f"Patient/{patient}" if patient else None):
@@ -52,6 +51,13 @@ def once(work: Callable[[], Response], *, patient: str | None) -> Response:
     headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
     answers.keep(client, key, Answer(response.status_code, headers, response.get_data(as_text=True)))
     return response
+
+
+def _client() -> str:
+    """Whose keys these are: of any length as their issuer names them, and of one length here."""
+    asking = caller()
+    names = [asking.issuer, asking.subject, asking.patient] if asking else []
+    return hashlib.sha256(json.dumps(names).encode()).hexdigest()
 
 
 def _digest() -> str:

@@ -9,7 +9,6 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -28,6 +27,7 @@ from careplan.fhir.server import FhirServer
 from careplan.planning import plan_taper
 from careplan.store.database import open_database
 from careplan.store.outbox import Outbox, State
+from tests.databases import NewDatabase, address_of
 from tests.faults.proxy import Fault, Mischief, Proxy
 from tests.fhir import capabilities as servers
 from tests.web.records import diazepam, loading, patient
@@ -68,7 +68,7 @@ class Told:
     lost: int = 0
 
 
-def run(seed: int, base: str) -> Told:
+def run(seed: int, base: str, new_database: NewDatabase = open_database) -> Told:
     """One run against the FHIR server at *base*."""
     random = Random(seed)
     way = random.choices(list(STATEMENTS), _WEIGHTS)[0]
@@ -76,10 +76,10 @@ def run(seed: int, base: str) -> Told:
     chance, most = random.choice([0.2, 0.5, 0.9]), random.randint(1, 5)
     mischief = Mischief(random, chance, most, SLOW, doubles="no conditions" not in way)
     bundle = _plan(base, f"f{seed}-{os.urandom(4).hex()}")
-    shared = Outbox(open_database())
+    shared = Outbox(new_database())
     alone = way == "transaction" and random.random() < 0.15  # services that share no database
     with Proxy(base, statement=STATEMENTS[way], mischief=mischief) as proxy:
-        outboxes = [Outbox(open_database()) if alone else shared for _ in range(callers)]
+        outboxes = [Outbox(new_database()) if alone else shared for _ in range(callers)]
         with ThreadPoolExecutor(callers) as pool:
             answers = list(pool.map(lambda outbox: _post(proxy.base, outbox, bundle), outboxes))
         proxy.drain()
@@ -90,19 +90,19 @@ def run(seed: int, base: str) -> Told:
     return done
 
 
-def run_killed(seed: int, base: str) -> Told:
+def run_killed(seed: int, base: str, new_database: NewDatabase = open_database) -> Told:
     """One run of `careplan post` that is killed at some request, before or after the server has done it."""
     random = Random(seed)
     way = random.choices(list(STATEMENTS), _WEIGHTS)[0]
     at, when = random.randint(9, 40), random.choice(["before", "after"])
     name = f"k{seed}-{os.urandom(4).hex()}"
     bundle = _plan(base, name)
-    with tempfile.TemporaryDirectory() as folder, Proxy(base, statement=STATEMENTS[way]) as proxy:
-        url = f"sqlite:///{folder}/careplan.db"
+    database = new_database()
+    with Proxy(base, statement=STATEMENTS[way]) as proxy:
         command = [sys.executable, "-m", "careplan.cli", "post", f"Patient/{name}", "--fhir", proxy.base]
         process = subprocess.Popen(
             [*command, "--today", TODAY.isoformat()],
-            env={**os.environ, "CAREPLAN_DATABASE": url},
+            env={**os.environ, "CAREPLAN_DATABASE": address_of(database)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -117,7 +117,7 @@ def run_killed(seed: int, base: str) -> Told:
         proxy.hook = lambda number, moment: None
         proxy.drain()
         done = Told(seed, way, 1, Counter(), Counter({"killed" if ended == -9 else "written": 1}), "")
-        outbox = Outbox(open_database(url))
+        outbox = Outbox(database)
         _settle(done, proxy.base, outbox, random)
         _judge(done, bundle, FhirServer(base), [outbox])
     return done

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
-from careplan.store.database import open_database, working
+from tests.databases import own_schema
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path) -> Iterator[str]:
-    """The address of an empty database."""
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgresql)])
+def url(request: pytest.FixtureRequest, tmp_path) -> str:
+    """The address of a database without tables."""
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/kept/careplan.db"
-        return
-    given = os.environ.get("CAREPLAN_TEST_POSTGRESQL")
-    if not given:
-        pytest.skip("CAREPLAN_TEST_POSTGRESQL names no database to test on")
-    _emptied(given)
-    yield given
-    _emptied(given)
+        return f"sqlite:///{tmp_path}/kept/careplan.db"
+    return str(request.getfixturevalue("postgresql_url"))
 
 
 @pytest.fixture
-def engine(url: str) -> Engine:
-    return open_database(url)
+def postgresql_url(postgresql: str | None) -> Iterator[str]:
+    """That of one on PostgreSQL, for what SQLite does not have."""
+    if postgresql is None:
+        pytest.skip("CAREPLAN_TEST_POSTGRESQL names no database to test on")
+    with own_schema(postgresql) as url:
+        yield url
 
 
-def _emptied(url: str) -> None:
-    engine = open_database(url)
-    with working(engine) as connection:
-        connection.execute(text("DROP SCHEMA public CASCADE"))
-        connection.execute(text("CREATE SCHEMA public"))
+@pytest.fixture
+def engine(url: str, opened: Callable[[str], Engine]) -> Engine:
+    return opened(url)

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 from careplan.errors import Conflict, KeyReused
 from careplan.store.answers import Answer, Answers
@@ -53,6 +53,16 @@ def test_what_came_to_no_end_is_done_again(engine: Engine):
     answers.begin("c", "k", "r")
     answers.forget("c", "k")
     assert answers.begin("c", "k", "other") is None
+
+
+def test_a_key_that_is_forgotten_while_another_asks_is_that_ones(postgresql_url: str, opened):
+    """After the key was found to be used, and before it is looked at; SQLite lets nobody in between."""
+    engine, other = opened(postgresql_url), Answers(opened(postgresql_url))
+    other.begin("c", "k", "r")
+    event.listen(engine, "rollback_savepoint", lambda *_: other.forget("c", "k"), once=True)
+    assert Answers(engine).begin("c", "k", "r") is None
+    with pytest.raises(Conflict):
+        other.begin("c", "k", "r")
 
 
 def test_an_answer_is_forgotten_after_a_day(engine: Engine):

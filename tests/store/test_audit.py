@@ -49,11 +49,11 @@ def test_an_empty_chain_is_whole(log):
     assert log.verify().anchor == Anchor(0, FIRST)
 
 
-def test_records_are_kept_in_order_and_the_chain_is_whole(log, url):
+def test_records_are_kept_in_order_and_the_chain_is_whole(log, url, opened):
     """Also for whoever opens the database next; over more than a page."""
     anchors = fill(log, 12)
     assert [each.count for each in anchors] == list(range(1, 13))
-    again = AuditLog(open_database(url))
+    again = AuditLog(opened(url))
     assert again.verify() == log.verify()
     assert again.verify().broken is None
     assert again.verify().anchor == anchors[-1]

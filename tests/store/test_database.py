@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import stat
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
 
 import pytest
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, inspect, make_url, text
 
 from careplan.errors import StoreError
 from careplan.store import audit  # noqa: F401  its tables
-from careplan.store.database import open_database, working
+from careplan.store.database import CONNECTIONS, open_database, working
+from careplan.store.outbox import Outbox
 from careplan.store.tables import METADATA
 
 
@@ -25,19 +28,18 @@ def test_the_tables_are_those_the_code_expects(engine: Engine):
     assert made == {table.name: set(table.columns.keys()) for table in METADATA.sorted_tables}
 
 
-def test_opening_again_changes_nothing(url: str, engine: Engine):
+def test_opening_again_changes_nothing(url: str, engine: Engine, opened):
     """What was written is there after a restart."""
     with working(engine) as connection:
         connection.execute(text("INSERT INTO answer (client, key, request, created) VALUES ('c', 'k', 'r', 't')"))
-    again = open_database(url)
-    with working(again) as connection:
+    with working(opened(url)) as connection:
         assert connection.execute(text("SELECT client FROM answer")).scalar() == "c"
 
 
-def test_several_that_start_at_once_make_it_once(url: str):
+def test_several_that_start_at_once_make_it_once(url: str, opened):
     """Workers of a service, or a service and a command."""
     with ThreadPoolExecutor(6) as pool:
-        engines = list(pool.map(open_database, [url] * 6))
+        engines = list(pool.map(opened, [url] * 6))
     assert all("outbox" in inspect(each).get_table_names() for each in engines)
 
 
@@ -135,3 +137,97 @@ def test_the_threads_of_a_process_stand_in_line_for_sqlite(tmp_path: Path):
         assert connection.execute(text("SELECT count(*) FROM answer")).scalar() == 120
     assert set(together) == {1}
     engine.dispose()
+
+
+def backend(engine: Engine) -> int:
+    """The process of PostgreSQL at the other end of the connection that is used now."""
+    with working(engine) as connection:
+        return int(connection.execute(text("SELECT pg_backend_pid()")).scalar_one())
+
+
+def test_the_threads_of_a_process_share_few_connections_to_postgresql(postgresql_url: str, opened):
+    """Each is used again and again, and all threads come to their turn."""
+    engine = opened(postgresql_url)
+    assert backend(engine) == backend(engine), "a connection was opened for one transaction"
+    with ThreadPoolExecutor(32) as pool:
+        used = list(pool.map(backend, [engine] * 640))
+        together = Barrier(CONNECTIONS)
+
+        def at_once(_: int) -> None:
+            with working(engine):
+                together.wait(20)
+
+        list(pool.map(at_once, range(CONNECTIONS)))
+    assert len(set(used)) <= CONNECTIONS
+    assert engine.pool.checkedin() == CONNECTIONS
+
+
+def test_a_connection_that_was_cut_is_opened_anew(postgresql_url: str, opened):
+    """PostgreSQL was started anew, or a firewall ended it: nobody hears of it."""
+    engine, other = opened(postgresql_url), opened(postgresql_url)
+    cut = backend(engine)
+    with working(other) as connection:
+        assert connection.execute(text("SELECT pg_terminate_backend(:cut, 10000)"), {"cut": cut}).scalar()
+    assert backend(engine) != cut
+
+
+def test_a_database_that_was_made_without_a_locale_keeps_every_letter(postgresql_url: str, opened):
+    """PostgreSQL calls that SQL_ASCII, and it is what initdb makes where LANG is not set."""
+    server = opened(postgresql_url).execution_options(isolation_level="AUTOCOMMIT")
+    name = f"careplan_{os.urandom(8).hex()}"
+    with server.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE template0 ENCODING 'SQL_ASCII' LOCALE 'C'"))
+    try:
+        url = make_url(postgresql_url).difference_update_query(["options"]).set(database=name)
+        outbox = Outbox(opened(url.render_as_string(hide_password=False)))
+        outbox.enter("p", "b", rung="transaction", bundle="Šárka ½ → 丸")
+        assert outbox.all()[0].bundle == "Šárka ½ → 丸"
+    finally:
+        with server.connect() as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def test_nobody_waits_for_ever_on_postgresql(postgresql_url: str, opened):
+    """Neither for a lock, nor for a machine that is gone, on either side; whatever the defaults of the server are."""
+    defaults = "%20-cdefault_transaction_isolation%3Dserializable%20-clock_timeout%3D0"
+    engine = opened(f"{postgresql_url}{defaults}")
+    with working(engine) as connection:
+        found = {
+            name: connection.execute(text(f"SHOW {name}")).scalar()
+            for name in ("transaction_isolation", "lock_timeout", "idle_in_transaction_session_timeout")
+        }
+    assert found == {
+        "transaction_isolation": "read committed",
+        "lock_timeout": "20s",
+        "idle_in_transaction_session_timeout": "1min",
+    }
+    with working(opened(f"{postgresql_url}&connect_timeout=5")) as connection:
+        own = connection.connection.driver_connection.info.get_parameters()  # type: ignore[union-attr]
+    assert (own["tcp_user_timeout"], own["connect_timeout"]) == ("20000", "5"), "the URL may say otherwise"
+
+
+def test_a_fork_opens_connections_of_its_own(engine: Engine):
+    """Workers are forked from the process that opened the database; the parent's connection is none of theirs."""
+    write = "INSERT INTO answer (client, key, request, created) VALUES (:who, :key, 'r', 't')"
+
+    def work(who: str) -> None:
+        for number in range(50):
+            with working(engine) as connection:
+                connection.execute(text(write), {"who": who, "key": str(number)})
+
+    work("before")
+    assert engine.pool.checkedin() == 1  # type: ignore[attr-defined]
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            status = 2 if engine.pool.checkedin() else 0  # type: ignore[attr-defined]
+            work("child")
+        except StoreError:
+            status = 3
+        finally:
+            os._exit(status)
+    work("parent")
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, "2: it had a connection; 3: it could not write"
+    with working(engine) as connection:
+        assert connection.execute(text("SELECT count(*) FROM answer")).scalar() == 150

@@ -9,6 +9,7 @@ from datetime import date
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import Engine
 
 from careplan import sandbox
 from careplan.fhir.server import FhirServer
@@ -22,9 +23,9 @@ TODAY = date(2026, 1, 5)
 
 
 @pytest.fixture
-def client() -> FlaskClient:
+def client(database: Engine) -> FlaskClient:
     """No FHIR server: every call brings its record."""
-    return create_app(Settings(), today=lambda: TODAY).test_client()
+    return create_app(Settings(), today=lambda: TODAY, database=database).test_client()
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Upstream:
 
 
 @pytest.fixture
-def upstream() -> Iterator[Upstream]:
+def upstream(database: Engine) -> Iterator[Upstream]:
     """The sandbox with one patient who can be planned (p1) and one whose dose is not stated (p2)."""
     taken = listen("127.0.0.1", 0)
     base = f"{address_of(taken)}/fhir"
@@ -48,5 +49,5 @@ def upstream() -> Iterator[Upstream]:
         server = FhirServer(base)
         server.transaction(loading(patient("p1"), diazepam("p1"), patient("p2"), diazepam("p2", dosage=None)))
         examples = [Example("p1", "diazepam for years"), Example("p2", "no dose stated")]
-        app = create_app(Settings(fhir_base=base), today=lambda: TODAY, examples=examples)
+        app = create_app(Settings(fhir_base=base), today=lambda: TODAY, examples=examples, database=database)
         yield Upstream(app, server, base)

@@ -25,7 +25,6 @@ from careplan.planning import PlanRequest
 from careplan.sandbox import Store, sandbox_blueprint
 from careplan.serving import address_of, listen, serving
 from careplan.settings import Ehr, Issuer, Settings
-from careplan.store.database import open_database
 from careplan.web import create_app, launches
 from careplan.web.launching import Launching
 from careplan.web.operations import make_plan
@@ -278,7 +277,7 @@ def _app(settings: Settings, database: Engine, clock: Clock) -> Flask:
 
 
 @contextmanager
-def launching(**more: Any) -> Iterator[Launched]:
+def launching(database: Engine, **more: Any) -> Iterator[Launched]:
     """A running EHR with two patients, p1 and p2, and the app that is registered there. *more* are settings."""
     clock = Clock()
     ehr = FakeEhr(clock)
@@ -298,6 +297,5 @@ def launching(**more: Any) -> Iterator[Launched]:
         **more,
     }
     settings = Settings(**given)
-    database = open_database()
     with serving(ehr.app(store), taken):
         yield Launched(_app(settings, database, clock), ehr, clock, database, settings)

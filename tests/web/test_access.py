@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import Engine
 from werkzeug.test import TestResponse
 
 from careplan import sandbox
@@ -51,8 +52,9 @@ class Guarded:
     def client(self) -> FlaskClient:
         return self.app.test_client()
 
-    def post(self, path: str, token: str | None, *given: dict[str, Any]) -> TestResponse:
+    def post(self, path: str, token: str | None, *given: dict[str, Any], **more: str) -> TestResponse:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= {name.replace("_", "-"): value for name, value in more.items()}
         body = json.dumps(parameters(*given))
         return self.client().post(path, data=body, content_type=FHIR, headers=headers)
 
@@ -61,14 +63,14 @@ class Guarded:
 
 
 @pytest.fixture
-def guarded() -> Iterator[Guarded]:
+def guarded(database: Engine) -> Iterator[Guarded]:
     taken = listen("127.0.0.1", 0)
     base = f"{address_of(taken)}/fhir"
     with issuing() as issuer, serving(sandbox.create_app(Store(":memory:")), taken):
         server = FhirServer(base)
         server.transaction(loading(patient("p1"), diazepam("p1"), patient("p2"), diazepam("p2")))
         settings = Settings(fhir_base=base, issuers=(Issuer(issuer.url),), audience=AUDIENCE)
-        app = create_app(settings, today=lambda: TODAY)
+        app = create_app(settings, today=lambda: TODAY, database=database)
         app.extensions["careplan-tokens"] = Tokens(settings.issuers, AUDIENCE, now=lambda: NOW)
         yield Guarded(app, issuer, server)
 
@@ -142,6 +144,15 @@ def test_without_a_token_nothing_is_read_or_told(guarded):
     assert found["authorization_servers"] == [guarded.issuer.url]
     assert found["resource"] == AUDIENCE
     assert "system/CarePlan.crus" in found["scopes_supported"]
+
+
+def test_callers_with_the_longest_of_names_have_keys_of_their_own(guarded):
+    """255 characters, the patient beside it; another caller's key of that name is another key."""
+    first, second = (guarded.issuer.token(sub=each * 255, scope="patient/*.cruds", patient="p1") for each in "ab")
+    path = "/fhir/Patient/p1/$taper-plan"
+    answers = [guarded.post(path, each, PERSIST, Idempotency_Key="k" * 255) for each in (first, first, second)]
+    assert [each.status_code for each in answers] == [200, 200, 200], answers[0].text
+    assert ["Idempotency-Replayed" in each.headers for each in answers] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from careplan.errors import StoreError, UpstreamError
 from careplan.fhir.conformance import check
 from careplan.fhir.server import FhirServer
 from careplan.settings import Settings
-from careplan.store.database import open_database
+from careplan.store.database import working
 from careplan.web import create_app
 from careplan.web.services import EXTENSION, Services
 from tests.web.conftest import TODAY, Upstream
@@ -106,7 +106,7 @@ def test_what_was_not_found_is_recorded(upstream: Upstream):
     assert [told(event) for event in events(upstream.app)] == [("R", "4", "not-found", "Patient/nobody", [])]
 
 
-def test_a_server_that_fails_is_recorded():
+def test_a_server_that_fails_is_recorded(database):
     """As a failure of the other kind; on a write, after the record of its beginning."""
 
     class Failing(FhirServer):
@@ -116,7 +116,8 @@ def test_a_server_that_fails_is_recorded():
         def search(self, resource_type: str, params: Any) -> list[Any]:
             return []
 
-    app = create_app(Settings(fhir_base="http://127.0.0.1:9/fhir"), server_for=Failing, today=lambda: TODAY)
+    settings = Settings(fhir_base="http://127.0.0.1:9/fhir")
+    app = create_app(settings, server_for=Failing, today=lambda: TODAY, database=database)
     sent = json.dumps(parameters(statements(record()), PERSIST))
     assert app.test_client().post("/fhir/$taper-plan", data=sent, content_type=FHIR).status_code == 502
     assert [told(event) for event in events(app)] == [
@@ -244,30 +245,21 @@ def test_a_refusal_that_cannot_be_recorded_is_a_503(guarded: Guarded):
     assert answer.status_code == 503
 
 
-@pytest.fixture
-def kept(tmp_path: Any, upstream: Upstream) -> tuple[Upstream, str]:
-    url = f"sqlite:///{tmp_path}/careplan.db"
-    app = create_app(Settings(fhir_base=upstream.base, database=url), today=lambda: TODAY)
-    return Upstream(app, upstream.server, upstream.base), url
-
-
-def test_records_outlive_the_process_and_stand_in_the_log(capsys, kept):
+def test_records_outlive_the_process_and_stand_in_the_log(capsys, upstream, database_url, opened):
     """The log line has where the chain ends, so that it is noted somewhere else."""
-    upstream, url = kept
     upstream.client().post("/fhir/Patient/p1/$taper-plan")
     (line,) = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     services: Services = upstream.app.extensions[EXTENSION]
     assert line["audit"] == str(services.auditor.log.end())
-    again = create_app(Settings(fhir_base=upstream.base, database=url), today=lambda: TODAY)
+    again = create_app(Settings(fhir_base=upstream.base), today=lambda: TODAY, database=opened(database_url))
     again.test_client().post("/fhir/Patient/p1/$taper-plan")
     assert len(events(again)) == 2
 
 
-def test_ready_means_that_records_can_be_kept(kept):
+def test_ready_means_that_records_can_be_kept(upstream, database):
     """Without the database there will be no plan."""
-    upstream, url = kept
     assert upstream.client().get("/health/ready").status_code == 200
-    with open_database(url).begin() as connection:
+    with working(database) as connection:
         connection.execute(text("ALTER TABLE audit_head RENAME TO lost"))
     answer = upstream.client().get("/health/ready")
     assert answer.status_code == 503

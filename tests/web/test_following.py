@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import Engine
 from werkzeug.test import TestResponse
 
 from careplan.catalog import load_catalog
@@ -31,10 +32,11 @@ FHIR = "application/fhir+json"
 class Clinic:
     """A service on a day that can be moved, before a sandbox that holds a drafted plan."""
 
-    def __init__(self, upstream: Misbehaving, **settings: Any) -> None:
+    def __init__(self, upstream: Misbehaving, database: Engine, **settings: Any) -> None:
         self.upstream = upstream
         self.today = START
-        self.app = create_app(Settings(fhir_base=upstream.base, **settings), today=lambda: self.today)
+        given = Settings(fhir_base=upstream.base, **settings)
+        self.app = create_app(given, today=lambda: self.today, database=database)
         with upstream.client() as server:
             server.transaction(planned())
         self.upstream.writes = 0
@@ -61,8 +63,8 @@ def upstream() -> Iterator[Misbehaving]:
 
 
 @pytest.fixture
-def clinic(upstream: Misbehaving) -> Clinic:
-    return Clinic(upstream)
+def clinic(upstream: Misbehaving, database: Engine) -> Clinic:
+    return Clinic(upstream, database)
 
 
 @pytest.fixture
@@ -72,8 +74,8 @@ def issuer() -> Iterator[FakeIssuer]:
 
 
 @pytest.fixture
-def guarded(upstream: Misbehaving, issuer: FakeIssuer) -> Clinic:
-    made = Clinic(upstream, issuers=(Issuer(issuer.url),), audience=AUDIENCE)
+def guarded(upstream: Misbehaving, database: Engine, issuer: FakeIssuer) -> Clinic:
+    made = Clinic(upstream, database, issuers=(Issuer(issuer.url),), audience=AUDIENCE)
     made.app.extensions["careplan-tokens"] = Tokens((Issuer(issuer.url),), AUDIENCE, now=lambda: NOW)
     return made
 
@@ -146,9 +148,9 @@ def test_refusals_and_conflicts_are_said_in_fhir(clinic):
     assert clinic.upstream.writes == 0
 
 
-def test_it_needs_a_fhir_server():
+def test_it_needs_a_fhir_server(database):
     """A service that only plans follows nothing."""
-    alone = create_app(Settings()).test_client()
+    alone = create_app(Settings(), database=database).test_client()
     answer = alone.post("/fhir/CarePlan/1/$accept", data=json.dumps(parameters(by(DOCTOR))), content_type=FHIR)
     assert (answer.status_code, "No FHIR server is configured" in said(answer)) == (400, True)
 

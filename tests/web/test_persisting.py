@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import Engine
 
 from careplan.errors import StoreError
 from careplan.settings import Settings
@@ -32,8 +33,9 @@ def upstream() -> Iterator[Misbehaving]:
 
 
 @pytest.fixture
-def client(upstream: Misbehaving) -> FlaskClient:
-    return create_app(Settings(fhir_base=upstream.base), today=lambda: date(2026, 1, 5)).test_client()
+def client(upstream: Misbehaving, database: Engine) -> FlaskClient:
+    settings = Settings(fhir_base=upstream.base)
+    return create_app(settings, today=lambda: date(2026, 1, 5), database=database).test_client()
 
 
 call = partial(call_anywhere, path=PATH)
@@ -72,9 +74,9 @@ def test_a_preview_does_not_fail_because_the_way_is_not_known(client, upstream):
     assert any(each.startswith("How the plan would be written cannot be told: ") for each in found)
 
 
-def test_a_preview_with_the_record_asks_no_server(upstream):
+def test_a_preview_with_the_record_asks_no_server(database):
     """Without CAREPLAN_FHIR_BASE nothing is said of writing."""
-    alone = create_app(Settings(), today=lambda: date(2026, 1, 5)).test_client()
+    alone = create_app(Settings(), today=lambda: date(2026, 1, 5), database=database).test_client()
     answer = call(alone, statements(record()), path="/fhir/$taper-plan")
     assert not any("FHIR server" in each for each in notes(answer))
 

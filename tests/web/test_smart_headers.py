@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Engine
 
 import careplan.web
 from careplan.settings import Settings
@@ -20,8 +21,8 @@ TEMPLATES = Path(careplan.web.__file__).parent
 
 
 @pytest.fixture
-def launched() -> Iterator[Launched]:
-    with launching(log_level="debug") as made:
+def launched(database: Engine) -> Iterator[Launched]:
+    with launching(database, log_level="debug") as made:
         yield made
 
 

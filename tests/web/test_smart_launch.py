@@ -10,6 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from joserfc import jwk, jwt
+from sqlalchemy import Engine
 from urllib3.util import connection
 
 from careplan.settings import Ehr
@@ -19,8 +20,8 @@ from tests.web.issuers import P384, RSA, RSA_OTHER
 
 
 @pytest.fixture
-def launched() -> Iterator[Launched]:
-    with launching() as made:
+def launched(database: Engine) -> Iterator[Launched]:
+    with launching(database) as made:
         yield made
 
 
@@ -438,9 +439,9 @@ def test_how_a_plan_is_written_depends_on_what_was_granted(launched):
     assert launched.get(browser, launched.open(browser), "way/p1").text == "nothing"
 
 
-def test_a_secret_goes_by_http_basic():
+def test_a_secret_goes_by_http_basic(database):
     """And neither into the form nor into an address."""
-    with launching(app_client_secret="s3cret/with:signs") as launched:
+    with launching(database, app_client_secret="s3cret/with:signs") as launched:
         launched.ehr.secret = "s3cret/with:signs"
         assert launched.open(launched.browser())
         assert "client_id" not in launched.ehr.forms[0]
@@ -448,11 +449,11 @@ def test_a_secret_goes_by_http_basic():
 
 
 @pytest.mark.parametrize(("key", "algorithm"), [(RSA, "RS384"), (P384, "ES384")])
-def test_a_key_signs_and_its_public_half_is_served(tmp_path: Path, key: Any, algorithm: str):
+def test_a_key_signs_and_its_public_half_is_served(database: Engine, tmp_path: Path, key: Any, algorithm: str):
     """private_key_jwt, verified as the EHR would: by our JWK Set."""
     path = tmp_path / "key.pem"
     path.write_bytes(key.as_pem(private=True))
-    with launching(app_client_key=path) as launched:
+    with launching(database, app_client_key=path) as launched:
         assert launched.open(launched.browser())
         answer = launched.browser().get("/.well-known/jwks.json", base_url=HOME)
         assert "max-age" in answer.headers["Cache-Control"]
@@ -474,9 +475,9 @@ def test_an_ehr_that_takes_another_kind_of_client_is_told_apart(launched):
     assert launched.ehr.forms == []
 
 
-def test_each_ehr_may_know_the_app_by_another_name():
+def test_each_ehr_may_know_the_app_by_another_name(database):
     """ADDRESS=CLIENT-ID."""
-    with launching() as launched:
+    with launching(database) as launched:
         named = replace(launched.settings, app_ehrs=(Ehr(launched.ehr.fhir, "taper-here"),))
         app = launched.restarted(named)
         assert asked_at(app.begin(app.browser()))["client_id"] == "taper-here"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
+from sqlalchemy import Engine
 
 from careplan.fhir.server import FhirServer
 from careplan.settings import Ehr, Issuer, Settings
-from careplan.store.database import open_database
 from careplan.web import create_app
 from tests.web.conftest import TODAY, Upstream
 from tests.web.ehrs import BROWSER, HOME, Launched, launching, pages
@@ -20,8 +20,8 @@ from tests.web.issuers import AUDIENCE
 
 
 @pytest.fixture
-def launched() -> Iterator[Launched]:
-    with launching() as made:
+def launched(database: Engine) -> Iterator[Launched]:
+    with launching(database) as made:
         yield made
 
 
@@ -191,9 +191,9 @@ def test_a_cookie_that_is_none_of_ours_is_left_alone(launched, name: str):
     assert len(given) == 2, "the launch's, and the one of its beginning that is taken back"
 
 
-def test_behind_a_proxy_it_answers_to_its_public_name_alone():
+def test_behind_a_proxy_it_answers_to_its_public_name_alone(database):
     """A service of this machine may be published by a proxy that does TLS; another name is still refused."""
-    with launching(host="127.0.0.1") as launched:
+    with launching(database, host="127.0.0.1") as launched:
         browser = launched.browser()
         assert launched.get(browser, launched.open(browser), "record/p1").status_code == 200
         assert browser.get("/smart/", base_url="https://evil.example").status_code == 400
@@ -435,18 +435,18 @@ def test_without_an_ehr_a_patient_is_opened_on_this_machine(upstream: Upstream):
         {"fhir_base": None},
     ],
 )
-def test_elsewhere_the_app_is_opened_from_an_ehr_only(sandbox_base: str, settings: dict[str, Any]):
+def test_elsewhere_the_app_is_opened_from_an_ehr_only(sandbox_base: str, database: Engine, settings: dict[str, Any]):
     """On an address that others reach, where tokens are needed, or without a server."""
-    app = create_app(Settings(**{"fhir_base": sandbox_base, **settings}), today=lambda: TODAY)
+    given = Settings(**{"fhir_base": sandbox_base, **settings})
+    app = create_app(given, today=lambda: TODAY, database=database)
     answer = app.test_client().get("/app/try/p1", headers=BROWSER, base_url="http://127.0.0.1")
     assert answer.status_code == 400
     assert "opened from the EHR" in answer.text
     assert "Set-Cookie" not in answer.headers
 
 
-def test_what_was_opened_without_an_ehr_is_over_once_tokens_are_needed(upstream: Upstream):
+def test_what_was_opened_without_an_ehr_is_over_once_tokens_are_needed(upstream: Upstream, database: Engine):
     """A launch of the demo is no way around a sign-in that is set up later."""
-    database = open_database()
     open_to_all = create_app(Settings(fhir_base=upstream.base), today=lambda: TODAY, database=database)
     browser = open_to_all.test_client()
     key = browser.get("/app/try/p1").headers["Location"].split("/")[2]

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy import Engine
 from werkzeug.test import TestResponse
 
 from careplan import sandbox
@@ -69,7 +70,7 @@ class Clinic:
 
 
 @pytest.fixture
-def clinic() -> Iterator[Clinic]:
+def clinic(database: Engine) -> Iterator[Clinic]:
     """On a day near the dates of the synthetic patients."""
     taken = listen("127.0.0.1", 0)
     base = f"{address_of(taken)}/fhir"
@@ -78,7 +79,8 @@ def clinic() -> Iterator[Clinic]:
         store.load(each.bundle)
     with serving(sandbox.create_app(store), taken):
         server = FhirServer(base)
-        app = create_app(Settings(fhir_base=base, log_level="error"), today=lambda: made.today)
+        settings = Settings(fhir_base=base, log_level="error")
+        app = create_app(settings, today=lambda: made.today, database=database)
         made = Clinic(app, server, base)
         yield made
         server.close()

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine
 
 from careplan.catalog import load_catalog
 from careplan.fhir.questionnaire import extract
@@ -348,12 +349,13 @@ def test_a_reference_that_is_none_is_not_kept(clinic: Clinic):
     assert visit.get("plan").status_code == 200
 
 
-def test_a_server_that_takes_no_plan_is_said_before_and_after(clinic: Clinic):
+def test_a_server_that_takes_no_plan_is_said_before_and_after(clinic: Clinic, database: Engine):
     """With a token that may only read nothing is written, and the page says why not."""
     app = create_app(
         Settings(fhir_base=clinic.base, log_level="error"),
         today=lambda: TODAY,
         server_for=lambda base: FhirServer(base, scopes="patient/*.rs"),
+        database=database,
     )
     visit = Clinic(app, clinic.server, clinic.base).visit("long-diazepam")
     page = visit.page("sign")
