@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 from careplan.fhir.bundle import Resource, ResourceIndex, day_in, label_of, object_in, objects_in
+from careplan.fhir.coding import texts_of
 from careplan.fhir.plans import WITHDRAWN, is_ours, is_step
 from careplan.fhir.wording import WORDS_FOR_WHEN
 
@@ -19,6 +20,7 @@ _OVER = ("revoked", "completed", "entered-in-error", "cancelled", "stopped")
 class RecordedStep:
     """*daily* mg from *start* to *end*, both included; *percent* is what it cuts, *take* the directions.
 
+    *medicines* are the names of what is taken; where a plan goes from one drug to another, *take* has them too.
     *daily* is None where nobody can add it up: of two drugs while one takes the place of the other, and where a part
     of the step could not be read.
     """
@@ -30,6 +32,7 @@ class RecordedStep:
     percent: Decimal
     take: tuple[str, ...]
     status: str
+    medicines: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,8 @@ def steps_of(
         else:
             unread.append(label_of(each))
             partly.add(number)
-    steps = [_step(number, each) for number, each in sorted(by_number.items())]
+    switches = any(_is_of_a_switch(each) for several in by_number.values() for each in several)
+    steps = [_step(number, each, named=switches) for number, each in sorted(by_number.items())]
     certain = [replace(each, daily=None) if None in partly or each.number in partly else each for each in steps]
     return tuple(certain), tuple(unread)
 
@@ -136,18 +140,31 @@ def _is_readable(request: Mapping[str, Any]) -> bool:
     return bool(dosages) and all(daily_of(each) is not None and days_of(each) for each in dosages)
 
 
-def _step(number: int, requests: Sequence[Mapping[str, Any]]) -> RecordedStep:
-    dosages = sorted((each for one in requests for each in one["dosageInstruction"]), key=_time_of_day)
+def _is_of_a_switch(request: Mapping[str, Any]) -> bool:
+    return bool(extension_of(request, "step-kind") == "switch")
+
+
+def _medicine(request: Mapping[str, Any]) -> str:
+    return next(iter(texts_of(request.get("medicationCodeableConcept"))), "medicine not named")
+
+
+def _step(number: int, requests: Sequence[Mapping[str, Any]], *, named: bool) -> RecordedStep:
+    by_time = sorted(
+        ((each, _medicine(one)) for one in requests for each in one["dosageInstruction"]),
+        key=lambda each: _time_of_day(each[0]),
+    )
+    dosages = [each for each, _ in by_time]
     days = [days for each in dosages if (days := days_of(each))]
     percent = extension_of(requests[0], "step-percent")
     return RecordedStep(
         number,
         min(start for start, _ in days),
         max(end for _, end in days),
-        _sum(dosages) if extension_of(requests[0], "step-kind") != "switch" else None,
+        _sum(dosages) if not any(map(_is_of_a_switch, requests)) else None,
         Decimal(percent) if isinstance(percent, int | Decimal) else Decimal(0),
-        tuple(_directions(each) for each in dosages),
+        tuple(f"{medicine}: {_directions(each)}" if named else _directions(each) for each, medicine in by_time),
         ", ".join(dict.fromkeys(str(each.get("status", "not stated")) for each in requests)),
+        tuple(dict.fromkeys(map(_medicine, requests))),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -21,6 +22,7 @@ from careplan.web.app.draft import (
     pace_change,
     pause,
     restart,
+    switching,
 )
 
 Resource = dict[str, Any]
@@ -97,6 +99,20 @@ def with_choices(draft: Draft, fields: Fields) -> Draft:
         if fields.get(field, ""):
             made.append({"name": name, "valueBoolean": True})
     return draft.without(lambda each: each["name"] in CHOICES).add(*made)
+
+
+def with_switch(draft: Draft, fields: Fields, by: str) -> Draft:
+    """The draft in which `drug` is replaced by `to` first: `equals` mg of that count as `dose` mg a day."""
+    drug, to = _needed(fields, "drug", "which drug is replaced"), _needed(fields, "to", "which drug takes its place")
+    dose = _number(fields, "dose", f"the dose of {drug} a day in mg")
+    equals = _number(fields, "equals", f"how many mg of {to} take the place of {fields['dose']} mg of {drug} a day")
+    if not fields.get("confirmed", ""):
+        raise BadRequest("Confirm the figure: tick that you have read what the sources say.", expression="confirmed")
+    return replace(draft.put("switch", switching(to, dose=dose, equals=equals, by=by)), switched=drug)
+
+
+def without_switch(draft: Draft) -> Draft:
+    return draft.put("switch")
 
 
 def with_adjustment(draft: Draft, fields: Fields) -> Draft:

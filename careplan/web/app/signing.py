@@ -12,6 +12,7 @@ from typing import Any
 
 from careplan.fhir import json
 from careplan.fhir.bundle import label_of
+from careplan.fhir.coding import ingredients_in
 from careplan.fhir.forms import has_key, key_of
 from careplan.fhir.plans import live_tapers
 from careplan.fhir.steps import RecordedStep, recorded_plans, steps_of
@@ -85,7 +86,7 @@ def to_sign(
             str(each.get("status")),
             same=has_key(each, key),
             replaced=label_of(each) == replaces,
-            stretches=_stretches(known[label_of(each)].steps, new) if label_of(each) in known else None,
+            stretches=_stretches(known[label_of(each)].steps, new, vocabulary) if label_of(each) in known else None,
         )
         for each in live_tapers(plans, careplan, vocabulary)
     )
@@ -102,14 +103,16 @@ def seen_as(bundle: Resource) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def _stretches(old: Sequence[RecordedStep], new: Sequence[RecordedStep]) -> tuple[Stretch, ...] | None:
+def _stretches(
+    old: Sequence[RecordedStep], new: Sequence[RecordedStep], vocabulary: Vocabulary
+) -> tuple[Stretch, ...] | None:
     """The days on which the doses of two plans differ, in as few stretches as can be."""
     if not old:
         return None
     edges = sorted({each.start for each in (*old, *new)} | {each.end + ONE_DAY for each in (*old, *new)})
     found: list[Stretch] = []
     for start, after in zip(edges, [*edges[1:], None], strict=True):
-        before, now = _dose_on(old, start), _dose_on(new, start)
+        before, now = _dose_on(old, start, vocabulary), _dose_on(new, start, vocabulary)
         if before == now != _UNKNOWN:
             continue
         end = after - ONE_DAY if after else None
@@ -121,11 +124,14 @@ def _stretches(old: Sequence[RecordedStep], new: Sequence[RecordedStep]) -> tupl
     return tuple(found)
 
 
-def _dose_on(steps: Sequence[RecordedStep], day: date) -> str:
+def _dose_on(steps: Sequence[RecordedStep], day: date, vocabulary: Vocabulary) -> str:
     step = next((each for each in steps if each.start <= day <= each.end), None)
     if step is None:
         return "not yet begun" if steps and day < steps[0].start else "nothing planned"
-    return _UNKNOWN if step.daily is None else mg_text(step.daily)
+    if step.daily is None:
+        return _UNKNOWN
+    drugs = [each.name for each in ingredients_in([{"text": each} for each in step.medicines], vocabulary)]
+    return f"{mg_text(step.daily)} of {', '.join(drugs or step.medicines)}"
 
 
 def mg_text(value: Decimal) -> str:

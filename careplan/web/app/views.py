@@ -16,13 +16,12 @@ from werkzeug.wrappers import Response
 from careplan.errors import BadRequest, Conflict, Refused
 from careplan.fhir.forms import parts_of
 from careplan.fhir.written_plan import Transition
-from careplan.planning import STRATEGIES, another_way, compare, compare_paces
+from careplan.planning import STRATEGIES, against_switch, another_way, compare, compare_paces
 from careplan.taper.dose import plain
-from careplan.taper.profile import TaperProfile
 from careplan.taper.schedule import TaperSchedule
 from careplan.web.app import forms
 from careplan.web.app.draft import Draft
-from careplan.web.app.findings import Finding, screening
+from careplan.web.app.findings import Finding, findings, screening
 from careplan.web.app.medicines import what_was_read
 from careplan.web.app.pages import (
     Page,
@@ -39,6 +38,7 @@ from careplan.web.app.pages import (
 )
 from careplan.web.app.signing import seen_as, to_sign
 from careplan.web.app.steps import STRATEGY_WORDS, adjustments_in_words, planned, ways
+from careplan.web.app.switching import SwitchOffered, switch_offered
 from careplan.web.app.transitions import may_sign, offered
 from careplan.web.launches import current_launch, enter
 from careplan.web.operations import preview_of_writing, write_plan
@@ -179,7 +179,8 @@ def _plan_page(page: Page, problem: Problem = (), status: int = 200) -> Response
         schedule=page.plan.schedule,
         strategies=STRATEGY_WORDS,
         adjustments=adjustments_in_words(page.draft.adjustments),
-        strengths=_strengths(profile),
+        strengths=_strengths(page.plan.schedule),
+        switch=_switch(page),
         beside=beside[0] if beside else "",
         paces=ways(compare_paces(page.plan, catalog, asked=page.asked), page.plan.pace.pace.name),
         by_strategy=ways(compare(page.plan, catalog, COMPARED, asked=page.asked), page.plan.schedule.strategy.name),
@@ -220,9 +221,33 @@ def undo_adjustment() -> Response:
     return _kept(forms.without_adjustment(kept_draft(), request.form), "app.plan")
 
 
-def _strengths(profile: TaperProfile) -> list[Decimal]:
-    """The strengths in mg of what is counted in pieces, each once."""
-    return sorted({each.strength.value for each in profile.products if not each.is_liquid})
+@blueprint.post("/switch")
+def switch() -> Response:
+    """Have a longer-acting drug take the place of this one first."""
+    return _changed(lambda draft: forms.with_switch(draft, request.form, _who()), "app.plan", _plan_page)
+
+
+@blueprint.post("/switch/undo")
+def unswitch() -> Response:
+    """Taper the drug itself again."""
+    return _kept(forms.without_switch(kept_draft()), "app.plan")
+
+
+def _switch(page: Page) -> SwitchOffered | None:
+    """The switch that may be asked for here: where there is a plan, or only what was asked of one stands against it."""
+    regimen = page.regimen
+    if regimen is None or (page.plan is None and not problem_with(page)):
+        return None
+    against = against_switch(page.issues)
+    return switch_offered(
+        regimen, services().catalog, sources(), against=findings([against] if against else [], sources())
+    )
+
+
+def _strengths(schedule: TaperSchedule) -> list[Decimal]:
+    """The strengths in mg of what is counted in pieces, each once; of both drugs of a switch."""
+    profiles = (services().catalog.profiles[schedule.regimen.drug], schedule.profile)
+    return sorted({each.strength.value for profile in profiles for each in profile.products if not each.is_liquid})
 
 
 def _short_supply(page: Page) -> bool:
@@ -327,6 +352,7 @@ def _refused(page: Page, problem: Problem = ()) -> Response:
         422,
         found=tuple(dict.fromkeys(found)),
         adjustments=adjustments_in_words(page.draft.adjustments),
+        switch=_switch(page),
     )
 
 

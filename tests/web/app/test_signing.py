@@ -51,7 +51,7 @@ def test_another_plan_differs_day_by_day():
     assert existing.stretches is not None
     first = existing.stretches[0]
     assert (first.start, first.new) == (TODAY, "not yet begun")
-    assert first.old == "9 mg"
+    assert first.old == "9 mg of diazepam"
     assert all(each.old != each.new for each in existing.stretches)
     assert existing.stretches[-1].old == "nothing planned"
     replaced = signing(later(), *record, replaces=existing.reference)

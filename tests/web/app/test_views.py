@@ -183,7 +183,7 @@ def test_a_plan_shows_every_step_with_its_reason(clinic: Clinic):
     assert len(first_days(page)) == 19
     assert "<td>19 mg</td><td>5 % <small>at most 5 mg</small></td>" in page
     assert "The percentage of the pace, of the dose before" in page
-    assert '<title id="dose-title">Daily dose over time</title>' in page
+    assert '<title id="dose-title">Daily dose of diazepam over time</title>' in page
     assert "Supplies by date" in page
     assert "because of:" in page
 
@@ -314,7 +314,7 @@ def test_another_plan_for_the_drug_is_shown_with_what_differs(clinic: Clinic):
     page = visit.page("sign")
     assert "Two plans cannot stand beside each other" in page
     assert "Days on which the doses differ" in page
-    assert "<td>2026-11-25</td><td>2026-12-06</td><td>19 mg</td><td>not yet begun</td>" in page
+    assert "<td>2026-11-25</td><td>2026-12-06</td><td>19 mg of diazepam</td><td>not yet begun</td>" in page
     assert 'name="seen"' not in page
     page = visit.post("replace", replaces=old, back="sign").text
     assert "The new plan takes its place" in page
