@@ -14,8 +14,9 @@ from careplan.translations import ENGLISH, Words, primary, words_in
 def words_for(patient: Mapping[str, Any]) -> Words:
     """Those of the first language asked for that there is; English if there is none. They are kept for this request."""
     asked = primary(request.args.get("lang", ""))
-    g.words = words_in(asked or _accepted() or language_of(patient) or ENGLISH)
-    return g.words
+    words = words_in(asked or _accepted() or language_of(patient) or ENGLISH)
+    g.words = words
+    return words
 
 
 def words_here() -> Words:
