@@ -375,7 +375,7 @@ def _hold(made: _Made) -> None:
 
 def _resume(made: _Made) -> None:
     plan, asked = made.plan, made.asked
-    held = [each for each in plan.steps if any(one.get("status") == "on-hold" for one in each.requests)]
+    held = [each for each in plan.steps if each.is_held]
     due = held[0].start if held else plan.stops_on
     if due is not None and due < asked.on:
         raise _refused(

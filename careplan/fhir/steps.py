@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -21,6 +21,7 @@ class RecordedStep:
     """*daily* mg from *start* to *end*, both included; *percent* is what it cuts, *take* the directions.
 
     *medicines* are the names of what is taken; where a plan goes from one drug to another, *take* has them too.
+    *intakes* are those of a day, each with its time in words ("" for any) and its mg.
     *daily* is None where nobody can add it up: of two drugs while one takes the place of the other, and where a part
     of the step could not be read.
     """
@@ -33,6 +34,15 @@ class RecordedStep:
     take: tuple[str, ...]
     status: str
     medicines: tuple[str, ...] = ()
+    intakes: tuple[tuple[str, Decimal], ...] = ()
+
+    @property
+    def is_held(self) -> bool:
+        return "on-hold" in self.status
+
+    @property
+    def days(self) -> int:
+        return (self.end - self.start).days + 1
 
 
 @dataclass(frozen=True)
@@ -55,6 +65,15 @@ class RecordedPlan:
     @property
     def is_over(self) -> bool:
         return self.status in _OVER
+
+    def taken(self, day: date) -> RecordedStep | None:
+        """The step whose dose is taken on *day* by an order in force: the last that has begun and is not held.
+
+        None before the first, and where its orders are not all signed: then the plan does not tell.
+        """
+        ordered = [each for each in self.steps if self.ordered.get(each.number) and not each.is_held]
+        last = next((each for each in reversed(ordered) if each.start <= day), None)
+        return last if last and set(self.ordered[last.number]) <= {"active", "completed"} else None
 
     def on(self, day: date) -> RecordedStep | None:
         """The step of *day*; None before the first and after the last."""
@@ -165,11 +184,32 @@ def _step(number: int, requests: Sequence[Mapping[str, Any]], *, named: bool) ->
         tuple(f"{medicine}: {_directions(each)}" if named else _directions(each) for each, medicine in by_time),
         ", ".join(dict.fromkeys(str(each.get("status", "not stated")) for each in requests)),
         tuple(dict.fromkeys(map(_medicine, requests))),
+        tuple(_intakes(dosages)),
     )
 
 
 def _sum(dosages: Iterable[Mapping[str, Any]]) -> Decimal:
     return sum((daily for each in dosages if (daily := daily_of(each)) is not None), Decimal(0))
+
+
+def _intakes(dosages: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Decimal]]:
+    """What is taken at each time of a day, from all products together."""
+    found: dict[tuple[str, int], Decimal] = {}
+    for each in dosages:
+        dose, times = daily_of(each), _times(_repeat(each))
+        if dose is None or not times:
+            return
+        for at in _at(_repeat(each), times):
+            found[at] = found.get(at, Decimal(0)) + dose / times
+    yield from ((when, dose) for (when, _), dose in found.items())
+
+
+def _at(repeat: Mapping[str, Any], times: int) -> list[tuple[str, int]]:
+    """The times of a day in words; those without one are counted."""
+    clock, when = repeat.get("timeOfDay"), _first(repeat.get("when"))
+    if isinstance(clock, list):
+        return [(f"at {str(each)[:5]}", 0) for each in clock]
+    return [(WORDS_FOR_WHEN.get(when, when), number) for number in range(times)]
 
 
 def extension_of(resource: Mapping[str, Any], name: str) -> Any:

@@ -49,6 +49,10 @@ class Step:
         return all(each.get("status") == "completed" for each in self.requests)
 
     @property
+    def is_held(self) -> bool:
+        return any(each.get("status") == "on-hold" for each in self.requests)
+
+    @property
     def own_orders(self) -> list[Resource]:
         """The orders made here, that are not over."""
         return [each for each in self.orders if is_own(each) and each.get("status") in OPEN]
@@ -113,8 +117,12 @@ class WrittenPlan:
         return self.status in ("active", "on-hold") or any(each.what is Transition.ACCEPT for each in self.history)
 
     def current(self, on: date) -> Step | None:
-        """The last step that has begun and was ordered: what is taken, as far as the record tells; None before that."""
+        """The last step that has begun and was ordered: what is taken, as far as the record tells; None before that.
+
+        One that was held before it began has not begun, whatever its dates say.
+        """
         begun = [each for each in self.steps if each.start <= on and (each.orders or each.is_completed)]
+        begun = [each for each in begun if not each.is_held]
         return begun[-1] if begun else None
 
     @property

@@ -12,6 +12,7 @@ from werkzeug.datastructures import MultiDict
 
 from careplan.errors import BadRequest
 from careplan.web.app.draft import (
+    ADJUSTMENTS,
     CHOICES,
     Draft,
     confirmation,
@@ -136,6 +137,18 @@ def with_replaced(draft: Draft, fields: Fields) -> Draft:
     plan = fields.get("replaces", "").strip()
     reference = {"name": "replaces", "valueReference": {"reference": plan}}
     return draft.put("replaces", reference) if plan else draft.put("replaces")
+
+
+def with_again(draft: Draft, fields: Fields, by: str) -> Draft:
+    """The draft of a plan in the place of another, from the dose that somebody says is taken.
+
+    What was chosen stays, what was about days of the other plan goes; the first cut is on `start`, if it is given.
+    """
+    kept = with_confirmation(with_replaced(draft, fields), fields, by)
+    kept = kept.without(lambda each: each["name"] in (*ADJUSTMENTS, "start", "switch"))
+    if fields.get("start", "").strip():
+        return kept.add({"name": "start", "valueDate": _day(fields, "start").isoformat()})
+    return kept
 
 
 def who(user: str | None, fields: Fields) -> str:

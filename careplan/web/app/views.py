@@ -70,10 +70,10 @@ def _note_launch() -> None:
 @blueprint.get("/")
 def read() -> Response:
     """Each medicine with its dose, and what is not certain."""
-    return _read_page(page_here())
+    return read_page(page_here())
 
 
-def _read_page(page: Page, problem: Problem = (), status: int = 200) -> Response:
+def read_page(page: Page, problem: Problem = (), status: int = 200) -> Response:
     found = what_was_read(
         page.record,
         page.reading,
@@ -88,19 +88,19 @@ def _read_page(page: Page, problem: Problem = (), status: int = 200) -> Response
 @blueprint.post("/confirm")
 def confirm() -> Response:
     """Say what is really taken."""
-    return _changed(lambda draft: forms.with_confirmation(draft, request.form, _who()), "app.read", _read_page)
+    return changed(lambda draft: forms.with_confirmation(draft, request.form, who()), "app.read", read_page)
 
 
 @blueprint.post("/confirm/undo")
 def unconfirm() -> Response:
     """Take back what was said of a medicine."""
-    return _kept(forms.without_confirmation(kept_draft(), request.form), "app.read")
+    return kept(forms.without_confirmation(kept_draft(), request.form), "app.read")
 
 
 @blueprint.post("/drug")
 def choose_drug() -> Response:
     """Say which of several drugs is tapered."""
-    return _changed(lambda draft: forms.with_drug(draft, request.form), "app.read", _read_page)
+    return changed(lambda draft: forms.with_drug(draft, request.form), "app.read", read_page)
 
 
 @blueprint.post("/afresh")
@@ -133,13 +133,13 @@ def _may_we_page(page: Page, problem: Problem = (), status: int = 200) -> Respon
 @blueprint.post("/override")
 def override() -> Response:
     """Set a finding aside, with a reason."""
-    return _changed(lambda draft: forms.with_override(draft, request.form, _who()), "app.may_we", _may_we_page)
+    return changed(lambda draft: forms.with_override(draft, request.form, who()), "app.may_we", _may_we_page)
 
 
 @blueprint.post("/override/undo")
 def undo_override() -> Response:
     """Let a finding stand again."""
-    return _kept(forms.without_override(kept_draft(), request.form), "app.may_we")
+    return kept(forms.without_override(kept_draft(), request.form), "app.may_we")
 
 
 @blueprint.post("/replace")
@@ -149,7 +149,7 @@ def replace_plan() -> Response:
     back = {"sign": "app.sign", "follow": "app.plan"}.get(request.form.get("back", ""), "app.may_we")
     if back == "app.plan" and page_of(new, read_here()).plan is None:
         back = "app.read"  # what is taken now is to be confirmed first
-    return _kept(new, back)
+    return kept(new, back)
 
 
 # --- 3. plan ---
@@ -206,31 +206,31 @@ def _beside(page: Page) -> tuple[str, TaperSchedule] | None:
 @blueprint.post("/choices")
 def choose() -> Response:
     """Pace, strategy, start, target and products."""
-    return _changed(lambda draft: forms.with_choices(draft, request.form), "app.plan", _plan_page)
+    return changed(lambda draft: forms.with_choices(draft, request.form), "app.plan", _plan_page)
 
 
 @blueprint.post("/adjust")
 def adjust() -> Response:
     """Hold a dose, change the pace from a day, or go back to a dose."""
-    return _changed(lambda draft: forms.with_adjustment(draft, request.form), "app.plan", _plan_page)
+    return changed(lambda draft: forms.with_adjustment(draft, request.form), "app.plan", _plan_page)
 
 
 @blueprint.post("/adjust/undo")
 def undo_adjustment() -> Response:
     """Take one of the changes back."""
-    return _kept(forms.without_adjustment(kept_draft(), request.form), "app.plan")
+    return kept(forms.without_adjustment(kept_draft(), request.form), "app.plan")
 
 
 @blueprint.post("/switch")
 def switch() -> Response:
     """Have a longer-acting drug take the place of this one first."""
-    return _changed(lambda draft: forms.with_switch(draft, request.form, _who()), "app.plan", _plan_page)
+    return changed(lambda draft: forms.with_switch(draft, request.form, who()), "app.plan", _plan_page)
 
 
 @blueprint.post("/switch/undo")
 def unswitch() -> Response:
     """Taper the drug itself again."""
-    return _kept(forms.without_switch(kept_draft()), "app.plan")
+    return kept(forms.without_switch(kept_draft()), "app.plan")
 
 
 def _switch(page: Page) -> SwitchOffered | None:
@@ -291,7 +291,7 @@ def write() -> Response:
     if delivered.reference is None:
         nothing = Finding("Not written", "error", "not-supported", " ".join(delivered.choice.sentences))
         return _sign_page(page, (nothing,), 422)
-    return _kept(replace(page.draft, written=delivered.reference), "app.written")
+    return kept(replace(page.draft, written=delivered.reference), "app.written")
 
 
 @blueprint.get("/written")
@@ -318,11 +318,11 @@ def written() -> Response:
 # --- all of them ---
 
 
-def _who() -> str:
+def who() -> str:
     return forms.who(current_launch().user, request.form)
 
 
-def _changed(change: Change, back: str, show: Callable[[Page, Problem, int], Response]) -> Response:
+def changed(change: Change, back: str, show: Callable[[Page, Problem, int], Response]) -> Response:
     """Keep the draft as changed and go *back*; where that cannot be done, *show* the page as it was, and why."""
     old, record = kept_draft(), read_here()
     try:
@@ -332,10 +332,10 @@ def _changed(change: Change, back: str, show: Callable[[Page, Problem, int], Res
         problem = told(error)
     if problem:
         return show(page_of(old, record), problem, 422)
-    return _kept(new, back)
+    return kept(new, back)
 
 
-def _kept(draft: Draft, back: str) -> Response:
+def kept(draft: Draft, back: str) -> Response:
     """Keep *draft* and go *back*. Raises BadRequest for one that asks for what cannot be: it would shut every page."""
     _ = draft.asked
     drafts().keep(current_launch().key, draft.kept())
