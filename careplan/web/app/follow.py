@@ -60,13 +60,18 @@ def _follow_page(page: Page, problem: Problem = (), status: int = 200) -> Respon
 
 
 def _shown_plan(page: Page, plan: RecordedPlan) -> dict[str, Any]:
-    """A plan as it is followed, its forms but for those that its dates no longer allow, and the ways to a new one."""
+    """A plan as it is followed, its forms but for those that its dates do not allow, and the ways to a new one."""
     found = followed(plan, services().today())
-    forms = offered(plan.reference, plan.status, plan.steps)
+    over = bool(plan.steps) and services().today() > plan.steps[-1].end
+    forms = [
+        each
+        for each in offered(plan.reference, plan.status, plan.steps)
+        if not (found.late and each.orders) and (over or each.what is not Transition.COMPLETE)
+    ]
     now, before = _again(page, plan, found)
     return {
         "plan": found,
-        "forms": [each for each in forms if not (found.late and each.orders)],
+        "forms": forms,
         "now": now,
         "before": before,
     }

@@ -167,7 +167,9 @@ def _position(plan: RecordedPlan, now: RecordedStep | None, today: date) -> str:
         day = (today - now.start).days + 1
         days = (now.end - now.start).days + 1
         draft = " The plan is a draft: nobody is to follow it yet." if plan.status == "draft" else ""
-        return f"Today is day {day} of {days} of step {now.number}, the last step being {last.number}.{draft}"
+        following = next((each for each in plan.steps if each.number == now.number + 1), None)
+        then = f" Step {following.number}, {_daily(following)}, begins on {following.start}." if following else ""
+        return f"Today is day {day} of {days} of step {now.number}, the last step being {last.number}.{then}{draft}"
     if today < plan.steps[0].start:
         return f"The first step begins on {plan.steps[0].start}."
     if today > last.end:

@@ -23,6 +23,16 @@ Resource = dict[str, Any]
 
 ONE_DAY = timedelta(days=1)
 _UNKNOWN = "not known"
+KINDS: Mapping[str, str] = {
+    "CarePlan": "the plan",
+    "MedicationRequest": "its steps, for each product",
+    "Goal": "where it ends",
+    "ServiceRequest": "the checks of symptoms",
+    "Questionnaire": "the form for them",
+    "DetectedIssue": "what to take care of",
+    "Device": "this software, as the author",
+    "Provenance": "from what it was made, and when",
+}
 
 
 @dataclass(frozen=True)
@@ -51,11 +61,20 @@ class Existing:
 
 
 @dataclass(frozen=True)
+class Written:
+    """How many resources of a *kind* are written, and *what* they are, in words."""
+
+    kind: str
+    what: str
+    count: int
+
+
+@dataclass(frozen=True)
 class ToSign:
-    """*written* counts the resources by type; *sentences* say in which way they go, and why in no better one."""
+    """*written* are the resources by type; *sentences* say in which way they go, and why in no better one."""
 
     sentences: tuple[str, ...]
-    written: tuple[tuple[str, int], ...]
+    written: tuple[Written, ...]
     existing: tuple[Existing, ...]
     seen: str
 
@@ -72,8 +91,9 @@ def to_sign(
     *,
     sentences: Sequence[str],
     replaces: str | None,
+    today: date,
 ) -> ToSign:
-    """What writing *bundle* does beside what the *record* holds."""
+    """What writing *bundle* does beside what the *record* holds, from *today* on."""
     kinds = Counter(str(entry["resource"]["resourceType"]) for entry in bundle["entry"])
     careplan, key = bundle["entry"][0]["resource"], key_of(bundle)
     plans = [each for each in record if each.get("resourceType") == "CarePlan"]
@@ -86,11 +106,18 @@ def to_sign(
             str(each.get("status")),
             same=has_key(each, key),
             replaced=label_of(each) == replaces,
-            stretches=_stretches(known[label_of(each)].steps, new, vocabulary) if label_of(each) in known else None,
+            stretches=_stretches(known[label_of(each)].steps, new, vocabulary, since=today)
+            if label_of(each) in known
+            else None,
         )
         for each in live_tapers(plans, careplan, vocabulary)
     )
-    return ToSign(tuple(sentences), tuple(kinds.items()), existing, seen_as(bundle))
+    return ToSign(
+        tuple(sentences),
+        tuple(Written(kind, KINDS.get(kind, ""), count) for kind, count in kinds.items()),
+        existing,
+        seen_as(bundle),
+    )
 
 
 def _is_request(resource: Mapping[str, Any]) -> bool:
@@ -104,12 +131,12 @@ def seen_as(bundle: Resource) -> str:
 
 
 def _stretches(
-    old: Sequence[RecordedStep], new: Sequence[RecordedStep], vocabulary: Vocabulary
+    old: Sequence[RecordedStep], new: Sequence[RecordedStep], vocabulary: Vocabulary, *, since: date
 ) -> tuple[Stretch, ...] | None:
-    """The days on which the doses of two plans differ, in as few stretches as can be."""
+    """The days from *since* on which the doses of two plans differ, in as few stretches as can be."""
     if not old:
         return None
-    edges = sorted({each.start for each in (*old, *new)} | {each.end + ONE_DAY for each in (*old, *new)})
+    edges = sorted({max(since, day) for each in (*old, *new) for day in (each.start, each.end + ONE_DAY)})
     found: list[Stretch] = []
     for start, after in zip(edges, [*edges[1:], None], strict=True):
         before, now = _dose_on(old, start, vocabulary), _dose_on(new, start, vocabulary)

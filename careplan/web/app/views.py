@@ -272,6 +272,7 @@ def _sign_page(page: Page, problem: Problem = (), status: int = 200) -> Response
         services().catalog.vocabulary,
         sentences=preview_of_writing(page.plan, current_launch().encounter),
         replaces=page.asked.replaces,
+        today=services().today(),
     )
     return shown("app/sign.html", page, status, sign=found, problem=problem, careplan=page.plan.careplan)
 

@@ -175,14 +175,14 @@ def test_a_plan_in_another_state_is_a_conflict_in_place(following: Following):
 
 
 def test_follow_offers_what_the_plan_allows(following: Following):
-    """A draft is accepted or revoked; an active plan taken further, held, revoked, completed; a held one resumed."""
+    """A draft is accepted or revoked; an active plan taken further, held, revoked; a held one resumed."""
 
     def offered() -> set[str]:
         return set(re.findall(r'action="[^"]*plans/[^/]+/([a-z-]+)"', following.visit.page("follow")))
 
     assert offered() == {"accept", "revoke"}
     following.make("accept")
-    assert offered() == {"complete-step", "hold", "revoke", "complete"}
+    assert offered() == {"complete-step", "hold", "revoke"}, "it is complete after its last day"
     following.make("hold", reason="a cold")
     assert offered() == {"resume", "revoke"}
     following.make("revoke", reason="moved")

@@ -14,8 +14,10 @@ from tests.web.records import diazepam, patient
 CATALOG = load_catalog()
 
 
-def signing(bundle: dict[str, Any], *record: dict[str, Any], replaces: str | None = None) -> ToSign:
-    return to_sign(bundle, record, CATALOG.vocabulary, sentences=["So."], replaces=replaces)
+def signing(
+    bundle: dict[str, Any], *record: dict[str, Any], replaces: str | None = None, today: date = TODAY
+) -> ToSign:
+    return to_sign(bundle, record, CATALOG.vocabulary, sentences=["So."], replaces=replaces, today=today)
 
 
 def later() -> dict[str, Any]:
@@ -28,7 +30,8 @@ def test_what_is_written_is_counted():
     """Resources by type, in the order in which they go."""
     plan = planned()
     found = signing(plan.bundle)
-    kinds = dict(found.written)
+    kinds = {each.kind: each.count for each in found.written}
+    assert all(each.what for each in found.written), "each is said in words"
     assert (kinds["CarePlan"], kinds["Provenance"]) == (1, 1)
     assert sum(kinds.values()) == len(plan.bundle["entry"])
     assert (found.sentences, found.existing, found.in_the_way) == (("So.",), (), False)
@@ -57,6 +60,14 @@ def test_another_plan_differs_day_by_day():
     replaced = signing(later(), *record, replaces=existing.reference)
     assert replaced.existing[0].replaced
     assert not replaced.in_the_way
+
+
+def test_what_is_past_is_no_difference_any_more():
+    """Only days from today on are shown: nobody can change the others."""
+    today = date(2026, 1, 12)
+    (existing,) = signing(later(), *stored(planned()), today=today).existing
+    assert existing.stretches
+    assert (existing.stretches[0].start, existing.stretches[0].new) == (today, "not yet begun")
 
 
 def test_two_doses_that_nobody_knows_are_not_the_same():

@@ -109,7 +109,7 @@ def test_doses_of_two_drugs_are_never_set_side_by_side_without_their_names(clini
     reference = first(r"<code>(CarePlan/[^<]+)</code> is on", written(visit))
     visit.post("switch/undo")
     page = visit.post("replace", replaces=reference, back="sign").text
-    assert "Days on which the doses differ" in page
+    assert "Days from today on which the doses differ" in page
     assert "mg of diazepam</td>" in page
     assert "mg of lorazepam</td>" in page
     assert not re.search(r"<td>[\d.]+ mg</td>", page)

@@ -272,7 +272,7 @@ def test_signing_writes_the_draft_that_was_shown(clinic: Clinic):
     visit = clinic.visit("long-diazepam")
     page = visit.page("sign")
     assert "Way to the FHIR server: as one transaction." in page
-    assert re.search(r"<li>\d+ × MedicationRequest</li>", page)
+    assert re.search(r"<li>\d+ × MedicationRequest: its steps, for each product</li>", page)
     text = written(visit)
     reference = first(r"<code>(CarePlan/[^<]+)</code>", text)
     stored = clinic.server.read(reference)
@@ -313,8 +313,8 @@ def test_another_plan_for_the_drug_is_shown_with_what_differs(clinic: Clinic):
     visit.post("choices", start="2026-12-07", halves="yes")
     page = visit.page("sign")
     assert "Two plans cannot stand beside each other" in page
-    assert "Days on which the doses differ" in page
-    assert "<td>2026-11-25</td><td>2026-12-06</td><td>19 mg of diazepam</td><td>not yet begun</td>" in page
+    assert '<span class="day">2026-11-25</span> to <span class="day">2026-12-06</span>' in page
+    assert "<td>19 mg of diazepam</td><td>not yet begun</td>" in page
     assert 'name="seen"' not in page
     page = visit.post("replace", replaces=old, back="sign").text
     assert "The new plan takes its place" in page
