@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 from careplan.fhir.bundle import Resource, ResourceIndex, day_in, label_of, object_in, objects_in
-from careplan.fhir.coding import texts_of
 from careplan.fhir.plans import WITHDRAWN, is_ours, is_step
 from careplan.fhir.wording import WORDS_FOR_WHEN
 
@@ -20,7 +19,7 @@ _OVER = ("revoked", "completed", "entered-in-error", "cancelled", "stopped")
 class RecordedStep:
     """*daily* mg from *start* to *end*, both included; *percent* is what it cuts, *take* the directions.
 
-    *medicines* are the names of what is taken; where a plan goes from one drug to another, *take* has them too.
+    *doses* are the mg a day of each drug; where a plan goes from one drug to another, *take* names them too.
     *intakes* are those of a day, each with its time in words ("" for any) and its mg.
     *daily* is None where nobody can add it up: of two drugs while one takes the place of the other, and where a part
     of the step could not be read.
@@ -33,7 +32,7 @@ class RecordedStep:
     percent: Decimal
     take: tuple[str, ...]
     status: str
-    medicines: tuple[str, ...] = ()
+    doses: Mapping[str, Decimal] = field(default_factory=dict)
     intakes: tuple[tuple[str, Decimal], ...] = ()
 
     @property
@@ -142,9 +141,9 @@ def steps_of(
         else:
             unread.append(label_of(each))
             partly.add(number)
-    switches = any(_is_of_a_switch(each) for several in by_number.values() for each in several)
-    steps = [_step(number, each, named=switches) for number, each in sorted(by_number.items())]
-    certain = [replace(each, daily=None) if None in partly or each.number in partly else each for each in steps]
+    several = len({drug_of(each) for alike in by_number.values() for each in alike}) > 1
+    steps = [_step(number, each, named=several) for number, each in sorted(by_number.items())]
+    certain = [_uncertain(each) if None in partly or each.number in partly else each for each in steps]
     return tuple(certain), tuple(unread)
 
 
@@ -159,37 +158,40 @@ def _is_readable(request: Mapping[str, Any]) -> bool:
     return bool(dosages) and all(daily_of(each) is not None and days_of(each) for each in dosages)
 
 
-def _is_of_a_switch(request: Mapping[str, Any]) -> bool:
-    return bool(extension_of(request, "step-kind") == "switch")
+def _uncertain(step: RecordedStep) -> RecordedStep:
+    return replace(step, daily=None, doses={}, intakes=())
 
 
-def _medicine(request: Mapping[str, Any]) -> str:
-    return next(iter(texts_of(request.get("medicationCodeableConcept"))), "medicine not named")
+def drug_of(request: Mapping[str, Any]) -> str | None:
+    """The drug that a step of ours names in its identifier; None where it names none."""
+    values = [str(each.get("value")) for each in objects_in(request.get("identifier")) if is_ours(each)]
+    named = values[0].split(".")[1:2] if values else []
+    return named[0] if named else None
 
 
 def _step(number: int, requests: Sequence[Mapping[str, Any]], *, named: bool) -> RecordedStep:
     by_time = sorted(
-        ((each, _medicine(one)) for one in requests for each in one["dosageInstruction"]),
+        ((each, drug_of(one) or "drug not named") for one in requests for each in one["dosageInstruction"]),
         key=lambda each: _time_of_day(each[0]),
     )
     dosages = [each for each, _ in by_time]
+    doses: dict[str, Decimal] = {}
+    for each, drug in by_time:
+        doses[drug] = doses.get(drug, Decimal(0)) + (daily_of(each) or 0)
     days = [days for each in dosages if (days := days_of(each))]
     percent = extension_of(requests[0], "step-percent")
+    switches = any(extension_of(each, "step-kind") == "switch" for each in requests)
     return RecordedStep(
         number,
         min(start for start, _ in days),
         max(end for _, end in days),
-        _sum(dosages) if not any(map(_is_of_a_switch, requests)) else None,
+        None if switches or len(doses) > 1 else next(iter(doses.values())),
         Decimal(percent) if isinstance(percent, int | Decimal) else Decimal(0),
-        tuple(f"{medicine}: {_directions(each)}" if named else _directions(each) for each, medicine in by_time),
+        tuple(f"{drug}: {_directions(each)}" if named else _directions(each) for each, drug in by_time),
         ", ".join(dict.fromkeys(str(each.get("status", "not stated")) for each in requests)),
-        tuple(dict.fromkeys(map(_medicine, requests))),
+        doses,
         tuple(_intakes(dosages)),
     )
-
-
-def _sum(dosages: Iterable[Mapping[str, Any]]) -> Decimal:
-    return sum((daily for each in dosages if (daily := daily_of(each)) is not None), Decimal(0))
 
 
 def _intakes(dosages: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Decimal]]:

@@ -13,7 +13,7 @@ from typing import Any
 from careplan.errors import Conflict
 from careplan.fhir.bundle import label_of, object_in, objects_in, version_in
 from careplan.fhir.plans import OPEN, WITHDRAWN, is_ours
-from careplan.fhir.steps import daily_of, days_of, number_of
+from careplan.fhir.steps import daily_of, days_of, drug_of, number_of
 from careplan.taper.dose import plain
 
 Resource = dict[str, Any]
@@ -239,11 +239,10 @@ def doses_of(requests: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
 
 
 def _drug(request: Mapping[str, Any]) -> str:
-    values = [str(each.get("value")) for each in objects_in(request.get("identifier")) if is_ours(each)]
-    drug = values[0].split(".")[1:2] if values else []
-    if not drug:
+    drug = drug_of(request)
+    if drug is None:
         raise Conflict(f"{label_of(request)} does not say which drug of the plan it is (identifier).")
-    return drug[0]
+    return drug
 
 
 def _history(provenances: Iterable[Mapping[str, Any]], identity: str) -> Iterator[Done]:

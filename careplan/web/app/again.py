@@ -6,10 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from careplan.fhir.coding import ingredients_in
 from careplan.fhir.steps import RecordedStep
 from careplan.taper.dose import plain
-from careplan.taper.profile import Vocabulary
 from careplan.web.app.medicines import Medicine
 from careplan.web.app.signing import mg_text
 
@@ -32,7 +30,6 @@ def again_from(
     *,
     replaces: str,
     medicines: Iterable[Medicine],
-    vocabulary: Vocabulary,
     start: date | None = None,
 ) -> Again | None:
     """A plan from the dose of *step*, in the place of *replaces* (`CarePlan/12`).
@@ -41,8 +38,7 @@ def again_from(
     """
     if step is None or step.daily is None:
         return None
-    drugs = [each.name for each in ingredients_in([{"text": each} for each in step.medicines], vocabulary)]
-    medicine = next((each.confirm_as for each in medicines if [each.drug] == drugs), None)
+    medicine = next((each.confirm_as for each in medicines if [each.drug] == list(step.doses)), None)
     dosing = _dosing(step)
     if medicine is None or dosing is None:
         return None

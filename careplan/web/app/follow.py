@@ -81,7 +81,7 @@ def _again(page: Page, plan: RecordedPlan, found: Followed) -> tuple[Again | Non
     """A new plan from the dose that is taken now, and one from that of the step before, for as long as that was."""
     catalog = services().catalog
     medicines = what_was_read(page.record, page.reading, catalog.profiles, sources()).medicines
-    given: Any = {"replaces": plan.reference, "medicines": medicines, "vocabulary": catalog.vocabulary}
+    given: Any = {"replaces": plan.reference, "medicines": medicines}
     before = found.before
     start = services().today() + timedelta(days=before.days) if before else None
     return again_from(found.taken, **given), again_from(before, **given, start=start)

@@ -78,8 +78,17 @@ class Followed:
 def followed(plan: RecordedPlan, today: date) -> Followed:
     """Where *today* is in *plan*. Only in one that goes on by its dates is a step the one of today."""
     now = plan.on(today) if plan.status in _BY_ITS_DATES else None
+    named = len({drug for each in plan.steps for drug in each.doses}) > 1
     rows = tuple(
-        StepRow(each.number, each.start, each.end, _daily(each), "; ".join(each.take), each.status, today=each is now)
+        StepRow(
+            each.number,
+            each.start,
+            each.end,
+            _daily(each, named=named),
+            "; ".join(each.take),
+            each.status,
+            today=each is now,
+        )
         for each in plan.steps
     )
     taken = None if plan.is_over else plan.taken(today)
@@ -145,7 +154,10 @@ def _order(statuses: Sequence[str]) -> tuple[str, bool]:
     return f"Its orders are not all in force ({', '.join(dict.fromkeys(statuses))}). {ask}", False
 
 
-def _daily(step: RecordedStep) -> str:
+def _daily(step: RecordedStep, *, named: bool) -> str:
+    """The dose of a day; of each drug, where a plan has several."""
+    if named and step.doses:
+        return ", ".join(f"{drug} {mg_text(dose)}" for drug, dose in step.doses.items())
     return "not a single number: see what to take" if step.daily is None else mg_text(step.daily)
 
 
@@ -168,7 +180,7 @@ def _position(plan: RecordedPlan, now: RecordedStep | None, today: date) -> str:
         days = (now.end - now.start).days + 1
         draft = " The plan is a draft: nobody is to follow it yet." if plan.status == "draft" else ""
         following = next((each for each in plan.steps if each.number == now.number + 1), None)
-        then = f" Step {following.number}, {_daily(following)}, begins on {following.start}." if following else ""
+        then = f" Step {following.number} begins on {following.start}." if following else ""
         return f"Today is day {day} of {days} of step {now.number}, the last step being {last.number}.{then}{draft}"
     if today < plan.steps[0].start:
         return f"The first step begins on {plan.steps[0].start}."

@@ -12,7 +12,6 @@ from typing import Any
 
 from careplan.fhir import json
 from careplan.fhir.bundle import label_of
-from careplan.fhir.coding import ingredients_in
 from careplan.fhir.forms import has_key, key_of
 from careplan.fhir.plans import live_tapers
 from careplan.fhir.steps import RecordedStep, recorded_plans, steps_of
@@ -106,9 +105,7 @@ def to_sign(
             str(each.get("status")),
             same=has_key(each, key),
             replaced=label_of(each) == replaces,
-            stretches=_stretches(known[label_of(each)].steps, new, vocabulary, since=today)
-            if label_of(each) in known
-            else None,
+            stretches=_stretches(known[label_of(each)].steps, new, since=today) if label_of(each) in known else None,
         )
         for each in live_tapers(plans, careplan, vocabulary)
     )
@@ -130,16 +127,14 @@ def seen_as(bundle: Resource) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def _stretches(
-    old: Sequence[RecordedStep], new: Sequence[RecordedStep], vocabulary: Vocabulary, *, since: date
-) -> tuple[Stretch, ...] | None:
+def _stretches(old: Sequence[RecordedStep], new: Sequence[RecordedStep], *, since: date) -> tuple[Stretch, ...] | None:
     """The days from *since* on which the doses of two plans differ, in as few stretches as can be."""
     if not old:
         return None
     edges = sorted({max(since, day) for each in (*old, *new) for day in (each.start, each.end + ONE_DAY)})
     found: list[Stretch] = []
     for start, after in zip(edges, [*edges[1:], None], strict=True):
-        before, now = _dose_on(old, start, vocabulary), _dose_on(new, start, vocabulary)
+        before, now = _dose_on(old, start), _dose_on(new, start)
         if before == now != _UNKNOWN:
             continue
         end = after - ONE_DAY if after else None
@@ -151,14 +146,11 @@ def _stretches(
     return tuple(found)
 
 
-def _dose_on(steps: Sequence[RecordedStep], day: date, vocabulary: Vocabulary) -> str:
+def _dose_on(steps: Sequence[RecordedStep], day: date) -> str:
     step = next((each for each in steps if each.start <= day <= each.end), None)
     if step is None:
         return "not yet begun" if steps and day < steps[0].start else "nothing planned"
-    if step.daily is None:
-        return _UNKNOWN
-    drugs = [each.name for each in ingredients_in([{"text": each} for each in step.medicines], vocabulary)]
-    return f"{mg_text(step.daily)} of {', '.join(drugs or step.medicines)}"
+    return ", ".join(f"{mg_text(dose)} of {drug}" for drug, dose in step.doses.items()) or _UNKNOWN
 
 
 def mg_text(value: Decimal) -> str:

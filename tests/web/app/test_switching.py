@@ -98,8 +98,10 @@ def test_a_plan_with_a_switch_is_written_and_each_drug_is_named_where_it_is_foll
     assert "The draft is written" in written(visit)
     page = visit.page("follow")
     assert problems(page) == []
-    assert "lorazepam 1 MG Oral Tablet: 1 tablet of 1 mg (1 mg) in the morning" in page
-    assert "diazepam 10 MG Oral Tablet: 1 tablet of 10 mg (10 mg) at bedtime" in page
+    assert "<td>lorazepam 1 mg, diazepam 10 mg</td>" in page
+    assert "<td>diazepam 19 mg</td>" in page
+    assert "lorazepam: 1 tablet of 1 mg (1 mg) in the morning" in page
+    assert "diazepam: 1 tablet of 10 mg (10 mg) at bedtime" in page
 
 
 def test_doses_of_two_drugs_are_never_set_side_by_side_without_their_names(clinic: Clinic):
