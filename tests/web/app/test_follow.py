@@ -59,8 +59,8 @@ class Following:
         return [each for each in found if each.get("intent") == "order" and each.get("basedOn")]
 
     def last_day_of(self, step: int) -> date:
-        row = first(rf'<th scope="row">{step}(?: \(today\))?</th><td>([^<]+)</td>', self.visit.page("follow"))
-        return date.fromisoformat(row.partition(" to ")[2])
+        row = first(rf'<th scope="row">{step}(?: \(today\))?</th><td>(.*?)</td>', self.visit.page("follow"))
+        return date.fromisoformat(re.findall(r"[\d-]{10}", row)[1])
 
 
 def hidden(page: str) -> dict[str, str]:

@@ -34,7 +34,7 @@ def first(pattern: str, text: str) -> str:
 
 def first_days(page: str) -> list[str]:
     """The first day of each step of the schedule on a page."""
-    return re.findall(r"<td>(\d{4}-\d\d-\d\d) to \d{4}-\d\d-\d\d <small>\d+ days</small></td>", page)
+    return re.findall(r'<td><span class="day">([\d-]{10})</span> to [^/]+</span> <small>\d+ days</small></td>', page)
 
 
 def written(visit: Visit) -> str:
@@ -181,7 +181,7 @@ def test_a_plan_shows_every_step_with_its_reason(clinic: Clinic):
     """Dates, dose, cut, what to take, the rule and its source; the curve; the supplies."""
     page = clinic.visit("long-diazepam").page("plan")
     assert len(first_days(page)) == 19
-    assert "<td>19 mg</td><td>5 % <small>at most 5 mg</small></td>" in page
+    assert '<td>19 mg</td><td data-label="Cut">5 % <small>at most 5 mg</small></td>' in page
     assert "The percentage of the pace, of the dose before" in page
     assert '<title id="dose-title">Daily dose of diazepam over time</title>' in page
     assert "Supplies by date" in page
