@@ -62,9 +62,12 @@ def without_confirmation(draft: Draft, fields: Fields) -> Draft:
 
 def with_drug(draft: Draft, fields: Fields) -> Draft:
     """The draft for another drug: what was confirmed stays, what was asked of the plan of the first one goes."""
+    return draft.without(lambda each: each["name"] != "confirm").add(_medication(fields))
+
+
+def _medication(fields: Fields) -> Resource:
     reference = _needed(fields, "medication", "which medicine it is")
-    kept = draft.without(lambda each: each["name"] != "confirm")
-    return kept.add({"name": "medication", "valueReference": {"reference": reference}})
+    return {"name": "medication", "valueReference": {"reference": reference}}
 
 
 def with_override(draft: Draft, fields: Fields, by: str) -> Draft:
@@ -146,6 +149,7 @@ def with_again(draft: Draft, fields: Fields, by: str) -> Draft:
     """
     kept = with_confirmation(with_replaced(draft, fields), fields, by)
     kept = kept.without(lambda each: each["name"] in (*ADJUSTMENTS, "start", "switch"))
+    kept = kept.put("medication", _medication(fields))
     if fields.get("start", "").strip():
         return kept.add({"name": "start", "valueDate": _day(fields, "start").isoformat()})
     return kept
