@@ -53,19 +53,31 @@ def test_two_paces_are_compared(page: Page, clinic: Clinic):
     is_sound(page)
 
 
-def test_a_step_is_changed_and_changed_back(page: Page, clinic: Clinic):
-    """A stay is put in, another pace begins at a step, and each is taken back by itself."""
-    page.goto(clinic.address("clonazepam-night"))
+def test_steps_are_changed_and_changed_back(page: Page, clinic: Clinic):
+    """A stay is put in, a slower pace begins at a step, a dose is gone back to; each is taken back by itself."""
+    page.goto(clinic.address("opioid-co-use"))
     go(page, "Plan")
     rows = page.get_by_role("table", name="Schedule").get_by_role("row")
     before = rows.all_inner_texts()
     page.get_by_label("Weeks longer").fill("2")
     page.get_by_role("button", name="Hold it longer").click()
-    expect(page.get_by_role("button", name="Take back change 1")).to_be_visible()
+    expect(page.get_by_text("2 weeks longer").first).to_be_visible()
+    page.get_by_label("From step").select_option(index=1)
+    page.get_by_role("group", name="Change the pace from a day").get_by_label("Pace").select_option("slow")
+    page.get_by_role("button", name="Change the pace").click()
+    expect(page.get_by_text("at the pace slow").first).to_be_visible()
+    third = page.get_by_label("At step").locator("option").nth(3).get_attribute("value") or ""
+    first_dose = rows.nth(2).locator("td").nth(1).inner_text().removesuffix(" mg")
+    page.get_by_label("On the day").fill(third)
+    page.get_by_label("mg a day", exact=True).fill(first_dose)
+    page.get_by_role("button", name="Go back to it").click()
+    expect(page.get_by_text(f"On {third} back to {first_dose} mg a day")).to_be_visible()
+    expect(page.get_by_role("table", name="Schedule")).to_contain_text("Back to this dose, as asked for")
     assert rows.all_inner_texts() != before
     is_sound(page)
-    page.get_by_role("button", name="Take back change 1").click()
-    expect(page.get_by_role("button", name="Take back change 1")).to_have_count(0)
+    for number in (3, 2, 1):
+        page.get_by_role("button", name=f"Take back change {number}").click()
+        expect(page.get_by_role("button", name=f"Take back change {number}")).to_have_count(0)
     assert rows.all_inner_texts() == before
 
 
