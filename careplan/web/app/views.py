@@ -70,10 +70,10 @@ def _note_launch() -> None:
 @blueprint.get("/")
 def read() -> Response:
     """Each medicine with its dose, and what is not certain."""
-    return read_page(page_here())
+    return _read_page(page_here())
 
 
-def read_page(page: Page, problem: Problem = (), status: int = 200) -> Response:
+def _read_page(page: Page, problem: Problem = (), status: int = 200) -> Response:
     found = what_was_read(
         page.record,
         page.reading,
@@ -88,7 +88,7 @@ def read_page(page: Page, problem: Problem = (), status: int = 200) -> Response:
 @blueprint.post("/confirm")
 def confirm() -> Response:
     """Say what is really taken."""
-    return changed(lambda draft: forms.with_confirmation(draft, request.form, who()), "app.read", read_page)
+    return _changed(lambda draft: forms.with_confirmation(draft, request.form, who()), "app.read", _read_page)
 
 
 @blueprint.post("/confirm/undo")
@@ -100,7 +100,7 @@ def unconfirm() -> Response:
 @blueprint.post("/drug")
 def choose_drug() -> Response:
     """Say which of several drugs is tapered."""
-    return changed(lambda draft: forms.with_drug(draft, request.form), "app.read", read_page)
+    return _changed(lambda draft: forms.with_drug(draft, request.form), "app.read", _read_page)
 
 
 @blueprint.post("/afresh")
@@ -133,7 +133,7 @@ def _may_we_page(page: Page, problem: Problem = (), status: int = 200) -> Respon
 @blueprint.post("/override")
 def override() -> Response:
     """Set a finding aside, with a reason."""
-    return changed(lambda draft: forms.with_override(draft, request.form, who()), "app.may_we", _may_we_page)
+    return _changed(lambda draft: forms.with_override(draft, request.form, who()), "app.may_we", _may_we_page)
 
 
 @blueprint.post("/override/undo")
@@ -206,13 +206,13 @@ def _beside(page: Page) -> tuple[str, TaperSchedule] | None:
 @blueprint.post("/choices")
 def choose() -> Response:
     """Pace, strategy, start, target and products."""
-    return changed(lambda draft: forms.with_choices(draft, request.form), "app.plan", _plan_page)
+    return _changed(lambda draft: forms.with_choices(draft, request.form), "app.plan", _plan_page)
 
 
 @blueprint.post("/adjust")
 def adjust() -> Response:
     """Hold a dose, change the pace from a day, or go back to a dose."""
-    return changed(lambda draft: forms.with_adjustment(draft, request.form), "app.plan", _plan_page)
+    return _changed(lambda draft: forms.with_adjustment(draft, request.form), "app.plan", _plan_page)
 
 
 @blueprint.post("/adjust/undo")
@@ -224,7 +224,7 @@ def undo_adjustment() -> Response:
 @blueprint.post("/switch")
 def switch() -> Response:
     """Have a longer-acting drug take the place of this one first."""
-    return changed(lambda draft: forms.with_switch(draft, request.form, who()), "app.plan", _plan_page)
+    return _changed(lambda draft: forms.with_switch(draft, request.form, who()), "app.plan", _plan_page)
 
 
 @blueprint.post("/switch/undo")
@@ -239,9 +239,8 @@ def _switch(page: Page) -> SwitchOffered | None:
     if regimen is None or (page.plan is None and not problem_with(page)):
         return None
     against = against_switch(page.issues)
-    return switch_offered(
-        regimen, services().catalog, sources(), against=findings([against] if against else [], sources())
-    )
+    found = findings([against] if against else [], sources())
+    return switch_offered(regimen, services().catalog, sources(), against=found)
 
 
 def _strengths(schedule: TaperSchedule) -> list[Decimal]:
@@ -320,10 +319,11 @@ def written() -> Response:
 
 
 def who() -> str:
+    """Who sends this form. Raises BadRequest where nobody signed in and no name is given."""
     return forms.who(current_launch().user, request.form)
 
 
-def changed(change: Change, back: str, show: Callable[[Page, Problem, int], Response]) -> Response:
+def _changed(change: Change, back: str, show: Callable[[Page, Problem, int], Response]) -> Response:
     """Keep the draft as changed and go *back*; where that cannot be done, *show* the page as it was, and why."""
     old, record = kept_draft(), read_here()
     try:
