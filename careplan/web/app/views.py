@@ -272,6 +272,7 @@ def _sign_page(page: Page, problem: Problem = (), status: int = 200) -> Response
         sentences=preview_of_writing(page.plan, current_launch().encounter),
         replaces=page.asked.replaces,
         today=services().today(),
+        taken=f"{page.plan.schedule.regimen.daily} of {page.plan.schedule.regimen.drug}",
     )
     return shown("app/sign.html", page, status, sign=found, problem=problem, careplan=page.plan.careplan)
 

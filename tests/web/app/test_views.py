@@ -314,7 +314,7 @@ def test_another_plan_for_the_drug_is_shown_with_what_differs(clinic: Clinic):
     page = visit.page("sign")
     assert "Two plans cannot stand beside each other" in page
     assert '<span class="day">2026-11-25</span> to <span class="day">2026-12-06</span>' in page
-    assert "<td>19 mg of diazepam</td><td>not yet begun</td>" in page
+    assert "<td>19 mg of diazepam</td><td>20 mg of diazepam</td>" in page
     assert 'name="seen"' not in page
     page = visit.post("replace", replaces=old, back="sign").text
     assert "The new plan takes its place" in page
