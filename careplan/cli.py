@@ -746,6 +746,7 @@ Who may ask:
 Who launches the app (docs/app.md):
   CAREPLAN_APP_EHRS              the FHIR bases of EHRs, each as it is or as ADDRESS=CLIENT-ID
   CAREPLAN_APP_BASE              at which address browsers reach this service
+  CAREPLAN_APP_FRAMES            the origins of pages that show the app in a frame, beside those of the EHRs
   CAREPLAN_APP_CLIENT_ID         how the app is called at the EHRs
   CAREPLAN_APP_CLIENT_SECRET     its secret there; or rather
   CAREPLAN_APP_CLIENT_KEY        the file of its private key; neither for a public client

@@ -20,6 +20,7 @@ from careplan.taper.profile import (
     AdviceTopic,
     Band,
     Ceiling,
+    Citation,
     ClinicalDrug,
     CodePattern,
     Coding,
@@ -340,7 +341,11 @@ def read_equivalences(root: Path) -> Iterator[Equivalence]:
         low, high = row.number("low_mg"), row.number("high_mg")
         if low > high:
             raise ClinicalDataError(f"{row.at}: low_mg {low} is more than high_mg {high}.")
-        yield Equivalence(row["drug"], low, high, row["source"])
+        confidence: Any = row["confidence"]
+        if confidence not in CONFIDENCES:
+            known = ", ".join(CONFIDENCES)
+            raise ClinicalDataError(f"{row.at}: confidence is {confidence!r}; one of {known} is needed.")
+        yield Equivalence(row["drug"], low, high, Citation(row["source"], row["section"], confidence), row["link"])
 
 
 def read_limits(table: Table) -> tuple[Limits, frozenset[IssueCode]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from careplan.delivery import (
@@ -27,7 +27,7 @@ from careplan.errors import Conflict, NotFound, UpstreamBusy, UpstreamError, Ups
 from careplan.fhir.bundle import is_local, label_of
 from careplan.fhir.dialects import R4, Dialect
 from careplan.fhir.ladder import Abilities, against_following, read_abilities
-from careplan.fhir.life_cycle import Asked, Change, change, is_done, reminders
+from careplan.fhir.life_cycle import Asked, Change, change, is_done, said_again
 from careplan.fhir.plans import live_tapers
 from careplan.fhir.server import FhirServer
 from careplan.fhir.written_plan import Transition, WrittenPlan, read_written_plan, requests_and_goals
@@ -116,28 +116,30 @@ class Following:
         for attempt in range(1, ATTEMPTS + 1):
             plan = self.plan(reference)
             if is_done(plan, asked):
-                return self._again(plan, asked) if made is None else _followed(plan, asked, made)
+                return self._followed(plan, asked, made)
             made = self._checked(plan, asked)
             try:
                 self._server.transaction(made.bundle)
             except UpstreamError as error:
                 lost = not isinstance(error, UpstreamRejected | UpstreamBusy)
                 if lost and (found := self._look(reference, asked)):
-                    return _followed(found, asked, made)
+                    return self._followed(found, asked, made)
                 if not may_pass(error) or attempt == ATTEMPTS:
                     raise _in_words(error) from error
                 made = made if lost else None
                 self._wait(error)
                 continue
-            return _followed(self._confirmed(reference, asked), asked, made)
+            return self._followed(self._confirmed(reference, asked), asked, made)
         raise AssertionError("the last attempt returns or raises")
 
-    def _again(self, plan: WrittenPlan, asked: Asked) -> Followed:
-        """The answer where it was done before: whoever accepts again may be another who has to end what was taken."""
-        done = _followed(plan, asked, None)
-        if asked.transition is not Transition.ACCEPT:
-            return done
-        return replace(done, issues=(*done.issues, *self._left_active(plan)))
+    def _followed(self, plan: WrittenPlan, asked: Asked, made: Change | None) -> Followed:
+        """*made* is what was written now; None when it was done before: then it is said what still is to be seen to."""
+        orders = tuple(order for step in plan.steps for order in (*step.own_orders, *step.foreign_orders))
+        if made is not None:
+            written = tuple(_written(made.bundle, orders))
+            return Followed(plan.careplan, orders, made.issues, existing=False, written=written)
+        left = self._left_active(plan) if asked.transition is Transition.ACCEPT else ()
+        return Followed(plan.careplan, orders, (*said_again(plan, asked), *left), existing=True)
 
     def _found(self, reference: str) -> Mapping[str, Resource]:
         try:
@@ -215,14 +217,6 @@ def _patient(careplan: Resource) -> str:
     if not reference.startswith("Patient/"):
         raise Conflict(f"{label_of(careplan)} is for no patient that is known (CarePlan.subject).")
     return reference
-
-
-def _followed(plan: WrittenPlan, asked: Asked, made: Change | None) -> Followed:
-    """*made* is what was written now; None when it was done before."""
-    orders = tuple(order for step in plan.steps for order in (*step.own_orders, *step.foreign_orders))
-    if made is None:
-        return Followed(plan.careplan, orders, reminders(plan, asked), existing=True)
-    return Followed(plan.careplan, orders, made.issues, existing=False, written=tuple(_written(made.bundle, orders)))
 
 
 def _written(bundle: Resource, orders: Iterable[Resource]) -> Iterator[str]:

@@ -126,7 +126,7 @@ def plan_taper(
     reading = read_record(
         resources, catalog.vocabulary, today=today, confirmations=asked.confirmations, replaces=asked.replaces
     )
-    drug = _the_drug(reading, catalog, asked.medications, asked.drug)
+    drug = the_drug(reading, catalog, asked.medications, asked.drug)
     profile = catalog.profiles[drug.ingredient.name]
     issues = [*reading.issues, *drug.issues, *_beside(drug, reading)]
     if drug.regimen is None or issues_block(issues):
@@ -289,19 +289,25 @@ def _confirmed_equivalence(
         raise BadRequest(f"No source holds {regimen.drug} equal to {new.drug}.", expression="switch")
     if equivalence and equivalence.dose and published[0] <= equivalence.of(regimen.daily).value <= published[1]:
         return equivalence
-    sources = ", ".join(dict.fromkeys(row.source for row in catalog.equivalences if row.drug == regimen.drug))
+    sources = ", ".join(dict.fromkeys(row.citation.key for row in catalog.equivalences if row.drug == regimen.drug))
     raise Refused([equivalence_not_confirmed(regimen, new, published=published, sources=sources, asked=equivalence)])
 
 
 def _switch_issues(asked: PlanRequest, issues: Sequence[DetectedIssue]) -> list[DetectedIssue]:
     """A longer-acting drug adds up in a weak liver and in old age: there a switch is refused, here it is weighed."""
-    if asked.switch_to is None:
-        return []
+    found = against_switch(issues) if asked.switch_to is not None else None
+    if found and found.blocks:
+        raise Refused([found, *issues])
+    return [found] if found else []
+
+
+def against_switch(issues: Sequence[DetectedIssue]) -> DetectedIssue | None:
+    """What of the *issues* of a patient speaks against a switch; one that blocks where none may be planned."""
     found = {issue.code: issue for issue in issues}
     liver, age = found.get(IssueCode.HEPATIC_IMPAIRMENT), found.get(IssueCode.AGE_65_OR_OVER)
     if liver:
-        raise Refused([_switch_not_advised(liver, "error", "with liver disease"), *issues])
-    return [_switch_not_advised(age, "warning", "from 65 years of age")] if age else []
+        return _switch_not_advised(liver, "error", "with liver disease")
+    return _switch_not_advised(age, "warning", "from 65 years of age") if age else None
 
 
 def _switch_not_advised(finding: DetectedIssue, severity: Severity, when: str) -> DetectedIssue:
@@ -327,8 +333,10 @@ def _check(bundle: Resource, catalog: Catalog) -> None:
         )
 
 
-def _the_drug(reading: Reading, catalog: Catalog, medications: Sequence[str], only: str | None) -> DrugReading:
-    """The drug to taper. Raises Refused when there is none, when it is not clear which, or it is not *only* that."""
+def the_drug(reading: Reading, catalog: Catalog, medications: Sequence[str], only: str | None) -> DrugReading:
+    """The drug to taper. Raises Refused when there is none, when it is not clear which, or it is not *only* that, and
+    BadRequest when the one asked for is not among those that were read.
+    """
     contradictions = [issue for drug in reading.drugs for issue in drug.issues if _names_two_drugs(issue)]
     if contradictions:
         raise Refused(tuple(dict.fromkeys(contradictions)))

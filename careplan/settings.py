@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -23,6 +24,7 @@ if TYPE_CHECKING:  # they load requests and joserfc, which a command that only p
 
 NO_LIMIT = "off"
 _PREFIX = "CAREPLAN_"
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:[0-9]{1,5})?")
 _NOT_SETTINGS = ("CAREPLAN_TEST_", "CAREPLAN_REQUIRE_")  # of the tests
 
 
@@ -74,6 +76,7 @@ class Settings:
     metrics_token: str | None = field(default=None, repr=False)
     app_ehrs: tuple[Ehr, ...] = ()
     app_base: str | None = None
+    app_frames: tuple[str, ...] = ()
     app_client_id: str | None = None
     app_client_secret: str | None = field(default=None, repr=False)
     app_client_key: Path | None = None
@@ -225,6 +228,7 @@ def _of_the_client(settings: Settings) -> Iterator[tuple[str, str]]:
 def _of_the_app(settings: Settings) -> Iterator[tuple[str, str]]:
     for name, value in (
         ("CAREPLAN_APP_BASE", settings.app_base),
+        ("CAREPLAN_APP_FRAMES", settings.app_frames),
         ("CAREPLAN_APP_CLIENT_ID", settings.app_client_id),
         ("CAREPLAN_APP_CLIENT_SECRET", settings.app_client_secret),
         ("CAREPLAN_APP_CLIENT_KEY", settings.app_client_key),
@@ -306,6 +310,16 @@ def _ehr(text: str) -> Ehr:
     if not _is_private_to_us(base):
         raise ValueError(text)
     return Ehr(base, client_id or None)
+
+
+def _origin(text: str) -> str:
+    """`https://chart.example` or with a port: one host, spelt out, since it is named in a header. https, but on this
+    machine.
+    """
+    if not _ORIGIN.fullmatch(text.removesuffix("/")) or not _is_private_to_us(text):
+        raise ValueError(text)
+    parts = urlsplit(text)
+    return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}"
 
 
 def _check_origin(text: str) -> None:
@@ -408,6 +422,11 @@ class _SettingsSchema(Schema):
         "give https addresses of FHIR servers that launch the app, each as it is or as ADDRESS=CLIENT-ID.",
     )
     app_base = fields.String(data_key="CAREPLAN_APP_BASE", validate=_check_origin)
+    app_frames = _Listed(
+        "CAREPLAN_APP_FRAMES",
+        _origin,
+        "give https origins of pages that show the app in a frame, such as https://chart.example: no path, no *.",
+    )
     app_client_id = fields.String(data_key="CAREPLAN_APP_CLIENT_ID")
     app_client_secret = fields.String(data_key="CAREPLAN_APP_CLIENT_SECRET")
     app_client_key = fields.String(data_key="CAREPLAN_APP_CLIENT_KEY")

@@ -99,13 +99,44 @@ def test_that_a_dose_goes_on_is_said_each_time(following, reference, what):
     assert "diazepam 9 mg a day" in again.issues[0].text
 
 
-def test_that_the_dose_of_before_is_still_ordered_is_said_each_time(following, reference):
-    """An answer may get lost, and who asks again must not take the dose of before for ended."""
+def test_what_is_still_active_is_said_again_to_whoever_accepts_again(following, upstream, reference):
+    """As the first answer said it, until somebody has ended it."""
     first = following.follow(reference, asked("accept"))
     again = following.follow(reference, asked("accept"))
     assert (first.existing, again.existing) == (False, True)
-    assert [each.code for each in again.issues] == ["still-ordered"]
+    assert [each.code for each in first.issues] == ["still-ordered"]
     assert again.issues == first.issues
+    (statement,) = upstream.found("MedicationStatement")
+    with upstream.client() as server:
+        server.update({**statement, "status": "completed"})
+    assert following.follow(reference, asked("accept")).issues == (), "it is not active any more"
+    assert upstream.writes == 2, "the acceptance and the end of the statement"
+
+
+def test_that_others_ordered_a_step_is_said_again(following, upstream, reference):
+    """An order that was made by hand: none is made here, and each answer says so."""
+    (step, *_) = following.plan(reference).steps
+    order = {
+        **{name: value for name, value in step.requests[0].items() if name not in ("id", "meta", "identifier")},
+        "intent": "order",
+        "status": "active",
+        "basedOn": [{"reference": f"MedicationRequest/{each['id']}"} for each in step.requests],
+    }
+    with upstream.client() as server:
+        server.create(order)
+    first = following.follow(reference, asked("accept"))
+    assert any("There are orders of step 1 already, so none were made." in each.text for each in first.issues)
+    assert following.follow(reference, asked("accept")).issues == first.issues
+
+
+def test_that_a_step_was_completed_early_is_said_again(following, reference):
+    """Its dose is taken until its last day, whoever asks."""
+    following.follow(reference, asked("accept", orders="active"))
+    early = asked("complete-step", START + timedelta(days=1), reason="a journey", step=1, orders="active")
+    first = following.follow(reference, early)
+    assert any("is taken until" in each.text for each in first.issues)
+    again = following.follow(reference, early)
+    assert (again.existing, again.issues) == (True, first.issues)
 
 
 def test_a_preview_writes_nothing(following, upstream, reference):

@@ -28,7 +28,7 @@ from careplan.translations import ENGLISH, LANGUAGES, catalogue
 ROOT = Path(__file__).parent.parent
 FOLDER = ROOT / "careplan" / "translations"
 CODE = ("careplan/leaflet/*.py", "careplan/web/leaflet.py", "careplan/web/diary.py")
-TEMPLATES = ("leaflet", "languages", "patient", "diaries", "diary", "diary_kept", "alarm")
+TEMPLATES = ("leaflet", "languages", "patient", "diaries", "diary", "diary_kept", "alarm", "patient_error")
 FORMS = ("benzodiazepine-diary", "baclofen-diary", "benzodiazepine-withdrawal", "baclofen-withdrawal")
 KEYWORDS: dict[str, Any] = {"say": None, "say_plural": (1, 2), "N_": None}
 

@@ -23,7 +23,7 @@ from urllib.parse import quote
 from uuid import UUID, uuid5
 
 from careplan.errors import BadRequest, Conflict, Refused
-from careplan.fhir.bundle import label_of, object_in, objects_in
+from careplan.fhir.bundle import day_in, label_of, object_in, objects_in
 from careplan.fhir.plans import OPEN, is_ours
 from careplan.fhir.written_plan import (
     Done,
@@ -235,14 +235,6 @@ class _Made:
             else:
                 self.put(order, "completed")
 
-    def warn_of_target(self) -> None:
-        """The dose that a plan ends at goes on, by an order that is left in force."""
-        self.warn(
-            IssueCode.DOSE_GOES_ON,
-            f"The target is reached, and the dose of {self.plan.steps[-1].text} goes on until it is reviewed.",
-            settle="See that there is an order for it.",
-        )
-
     def leave_orders_of(self, steps: Iterable[Step]) -> None:
         """Say which orders of others are left as they are."""
         for order in (order for step in steps for order in step.foreign_orders):
@@ -256,11 +248,7 @@ class _Made:
     def order(self, step: Step) -> None:
         """Orders of a step, unless somebody has made some of it already."""
         if step.orders:
-            self.warn(
-                IssueCode.STILL_ORDERED,
-                f"There are orders of step {step.number} already, so none were made.",
-                reference=label_of(step.orders[0]),
-            )
+            self.issues.append(_ordered_already(step))
             return
         for request in step.requests:
             order = order_of(request, self.plan, step, self.asked)
@@ -363,12 +351,9 @@ def _complete_step(made: _Made) -> None:
     after = f"next is {following.text}, from {following.start}" if following else "it was the last"
     made.said = f"Step {step.number} completed on {asked.on} by {asked.performer}; {after}."
     if not following and plan.ends_at_a_dose:
-        made.warn_of_target()
+        made.issues.append(_at_target(plan))
     if asked.on < step.end:
-        made.warn(
-            IssueCode.DOSE_GOES_ON,
-            f"The dose of step {step.number} is taken until {step.end}, as planned: the next cut is not sooner.",
-        )
+        made.issues.append(_until_its_end(step))
 
 
 def _hold(made: _Made) -> None:
@@ -390,7 +375,7 @@ def _hold(made: _Made) -> None:
 
 def _resume(made: _Made) -> None:
     plan, asked = made.plan, made.asked
-    held = [each for each in plan.steps if any(one.get("status") == "on-hold" for one in each.requests)]
+    held = [each for each in plan.steps if each.is_held]
     due = held[0].start if held else plan.stops_on
     if due is not None and due < asked.on:
         raise _refused(
@@ -456,7 +441,7 @@ def _complete(made: _Made) -> None:
         made.put(request, "completed")
     made.settle_orders_of(plan.ending_steps)
     if plan.ends_at_a_dose:
-        made.warn_of_target()
+        made.issues.append(_at_target(plan))
     made.put_others(goal="completed", check="completed", achievementStatus=_ACHIEVED)
     made.said = f"Completed on {asked.on} by {asked.performer}: the target is reached."
 
@@ -482,6 +467,53 @@ def _require_in_turn(plan: WrittenPlan, step: Step) -> None:
             seen=f"step {missing[0]}",
             settle=f"Complete step {missing[0]} first.",
         )
+
+
+def said_again(plan: WrittenPlan, asked: Asked) -> tuple[DetectedIssue, ...]:
+    """What the first answer to a transition said to be seen to, as far as *plan*, where it is done, still tells.
+
+    Orders that were cancelled since nobody had signed them, and drafts of a plan that was resumed, are not told again.
+    """
+    what, last = asked.transition, plan.steps[-1]
+    if what is Transition.ACCEPT:
+        return _ordered_by_others(plan.steps[:1])
+    if what is Transition.COMPLETE_STEP:
+        step, done = _meant(plan, asked), _made_before(plan, asked)
+        following = [each for each in plan.steps if each.number == step.number + 1]
+        on = day_in(done.on) if done else None
+        early = on is not None and on < step.end
+        at_target = step is last and plan.ends_at_a_dose
+        return (
+            *_ordered_by_others(following),
+            *([_at_target(plan)] if at_target else []),
+            *([_until_its_end(step)] if early else []),
+        )
+    if what is Transition.COMPLETE:
+        return (_at_target(plan),) if plan.ends_at_a_dose else ()
+    return reminders(plan, asked)
+
+
+def _ordered_by_others(steps: Iterable[Step]) -> tuple[DetectedIssue, ...]:
+    return tuple(_ordered_already(each) for each in steps if each.orders and not any(map(is_own, each.orders)))
+
+
+def _ordered_already(step: Step) -> DetectedIssue:
+    text = f"There are orders of step {step.number} already, so none were made."
+    return _warning(IssueCode.STILL_ORDERED, text, reference=label_of(step.orders[0]))
+
+
+def _at_target(plan: WrittenPlan) -> DetectedIssue:
+    """The dose that a plan ends at goes on, by an order that is left in force."""
+    return _warning(
+        IssueCode.DOSE_GOES_ON,
+        f"The target is reached, and the dose of {plan.steps[-1].text} goes on until it is reviewed.",
+        settle="See that there is an order for it.",
+    )
+
+
+def _until_its_end(step: Step) -> DetectedIssue:
+    text = f"The dose of step {step.number} is taken until {step.end}, as planned: the next cut is not sooner."
+    return _warning(IssueCode.DOSE_GOES_ON, text)
 
 
 def reminders(plan: WrittenPlan, asked: Asked) -> tuple[DetectedIssue, ...]:

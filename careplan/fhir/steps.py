@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -19,6 +19,8 @@ _OVER = ("revoked", "completed", "entered-in-error", "cancelled", "stopped")
 class RecordedStep:
     """*daily* mg from *start* to *end*, both included; *percent* is what it cuts, *take* the directions.
 
+    *doses* are the mg a day of each drug; where a plan goes from one drug to another, *take* names them too.
+    *intakes* are those of a day, each with its time in words ("" for any) and its mg.
     *daily* is None where nobody can add it up: of two drugs while one takes the place of the other, and where a part
     of the step could not be read.
     """
@@ -30,6 +32,16 @@ class RecordedStep:
     percent: Decimal
     take: tuple[str, ...]
     status: str
+    doses: Mapping[str, Decimal] = field(default_factory=dict)
+    intakes: tuple[tuple[str, Decimal], ...] = ()
+
+    @property
+    def is_held(self) -> bool:
+        return "on-hold" in self.status
+
+    @property
+    def days(self) -> int:
+        return (self.end - self.start).days + 1
 
 
 @dataclass(frozen=True)
@@ -52,6 +64,15 @@ class RecordedPlan:
     @property
     def is_over(self) -> bool:
         return self.status in _OVER
+
+    def taken(self, day: date) -> RecordedStep | None:
+        """The step whose dose is taken on *day* by an order in force: the last that has begun and is not held.
+
+        None before the first, and where its orders are not all signed: then the plan does not tell.
+        """
+        ordered = [each for each in self.steps if self.ordered.get(each.number) and not each.is_held]
+        last = next((each for each in reversed(ordered) if each.start <= day), None)
+        return last if last and set(self.ordered[last.number]) <= {"active", "completed"} else None
 
     def on(self, day: date) -> RecordedStep | None:
         """The step of *day*; None before the first and after the last."""
@@ -120,8 +141,9 @@ def steps_of(
         else:
             unread.append(label_of(each))
             partly.add(number)
-    steps = [_step(number, each) for number, each in sorted(by_number.items())]
-    certain = [replace(each, daily=None) if None in partly or each.number in partly else each for each in steps]
+    several = len({drug_of(each) for alike in by_number.values() for each in alike}) > 1
+    steps = [_step(number, each, named=several) for number, each in sorted(by_number.items())]
+    certain = [_uncertain(each) if None in partly or each.number in partly else each for each in steps]
     return tuple(certain), tuple(unread)
 
 
@@ -136,23 +158,60 @@ def _is_readable(request: Mapping[str, Any]) -> bool:
     return bool(dosages) and all(daily_of(each) is not None and days_of(each) for each in dosages)
 
 
-def _step(number: int, requests: Sequence[Mapping[str, Any]]) -> RecordedStep:
-    dosages = sorted((each for one in requests for each in one["dosageInstruction"]), key=_time_of_day)
+def _uncertain(step: RecordedStep) -> RecordedStep:
+    return replace(step, daily=None, doses={}, intakes=())
+
+
+def drug_of(request: Mapping[str, Any]) -> str | None:
+    """The drug that a step of ours names in its identifier; None where it names none."""
+    values = [str(each.get("value")) for each in objects_in(request.get("identifier")) if is_ours(each)]
+    named = values[0].split(".")[1:2] if values else []
+    return named[0] if named else None
+
+
+def _step(number: int, requests: Sequence[Mapping[str, Any]], *, named: bool) -> RecordedStep:
+    by_time = sorted(
+        ((each, drug_of(one) or "drug not named") for one in requests for each in one["dosageInstruction"]),
+        key=lambda each: _time_of_day(each[0]),
+    )
+    dosages = [each for each, _ in by_time]
+    doses: dict[str, Decimal] = {}
+    for each, drug in by_time:
+        doses[drug] = doses.get(drug, Decimal(0)) + (daily_of(each) or 0)
     days = [days for each in dosages if (days := days_of(each))]
     percent = extension_of(requests[0], "step-percent")
+    switches = any(extension_of(each, "step-kind") == "switch" for each in requests)
     return RecordedStep(
         number,
         min(start for start, _ in days),
         max(end for _, end in days),
-        _sum(dosages) if extension_of(requests[0], "step-kind") != "switch" else None,
+        None if switches or len(doses) > 1 else next(iter(doses.values())),
         Decimal(percent) if isinstance(percent, int | Decimal) else Decimal(0),
-        tuple(_directions(each) for each in dosages),
+        tuple(f"{drug}: {_directions(each)}" if named else _directions(each) for each, drug in by_time),
         ", ".join(dict.fromkeys(str(each.get("status", "not stated")) for each in requests)),
+        doses,
+        tuple(_intakes(dosages)),
     )
 
 
-def _sum(dosages: Iterable[Mapping[str, Any]]) -> Decimal:
-    return sum((daily for each in dosages if (daily := daily_of(each)) is not None), Decimal(0))
+def _intakes(dosages: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Decimal]]:
+    """What is taken at each time of a day, from all products together."""
+    found: dict[tuple[str, int], Decimal] = {}
+    for each in dosages:
+        dose, times = daily_of(each), _times(_repeat(each))
+        if dose is None or not times:
+            return
+        for at in _at(_repeat(each), times):
+            found[at] = found.get(at, Decimal(0)) + dose / times
+    yield from ((when, dose) for (when, _), dose in found.items())
+
+
+def _at(repeat: Mapping[str, Any], times: int) -> list[tuple[str, int]]:
+    """The times of a day in words; those without one are counted."""
+    clock, when = repeat.get("timeOfDay"), _first(repeat.get("when"))
+    if isinstance(clock, list):
+        return [(f"at {str(each)[:5]}", 0) for each in clock]
+    return [(WORDS_FOR_WHEN.get(when, when), number) for number in range(times)]
 
 
 def extension_of(resource: Mapping[str, Any], name: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from careplan.errors import Conflict
 from careplan.fhir.bundle import label_of, object_in, objects_in, version_in
 from careplan.fhir.plans import OPEN, WITHDRAWN, is_ours
-from careplan.fhir.steps import daily_of, days_of, number_of
+from careplan.fhir.steps import daily_of, days_of, drug_of, number_of
 from careplan.taper.dose import plain
 
 Resource = dict[str, Any]
@@ -47,6 +47,10 @@ class Step:
     @property
     def is_completed(self) -> bool:
         return all(each.get("status") == "completed" for each in self.requests)
+
+    @property
+    def is_held(self) -> bool:
+        return any(each.get("status") == "on-hold" for each in self.requests)
 
     @property
     def own_orders(self) -> list[Resource]:
@@ -113,8 +117,12 @@ class WrittenPlan:
         return self.status in ("active", "on-hold") or any(each.what is Transition.ACCEPT for each in self.history)
 
     def current(self, on: date) -> Step | None:
-        """The last step that has begun and was ordered: what is taken, as far as the record tells; None before that."""
+        """The last step that has begun and was ordered: what is taken, as far as the record tells; None before that.
+
+        One that was held before it began has not begun, whatever its dates say.
+        """
         begun = [each for each in self.steps if each.start <= on and (each.orders or each.is_completed)]
+        begun = [each for each in begun if not each.is_held]
         return begun[-1] if begun else None
 
     @property
@@ -231,11 +239,10 @@ def doses_of(requests: Iterable[Mapping[str, Any]]) -> dict[str, Decimal]:
 
 
 def _drug(request: Mapping[str, Any]) -> str:
-    values = [str(each.get("value")) for each in objects_in(request.get("identifier")) if is_ours(each)]
-    drug = values[0].split(".")[1:2] if values else []
-    if not drug:
+    drug = drug_of(request)
+    if drug is None:
         raise Conflict(f"{label_of(request)} does not say which drug of the plan it is (identifier).")
-    return drug[0]
+    return drug
 
 
 def _history(provenances: Iterable[Mapping[str, Any]], identity: str) -> Iterator[Done]:

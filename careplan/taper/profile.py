@@ -141,12 +141,16 @@ class PaceRule:
 
 @dataclass(frozen=True)
 class Equivalence:
-    """Milligrams of the drug that one *source* holds equal to 10 mg of diazepam, as a range."""
+    """Milligrams of the drug that one source holds equal to 10 mg of diazepam, as a range.
+
+    *link* is where it can be read.
+    """
 
     drug: str
     low_mg: Decimal
     high_mg: Decimal
-    source: str
+    citation: Citation
+    link: str
 
 
 @dataclass(frozen=True)

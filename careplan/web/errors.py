@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import ceil
 from typing import Any
 
@@ -13,12 +13,15 @@ from careplan.errors import CareplanError, Forbidden, LaunchFailed, Refused, Ups
 from careplan.fhir.app_launch import AGAIN, AGAIN_OR_TELL
 from careplan.fhir.outcome import codes_of, outcome
 from careplan.web.access import challenge
+from careplan.web.language import words_here
 from careplan.web.logs import log_crash, note_issues, note_reason
 from careplan.web.metrics import count_refusal
 from careplan.web.negotiation import fhir_response, prefers_html
 from careplan.web.services import services
 
 Resource = dict[str, Any]
+
+_OF_PATIENTS = ("leaflet", "diary")
 
 # R4 issue-type and sentence for what never reaches a view.
 _HTTP: Mapping[int, tuple[str, str]] = {
@@ -57,10 +60,30 @@ def _not_open(error: CareplanError) -> Response:
     advice = error.advice if isinstance(error, LaunchFailed) else AGAIN_OR_TELL
     note_issues([error.issue_type])
     note_reason(error.message)
+    if request.blueprint in _OF_PATIENTS:
+        return _to_patient([error.message, advice], error.status, closed=True)
     page = render_template(
         "smart_error.html", happened=error.message, advice=advice, status=error.status, request_id=g.request_id
     )
     return make_response(page, error.status)
+
+
+def _to_patient(
+    texts: Sequence[str], status: int, *, closed: bool = False, headers: Mapping[str, str] | None = None
+) -> Response:
+    """What to do, in the language of the page that was asked for; *texts* say in English what happened."""
+    words = words_here()
+    page = render_template(
+        "patient_error.html",
+        words=words,
+        say=words.say,
+        texts=texts,
+        status=status,
+        closed=closed,
+        sent=request.method == "POST",
+        request_id=g.request_id,
+    )
+    return make_response(page, status, dict(headers or {}))
 
 
 def _http(error: HTTPException) -> Response:
@@ -87,6 +110,9 @@ def _answer(resource: Resource, status: int, headers: Mapping[str, str] | None =
     note_issues(codes_of(resource))
     if not prefers_html() and request.blueprint != "app":
         return fhir_response(resource, status, headers)
+    if request.blueprint in _OF_PATIENTS:
+        texts = [str(issue.get("details", {}).get("text")) for issue in resource["issue"]]
+        return _to_patient(texts, status, headers=headers)
     frame = "app/base.html" if "app_launch" in g else "base.html"
     page = render_template("error.html", frame=frame, issues=resource["issue"], status=status, request_id=g.request_id)
     return make_response(page, status, dict(headers or {}))

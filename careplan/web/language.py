@@ -5,16 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from flask import request
+from flask import g, request
 
 from careplan.fhir.bundle import objects_in, text_in
 from careplan.translations import ENGLISH, Words, primary, words_in
 
 
 def words_for(patient: Mapping[str, Any]) -> Words:
-    """Those of the first language asked for that there is; English if there is none."""
+    """Those of the first language asked for that there is; English if there is none. They are kept for this request."""
     asked = primary(request.args.get("lang", ""))
-    return words_in(asked or _accepted() or language_of(patient) or ENGLISH)
+    words = words_in(asked or _accepted() or language_of(patient) or ENGLISH)
+    g.words = words
+    return words
+
+
+def words_here() -> Words:
+    """Those that this request was answered in so far, when something goes wrong."""
+    found: Words | None = g.get("words")
+    return found or words_for({})
 
 
 def _accepted() -> str | None:

@@ -37,7 +37,7 @@ class Launch:
 
     *key* stands in the address. *user* is who signed in (`Practitioner/3`), *scopes* what was granted, None where
     nothing limits it. *banner*: a patient banner is needed. *encounter* is the one it was opened in (`Encounter/5`),
-    *ehr* the origin that may frame us.
+    *ehr* the origin that may frame us, beside those of CAREPLAN_APP_FRAMES.
     """
 
     key: str
@@ -121,7 +121,7 @@ def recognise(launch: OpenLaunch) -> None:
         user=launch.person,
         by_own_token=launch.tokens is not None,
     )
-    let_frame(launch.ehr)
+    let_frame(*((launch.ehr, *launching().settings.app_frames) if launch.ehr else ()))
 
 
 def remember(response: Response, launch: OpenLaunch, browser: str) -> None:

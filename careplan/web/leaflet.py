@@ -96,16 +96,15 @@ def rendered(followed: Followed, *, printed: bool) -> str:
 def _followed(plan_id: str) -> Followed:
     """The plan, if it is one of the launch's patient. Raises NotFound, Forbidden, Conflict."""
     launch = current_launch()
+    patient = services().resource(launch.patient)
+    words = words_for(patient)
     careplan = services().resource(f"CarePlan/{checked_id(plan_id)}")
     if patient_in(careplan) != launch.patient:
         raise Forbidden("This plan is of another patient.")
     patient_id = launch.patient.partition("/")[2]
-    patient = services().resource(launch.patient)
     requests = [*services().matches("MedicationRequest", patient_id), *services().matches("ServiceRequest", patient_id)]
     parts = parts_by_reference(careplan, requests)
-    return Followed(
-        plan_id, careplan, parts, read_course(careplan, parts, services().catalog), patient, words_for(patient)
-    )
+    return Followed(plan_id, careplan, parts, read_course(careplan, parts, services().catalog), patient, words)
 
 
 def _withdrawn(followed: Followed) -> Iterator[Course]:

@@ -41,7 +41,8 @@ _UNNAMED = ("The EHR did not let the app in.", AGAIN_OR_TELL)
 @blueprint.before_request
 def _may_be_framed() -> None:
     """What goes wrong on the way is to be read where the EHR shows the app."""
-    let_frame(*(origin_of(each.url) for each in launching().settings.app_ehrs))
+    settings = launching().settings
+    let_frame(*(origin_of(each.url) for each in settings.app_ehrs), *settings.app_frames)
 
 
 @blueprint.get("/smart/")

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from careplan import sandbox
-from careplan.demo import synthetic_patients
+from careplan.demo import demo_stack, synthetic_patients
 from careplan.sandbox import Store
 from careplan.serving import address_of, listen, serving
 from careplan.settings import Settings
@@ -90,3 +90,44 @@ def is_wider_than_the_window(page: Page) -> bool:
     """Whether the page has to be scrolled sideways as a whole."""
     wider: bool = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
     return wider
+
+
+@dataclass
+class Demo:
+    """The demo as `make demo` serves it, on a day that can be moved."""
+
+    base: str
+    today: date
+
+    def launch(self, page: Page, patient: str, **more: str) -> Page:
+        """Open the app from the launch page of the EHR, in a tab of its own."""
+        page.goto(f"{self.base}/sandbox/ehr/")
+        page.get_by_label("Patient", exact=True).select_option(patient)
+        if fault := more.get("fault"):
+            page.get_by_label("What goes wrong").select_option(fault)
+        with page.expect_popup() as opened:
+            page.get_by_role("button", name="Launch in a new tab").click()
+        return opened.value
+
+
+@pytest.fixture
+def demo() -> Iterator[Demo]:
+    found = Demo("", TODAY)
+    with demo_stack(lambda: found.today) as base:
+        found.base = base
+        yield found
+
+
+def is_sound(page: Page) -> None:
+    """For everybody: in the light on a desk, in the dark on a phone; never scrolled both ways."""
+    for width, scheme in ((1200, "light"), (320, "dark")):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+        assert violations(page) == [], f"{page.title()}, {scheme}"
+        assert not is_wider_than_the_window(page), f"{page.title()} is wider than {width}"
+    page.set_viewport_size({"width": 1200, "height": 800})
+    page.emulate_media(color_scheme="light")
+
+
+def heading(page: Page, text: str) -> None:
+    expect(page.get_by_role("heading", level=1)).to_have_text(text)

@@ -2,57 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date, timedelta
 
-import pytest
 from playwright.sync_api import Page, expect
 
-from careplan.demo import demo_stack
-from tests.browser.conftest import TODAY, is_wider_than_the_window, violations
+from tests.browser.conftest import Demo, heading, is_sound
 from tests.browser.test_screens import go
-
-
-@dataclass
-class Demo:
-    """The demo as `make demo` serves it, on a day that can be moved."""
-
-    base: str
-    today: date
-
-    def launch(self, page: Page, patient: str, **more: str) -> Page:
-        """Open the app from the launch page of the EHR, in a tab of its own."""
-        page.goto(f"{self.base}/sandbox/ehr/")
-        page.get_by_label("Patient", exact=True).select_option(patient)
-        if fault := more.get("fault"):
-            page.get_by_label("What goes wrong").select_option(fault)
-        with page.expect_popup() as opened:
-            page.get_by_role("button", name="Launch in a new tab").click()
-        return opened.value
-
-
-@pytest.fixture
-def demo() -> Iterator[Demo]:
-    found = Demo("", TODAY)
-    with demo_stack(lambda: found.today) as base:
-        found.base = base
-        yield found
-
-
-def is_sound(page: Page) -> None:
-    """For everybody: in the light on a desk, in the dark on a phone; never scrolled both ways."""
-    for width, scheme in ((1200, "light"), (320, "dark")):
-        page.set_viewport_size({"width": width, "height": 800})
-        page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-        assert violations(page) == [], f"{page.title()}, {scheme}"
-        assert not is_wider_than_the_window(page), f"{page.title()} is wider than {width}"
-    page.set_viewport_size({"width": 1200, "height": 800})
-    page.emulate_media(color_scheme="light")
-
-
-def heading(page: Page, text: str) -> None:
-    expect(page.get_by_role("heading", level=1)).to_have_text(text)
 
 
 def make(page: Page, name: str, *, done: str, reason: str = "") -> None:

@@ -125,6 +125,21 @@ def test_every_screen_at_every_size_and_scheme(browser: Browser, clinic: Clinic,
     context.close()
 
 
+def test_what_to_take_is_seen_on_a_phone_without_scrolling_sideways(page: Page, clinic: Clinic):
+    """Dates, dose, directions and reason of a step stand below each other, each within the window and with its name."""
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(clinic.address("long-diazepam"))
+    go(page, "Plan")
+    row = page.get_by_role("table", name="Schedule").locator("tbody tr").nth(1)
+    for cell in row.locator("th, td").all():
+        box = cell.bounding_box()
+        assert box, "a cell is not shown"
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= 390, cell.inner_text()
+    said = row.locator("[data-label=Take]").evaluate("cell => getComputedStyle(cell, '::before').content")
+    assert said == '"Take: "'
+
+
 def test_a_plan_is_printed_without_what_is_for_the_screen(page: Page, clinic: Clinic):
     """Patient, steps and supplies stay; forms and navigation go."""
     page.goto(clinic.address("long-diazepam"))

@@ -16,14 +16,17 @@ TODAY = date(2026, 11, 25)
 SECONDS = 2
 
 
-def opened(fhir_base, name):
-    """A client, and the address of a launch for a synthetic patient under ids of this run."""
+DOCTOR = "app-contract-doctor"
+
+
+def opened(fhir_base, name, days=(TODAY,)):
+    """A client, and the address of a launch for a synthetic patient under ids of this run, on the last of *days*."""
     mark = f"-{uuid4().hex[:8]}"
     patient = next(each for each in synthetic_patients(mark) if each.patient_id == name + mark)
     server = FhirServer(fhir_base)
     server.transaction(patient.bundle)
     server.close()
-    client = create_app(Settings(fhir_base=fhir_base, log_level="error"), today=lambda: TODAY).test_client()
+    client = create_app(Settings(fhir_base=fhir_base, log_level="error"), today=lambda: days[-1]).test_client()
     return client, client.get(f"/app/try/{patient.patient_id}").headers["Location"]
 
 
@@ -66,3 +69,47 @@ def test_a_refusal_is_a_page_there_too(fhir_base):
     answer = client.get(f"{address}plan")
     assert answer.status_code == 422
     assert "What would settle it" in answer.text
+
+
+def test_a_plan_that_was_held_too_long_is_replaced_from_the_dose_of_today(fhir_base):
+    """Accepted, held past its next cut, planned again in one click: the old plan is revoked, the new one a draft."""
+    days = [TODAY]
+    server = FhirServer(fhir_base)
+    person = {"resourceType": "Practitioner", "id": DOCTOR, "name": [{"family": "Synthetic"}]}
+    server.transaction(
+        {
+            "resourceType": "Bundle",
+            "type": "transaction",
+            "entry": [{"resource": person, "request": {"method": "PUT", "url": f"Practitioner/{DOCTOR}"}}],
+        }
+    )
+    client, address = opened(fhir_base, "long-diazepam", days)
+
+    def send(path, **fields):
+        token = first(r'name="csrf_token" value="([^"]+)"', client.get(f"{address}follow").text)
+        answer = client.post(f"{address}{path}", data={"csrf_token": token, **fields}, follow_redirects=True)
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    def written():
+        page = send("write", seen=first(r'name="seen" value="(\w+)"', client.get(f"{address}sign").text))
+        return first(r"<code>(CarePlan/[^<]+)</code> is on", page)
+
+    def make(plan, what, **fields):
+        path, given = f"plans/{plan.partition('/')[2]}/{what}", {"performer": f"Practitioner/{DOCTOR}", **fields}
+        return send(path, seen=first(r'name="seen" value="(\w+)"', send(path, **given)), **given)
+
+    old = written()
+    make(old, "accept", orders="active")
+    make(old, "hold", reason="a fall")
+    days.append(date(2026, 12, 30))
+    page = client.get(f"{address}follow").text
+    assert "It can no longer be resumed: the next cut was due on 2026-12-23" in page
+    form = first(r'(?s)action="[^"]*/again">(.*?)</form>', page)
+    fields = dict(re.findall(r'<input type="hidden" name="([a-z]+)" value="([^"]*)"', form))
+    assert fields["daily"] == "19"
+    assert "<h1>Diazepam taper from 19 mg a day to none</h1>" in send("again", **fields, by="Dr Synthetic")
+    new = written()
+    assert (server.read(old)["status"], server.read(new)["status"]) == ("revoked", "draft")
+    assert server.read(new)["replaces"][0]["reference"].endswith(old)
+    server.close()

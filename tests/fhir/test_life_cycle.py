@@ -244,6 +244,17 @@ def test_a_plan_is_resumed_only_while_its_dates_hold(life):
     assert not any("statusReason" in each for each in requests), "the reason of the hold was left"
 
 
+def test_a_cut_that_was_held_is_not_what_is_taken(life):
+    """The next step was ordered and held before it began: revoked weeks later, the dose before it still goes on."""
+    day = life.through(1, orders="active")
+    life.make("hold", day)
+    first, second, *_ = life.plan.steps
+    made = life.make("revoke", second.start + DAY)
+    assert made
+    assert first.text in made.issues[0].text
+    assert {each["status"] for each in life.plan.steps[1].requests} == {"cancelled"}, "it never began"
+
+
 def test_revoking_ends_the_plan_and_not_the_dose(life):
     """Later steps are cancelled, the step that was begun stopped, and the order that is taken stays, with a warning."""
     day = life.through(1, orders="active") + DAY
@@ -401,11 +412,13 @@ def test_whatever_is_done_no_day_has_another_dose_than_the_plan(target, moves):
     for what, when, more in [(Transition.ACCEPT, "the same day", {"orders": "active"}), *moves]:
         day = moved(day, when, life)
         try:
-            life.make(what, day, **more)
+            made = life.make(what, day, **more)
             event(f"{what} made")
         except CareplanError as error:
             event(f"{what} not made: {type(error).__name__}")
             continue
+        if made is None:
+            continue  # it was made before, and nothing is other than it was then
         for doses in (life.doses("active"), life.doses("active", "draft", "on-hold", "completed", "stopped")):
             assert all(doses[each] == plan[each] for each in doses), f"another dose than planned after {what}"
             assert all(doses[each] <= doses[each - DAY] for each in doses if each - DAY in doses), "the dose rises"

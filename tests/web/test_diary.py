@@ -9,7 +9,7 @@ import pytest
 from careplan.errors import UpstreamError
 from careplan.fhir.server import FhirServer
 from careplan.settings import Settings
-from careplan.translations import LANGUAGES
+from careplan.translations import LANGUAGES, words_in
 from careplan.web import create_app
 from tests.web.conftest import TODAY, Upstream
 from tests.web.launched import hidden, opened, planned
@@ -17,6 +17,10 @@ from tests.web.markup import Page
 
 Resource = dict[str, Any]
 
+NOT_SAVED = (
+    "Your answers may not be saved. If you feel unwell, do not wait for this page: call your clinic, or the emergency "
+    "number."
+)
 DAILY = "diary/benzodiazepine-diary"
 CALM = {
     "seizure": "no", "suicidal-thoughts": "no", "auditory-hallucination": "no", "visual-hallucination": "no",
@@ -253,3 +257,19 @@ def test_a_form_cannot_answer_for_another_patient(upstream):
     (response,) = written(upstream.server, "QuestionnaireResponse")
     assert response["subject"] == {"reference": "Patient/p1"}
     assert upstream.server.search("QuestionnaireResponse", {"patient": "p2"}) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_answers_that_cannot_be_taken_are_not_said_to_be_saved(upstream, language):
+    """In the language of the form: they may not be saved, and nobody is to wait for the page."""
+    planned(upstream)
+    client, base = opened(upstream)
+    sent = {**sheet_of(client, base), **CALM, "sheet": "none"}
+    answer = client.post(f"{base}{DAILY}?lang={language}", data=sent, headers={"Accept": "text/html"})
+    page = Page(answer.text)
+    assert answer.status_code == 400
+    assert page.faults == []
+    assert page.all("html") == [{"lang": language}]
+    assert words_in(language).say(NOT_SAVED) in page.text
+    assert (NOT_SAVED in page.text) == (language == "en"), "it is translated"
+    assert written(upstream.server, "QuestionnaireResponse") == []

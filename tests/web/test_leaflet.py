@@ -303,3 +303,49 @@ def test_the_leaflet_names_a_person_as_the_app_does():
     """By the official name, never by one that is not used any more."""
     names = [{"use": "old", "text": "Before"}, {"use": "official", "given": ["Ada"], "family": "Now"}]
     assert person_in({"name": names, "birthDate": "1980"}, words_in("en")) == "Ada Now, born 1980"
+
+
+BROWSER = {"Accept": "text/html"}
+CLOSED = "It was open for too long, or it was opened in another browser. Ask your clinic to open it for you again."
+
+
+@pytest.mark.parametrize(
+    ("query", "accepted", "spoken", "language", "said"),
+    [
+        ("?lang=de", "", "en", "de", "Zu diesem Plan gibt es jetzt kein Merkblatt."),
+        ("", "es-MX", "de", "es", "No cambie lo que toma a causa de esta página."),
+        ("", "", "de", "de", "Ändern Sie wegen dieser Seite nichts an dem, was Sie einnehmen."),
+        ("", "", "fr", "en", "Do not change what you take because of this page."),
+    ],
+)
+def test_what_goes_wrong_is_said_in_the_language_of_the_page(upstream, query, accepted, spoken, language, said):
+    """As the leaflet itself would be; what happened stands below in English, for whoever helps, with the request."""
+    plan = planned(upstream)
+    changed(upstream.server, f"CarePlan/{plan}", status="on-hold")
+    changed(upstream.server, "Patient/p1", communication=[{"language": {"coding": [{"code": spoken}]}}])
+    client, base = opened(upstream)
+    answer = client.get(f"{base}plans/{plan}/leaflet{query}", headers={**BROWSER, "Accept-Language": accepted})
+    page = Page(answer.text)
+    assert answer.status_code == 409
+    assert page.faults == []
+    assert page.all("html") == [{"lang": language}]
+    assert said in page.text
+    assert page.all("ul") == [{"lang": "en"}]
+    assert "Resume it first." in page.text
+    assert answer.headers["X-Request-Id"] in page.text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_leaflet_that_is_open_no_longer_says_so_in_its_language(upstream, language):
+    """The clinic opens it again; nothing of the plan is said to a browser that may not see it."""
+    plan = planned(upstream)
+    _, base = opened(upstream)
+    stranger = upstream.client()
+    answer = stranger.get(f"{base}plans/{plan}/leaflet?lang={language}", headers=BROWSER)
+    page = Page(answer.text)
+    assert answer.status_code == 403
+    assert page.faults == []
+    assert page.all("html") == [{"lang": language}]
+    assert words_in(language).say(CLOSED) in page.text
+    assert "diazepam" not in page.text
+    assert (CLOSED in page.text) == (language == "en"), "it is translated"

@@ -79,6 +79,32 @@ def test_only_the_ehr_of_a_launch_may_frame_it(launched):
         assert answer.headers["X-Frame-Options"] == "DENY", path
 
 
+CHART = "https://chart.hospital.example"
+
+
+def test_a_site_names_further_pages_that_may_frame_a_launch(database):
+    """Beside the EHR's own origin, for a launch and what goes wrong on the way to one; still nobody for the rest."""
+    with launching(database, app_frames=(CHART,)) as launched:
+        browser = launched.browser()
+        framed = launched.get(browser, launched.open(browser))
+        assert policy(framed)["frame-ancestors"] == f"{launched.ehr.address} {CHART}"
+        assert "X-Frame-Options" not in framed.headers
+        lost = browser.get("/smart/callback", headers=BROWSER, base_url=HOME)
+        assert policy(lost)["frame-ancestors"] == f"{launched.ehr.address} {CHART}"
+        for path in ("/", "/smart/", "/app/unknown/test/", "/fhir/metadata"):
+            answer = browser.get(path, headers=BROWSER, base_url=HOME)
+            assert policy(answer)["frame-ancestors"] == "'none'", path
+            assert answer.headers["X-Frame-Options"] == "DENY", path
+
+
+def test_what_is_opened_without_an_ehr_is_framed_by_nobody():
+    """Nobody signed in there, so no page of a site shows it."""
+    app = create_app(Settings(fhir_base="http://127.0.0.1:9/fhir", app_frames=(CHART,)), today=lambda: TODAY)
+    opened = app.test_client().get("/app/try/p1")
+    assert opened.status_code == 303
+    assert policy(opened)["frame-ancestors"] == "'none'"
+
+
 @pytest.mark.parametrize("template", sorted(TEMPLATES.rglob("*.html")), ids=lambda path: path.name)
 def test_no_template_needs_what_the_policy_forbids(template: Path):
     """No inline style, script or handler, and nothing from another host."""

@@ -25,10 +25,14 @@ CHOICES = ("strategy", "amount", "inTurn", "pace", "start", "target", "exclude",
 
 @dataclass(frozen=True)
 class Draft:
-    """The *parameters* asked for, in order, and what was *written* of the plan ("CarePlan/12"), if it was."""
+    """The *parameters* asked for, in order, and what was *written* of the plan ("CarePlan/12"), if it was.
+
+    *switched* is the drug that an equivalence was confirmed for: it says nothing about another one.
+    """
 
     parameters: tuple[Resource, ...] = ()
     written: str | None = None
+    switched: str | None = None
 
     @property
     def asked(self) -> PlanRequest:
@@ -60,12 +64,13 @@ class Draft:
 
     def kept(self) -> Resource:
         """The draft as JSON."""
-        return {"parameter": list(self.parameters), **({"written": self.written} if self.written else {})}
+        kept = {"parameter": list(self.parameters), "written": self.written, "switched": self.switched}
+        return {name: value for name, value in kept.items() if value is not None}
 
 
 def draft_from(kept: Mapping[str, Any]) -> Draft:
     """The draft that was kept as JSON; an empty one of nothing."""
-    return Draft(tuple(kept.get("parameter", ())), kept.get("written"))
+    return Draft(tuple(kept.get("parameter", ())), kept.get("written"), kept.get("switched"))
 
 
 def confirmation(medication: str, dosage: Mapping[str, Any], by: str) -> Resource:
@@ -107,6 +112,17 @@ def pace_change(on: date, pace: str) -> Resource:
 def restart(on: date, daily: Decimal) -> Resource:
     parts = [{"name": "on", "valueDate": on.isoformat()}, {"name": "daily", "valueQuantity": mg(daily)}]
     return {"name": "restart", "part": parts}
+
+
+def switching(to: str, *, dose: Decimal, equals: Decimal, by: str) -> Resource:
+    """The drug *to* first, of which *equals* mg count as *dose* mg of the old one, as *by* confirmed."""
+    parts = [
+        {"name": "to", "valueCode": to},
+        {"name": "dose", "valueQuantity": mg(dose)},
+        {"name": "equals", "valueQuantity": mg(equals)},
+        {"name": "by", "valueString": by},
+    ]
+    return {"name": "switch", "part": parts}
 
 
 def mg(value: Decimal) -> Resource:

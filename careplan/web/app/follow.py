@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import Any
+
 from flask import request
 from werkzeug.datastructures import MultiDict
 from werkzeug.wrappers import Response
@@ -9,13 +12,29 @@ from werkzeug.wrappers import Response
 from careplan.errors import BadRequest, Conflict, NotFound, Refused
 from careplan.fhir.bundle import label_of
 from careplan.fhir.life_cycle import Asked
-from careplan.fhir.steps import recorded_plans
+from careplan.fhir.steps import RecordedPlan, recorded_plans
 from careplan.fhir.written_plan import Transition
+from careplan.taper.dose import plain
+from careplan.taper.issue import IssueCode
+from careplan.web.app.again import Again, again_from
 from careplan.web.app.findings import findings
-from careplan.web.app.following import followed, symptoms
-from careplan.web.app.pages import Page, Problem, page_here, shown, sources, told
+from careplan.web.app.following import Followed, followed, symptoms
+from careplan.web.app.forms import with_again
+from careplan.web.app.medicines import what_was_read
+from careplan.web.app.pages import (
+    Page,
+    Problem,
+    kept_draft,
+    page_here,
+    page_of,
+    problem_with,
+    read_here,
+    shown,
+    sources,
+    told,
+)
 from careplan.web.app.transitions import Offered, asked_in, may_sign, offer, offered, seen_as, to_write
-from careplan.web.app.views import blueprint
+from careplan.web.app.views import blueprint, kept, who
 from careplan.web.following import follow as make
 from careplan.web.following import performer, plan_called
 from careplan.web.launches import current_launch
@@ -25,19 +44,71 @@ from careplan.web.services import now, services
 @blueprint.get("/follow")
 def follow() -> Response:
     """Where the patient is in a plan that was written, what may become of it, and how they have been."""
-    page = page_here()
-    plans = [
-        (followed(each, services().today()), offered(each.reference, each.status, each.steps))
-        for each in recorded_plans(page.record)
-    ]
+    return _follow_page(page_here())
+
+
+def _follow_page(page: Page, problem: Problem = (), status: int = 200) -> Response:
     return shown(
         "app/follow.html",
         page,
-        200,
-        plans=plans,
+        status,
+        problem=problem,
+        plans=[_shown_plan(page, each) for each in recorded_plans(page.record)],
         symptoms=symptoms(page.record, _grades()),
         may_sign=may_sign(current_launch().user),
     )
+
+
+def _shown_plan(page: Page, plan: RecordedPlan) -> dict[str, Any]:
+    """A plan as it is followed, its forms but for those that its dates do not allow, and the ways to a new one."""
+    found = followed(plan, services().today())
+    over = bool(plan.steps) and services().today() > plan.steps[-1].end
+    forms = [
+        each
+        for each in offered(plan.reference, plan.status, plan.steps)
+        if not (found.late and each.orders) and (over or each.what is not Transition.COMPLETE)
+    ]
+    now, before = _again(page, plan, found)
+    return {
+        "plan": found,
+        "forms": forms,
+        "now": now,
+        "before": before,
+    }
+
+
+def _again(page: Page, plan: RecordedPlan, found: Followed) -> tuple[Again | None, Again | None]:
+    """A new plan from the dose that is taken now, and one from that of the step before, for as long as that was."""
+    catalog = services().catalog
+    medicines = what_was_read(page.record, page.reading, catalog.profiles, sources()).medicines
+    given: Any = {"replaces": plan.reference, "medicines": medicines}
+    before = found.before
+    start = services().today() + timedelta(days=before.days) if before else None
+    return again_from(found.taken, **given), again_from(before, **given, start=start)
+
+
+@blueprint.post("/again")
+def again() -> Response:
+    """Plan in the place of a plan that is followed, from a dose that somebody says is taken."""
+    record, old = read_here(), kept_draft()
+    try:
+        new = with_again(old, request.form, who())
+        page = page_of(new, record)
+        problem = problem_with(page) or _other_dose(page)
+    except BadRequest as error:
+        problem = told(error)
+    if problem:
+        return _follow_page(page_of(old, record), problem, 422)
+    return kept(new, "app.plan")
+
+
+def _other_dose(page: Page) -> Problem:
+    """What is wrong where the dose is not read back as the one that was shown: then nobody has confirmed it."""
+    shown_dose, regimen = request.form.get("daily", ""), page.regimen
+    if regimen is None or plain(regimen.daily.value) == shown_dose:
+        return ()
+    text = f"{shown_dose} mg a day was shown, and it is read as {regimen.daily}. Confirm on What we read what is taken."
+    return told(Conflict(text))
 
 
 def _grades() -> list[str]:
@@ -121,12 +192,15 @@ def _given(asked: Asked) -> dict[str, str]:
 
 
 def _form_page(page: Page, form: Offered, problem: Problem = (), status: int = 200) -> Response:
+    late = any(each.code == IssueCode.DATES_PASSED for each in problem)
+    plan = next((each for each in recorded_plans(page.record) if each.reference == form.reference), None)
     return shown(
         "app/transition.html",
         page,
         status,
         form=form,
         problem=problem,
+        again=_shown_plan(page, plan) if late and plan else None,
         fields=request.form if request.method == "POST" else MultiDict[str, str](),
         may_sign=may_sign(current_launch().user),
     )

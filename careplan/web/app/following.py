@@ -57,8 +57,9 @@ class StepRow:
 class Followed:
     """A plan as it is followed. *position* says in a sentence where *today* is in it.
 
-    *before* is the dose a day of the step before that of today, if there is one and it is known. *order* says whether
-    the step of today is ordered, *in_force* that it is, and nothing is to be seen to.
+    *taken* is the step whose dose is taken now by an order in force, *before* the one before it with a higher dose;
+    None where the plan does not tell. *late* says why its dates no longer hold, so that it cannot go on. *order* says
+    whether the step of today is ordered, *in_force* that it is, and nothing is to be seen to.
     """
 
     reference: str
@@ -67,7 +68,9 @@ class Followed:
     position: str
     rows: tuple[StepRow, ...]
     unread: tuple[str, ...]
-    before: str | None = None
+    taken: RecordedStep | None = None
+    before: RecordedStep | None = None
+    late: str | None = None
     order: str | None = None
     in_force: bool = False
 
@@ -75,11 +78,20 @@ class Followed:
 def followed(plan: RecordedPlan, today: date) -> Followed:
     """Where *today* is in *plan*. Only in one that goes on by its dates is a step the one of today."""
     now = plan.on(today) if plan.status in _BY_ITS_DATES else None
+    named = len({drug for each in plan.steps for drug in each.doses}) > 1
     rows = tuple(
-        StepRow(each.number, each.start, each.end, _daily(each), "; ".join(each.take), each.status, today=each is now)
+        StepRow(
+            each.number,
+            each.start,
+            each.end,
+            _daily(each, named=named),
+            "; ".join(each.take),
+            each.status,
+            today=each is now,
+        )
         for each in plan.steps
     )
-    before = next((each for each in plan.steps if now and each.number == now.number - 1), None)
+    taken = None if plan.is_over else plan.taken(today)
     return Followed(
         plan.reference,
         plan.title,
@@ -87,9 +99,47 @@ def followed(plan: RecordedPlan, today: date) -> Followed:
         _position(plan, now, today),
         rows,
         plan.unread,
-        mg_text(before.daily) if before and before.daily is not None else None,
+        taken,
+        _before(plan, taken),
+        _late(plan, today),
         *(_order(plan.ordered.get(now.number, ())) if now and plan.status == "active" else (None, False)),
     )
+
+
+def _before(plan: RecordedPlan, taken: RecordedStep | None) -> RecordedStep | None:
+    """The step before *taken*, if both have a dose and it is the higher one."""
+    before = next((each for each in plan.steps if taken and each.number == taken.number - 1), None)
+    if taken is None or taken.daily is None or before is None or before.daily is None:
+        return None
+    return before if before.daily > taken.daily else None
+
+
+def _late(plan: RecordedPlan, today: date) -> str | None:
+    """Why the plan cannot go on with the dates it has, as `life_cycle` has it; None where it can."""
+    if not plan.steps:
+        return None
+    if plan.status == "draft" and today > plan.steps[0].start:
+        return (
+            f"It can no longer be accepted: its first cut was due on {plan.steps[0].start}, and accepted now the next "
+            "one would come too early."
+        )
+    if plan.status == "on-hold" and (held := _next_held(plan)) and today > held.start:
+        return (
+            f"It can no longer be resumed: the next cut was due on {held.start}, while the plan was held. With its "
+            "dates it would now go down too fast."
+        )
+    open_step = next((each for each in plan.steps if each.status != "completed"), None)
+    due = next((each for each in plan.steps if open_step and each.number == open_step.number + 1), None)
+    if plan.status == "active" and due and today > due.start and not plan.ordered.get(due.number):
+        return (
+            f"It cannot go a step further: step {due.number} was due on {due.start} and was not ordered. Ordered now "
+            "it would be too short, and the next cut too early."
+        )
+    return None
+
+
+def _next_held(plan: RecordedPlan) -> RecordedStep | None:
+    return next((each for each in plan.steps if each.is_held), None)
 
 
 def _order(statuses: Sequence[str]) -> tuple[str, bool]:
@@ -104,7 +154,10 @@ def _order(statuses: Sequence[str]) -> tuple[str, bool]:
     return f"Its orders are not all in force ({', '.join(dict.fromkeys(statuses))}). {ask}", False
 
 
-def _daily(step: RecordedStep) -> str:
+def _daily(step: RecordedStep, *, named: bool) -> str:
+    """The dose of a day; of each drug, where a plan has several."""
+    if named and step.doses:
+        return ", ".join(f"{drug} {mg_text(dose)}" for drug, dose in step.doses.items())
     return "not a single number: see what to take" if step.daily is None else mg_text(step.daily)
 
 
@@ -115,14 +168,20 @@ def _position(plan: RecordedPlan, now: RecordedStep | None, today: date) -> str:
     if plan.is_over:
         return f"The plan is {plan.status}: nothing in it is to be followed."
     if plan.status == "on-hold":
-        return "The plan is on hold: nothing more is cut, and what is taken now goes on, until somebody decides."
+        said = "The plan is on hold: nothing more is cut, and what is taken now goes on, until somebody decides."
+        held = _next_held(plan)
+        if held is None or today > held.start:
+            return said
+        return f"{said} It can be resumed until {held.start}, when the next cut is due."
     if plan.status not in _BY_ITS_DATES:
         return f"The plan is {plan.status}, so nobody can say here which step is due."
     if now:
         day = (today - now.start).days + 1
         days = (now.end - now.start).days + 1
         draft = " The plan is a draft: nobody is to follow it yet." if plan.status == "draft" else ""
-        return f"Today is day {day} of {days} of step {now.number}, the last step being {last.number}.{draft}"
+        following = next((each for each in plan.steps if each.number == now.number + 1), None)
+        then = f" Step {following.number} begins on {following.start}." if following else ""
+        return f"Today is day {day} of {days} of step {now.number}, the last step being {last.number}.{then}{draft}"
     if today < plan.steps[0].start:
         return f"The first step begins on {plan.steps[0].start}."
     if today > last.end:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,7 @@ from werkzeug.datastructures import MultiDict
 
 from careplan.errors import BadRequest
 from careplan.web.app.draft import (
+    ADJUSTMENTS,
     CHOICES,
     Draft,
     confirmation,
@@ -21,6 +23,7 @@ from careplan.web.app.draft import (
     pace_change,
     pause,
     restart,
+    switching,
 )
 
 Resource = dict[str, Any]
@@ -59,9 +62,12 @@ def without_confirmation(draft: Draft, fields: Fields) -> Draft:
 
 def with_drug(draft: Draft, fields: Fields) -> Draft:
     """The draft for another drug: what was confirmed stays, what was asked of the plan of the first one goes."""
+    return draft.without(lambda each: each["name"] != "confirm").add(_medication(fields))
+
+
+def _medication(fields: Fields) -> Resource:
     reference = _needed(fields, "medication", "which medicine it is")
-    kept = draft.without(lambda each: each["name"] != "confirm")
-    return kept.add({"name": "medication", "valueReference": {"reference": reference}})
+    return {"name": "medication", "valueReference": {"reference": reference}}
 
 
 def with_override(draft: Draft, fields: Fields, by: str) -> Draft:
@@ -99,6 +105,20 @@ def with_choices(draft: Draft, fields: Fields) -> Draft:
     return draft.without(lambda each: each["name"] in CHOICES).add(*made)
 
 
+def with_switch(draft: Draft, fields: Fields, by: str) -> Draft:
+    """The draft in which `drug` is replaced by `to` first: `equals` mg of that count as `dose` mg a day."""
+    drug, to = _needed(fields, "drug", "which drug is replaced"), _needed(fields, "to", "which drug takes its place")
+    dose = _number(fields, "dose", f"the dose of {drug} a day in mg")
+    equals = _number(fields, "equals", f"how many mg of {to} take the place of {fields['dose']} mg of {drug} a day")
+    if not fields.get("confirmed", ""):
+        raise BadRequest("Confirm the figure: tick that you have read what the sources say.", expression="confirmed")
+    return replace(draft.put("switch", switching(to, dose=dose, equals=equals, by=by)), switched=drug)
+
+
+def without_switch(draft: Draft) -> Draft:
+    return draft.put("switch")
+
+
 def with_adjustment(draft: Draft, fields: Fields) -> Draft:
     """The draft with a change on the way: `kind` is hold, pace or back."""
     kind, on = fields.get("kind", ""), _day(fields, "on")
@@ -120,6 +140,19 @@ def with_replaced(draft: Draft, fields: Fields) -> Draft:
     plan = fields.get("replaces", "").strip()
     reference = {"name": "replaces", "valueReference": {"reference": plan}}
     return draft.put("replaces", reference) if plan else draft.put("replaces")
+
+
+def with_again(draft: Draft, fields: Fields, by: str) -> Draft:
+    """The draft of a plan in the place of another, from the dose that somebody says is taken.
+
+    What was chosen stays, what was about days of the other plan goes; the first cut is on `start`, if it is given.
+    """
+    kept = with_confirmation(with_replaced(draft, fields), fields, by)
+    kept = kept.without(lambda each: each["name"] in (*ADJUSTMENTS, "start", "switch"))
+    kept = kept.put("medication", _medication(fields))
+    if fields.get("start", "").strip():
+        return kept.add({"name": "start", "valueDate": _day(fields, "start").isoformat()})
+    return kept
 
 
 def who(user: str | None, fields: Fields) -> str:

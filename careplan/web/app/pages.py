@@ -11,9 +11,10 @@ from werkzeug.wrappers import Response
 from careplan.clinical_data import Source
 from careplan.errors import BadRequest, CareplanError, Refused
 from careplan.fhir.reading import Reading, read_record
-from careplan.planning import PlanRequest, TaperPlan
+from careplan.planning import PlanRequest, TaperPlan, the_drug
 from careplan.store.drafts import Drafts
 from careplan.taper.issue import DetectedIssue, IssueCode
+from careplan.taper.regimen import Regimen
 from careplan.web.app.draft import Draft, draft_from
 from careplan.web.app.findings import PLANNED, Finding, findings
 from careplan.web.app.person import Person, person_in
@@ -46,6 +47,16 @@ class Page:
             return self.plan.issues
         return self.refusal.issues if isinstance(self.refusal, Refused) else ()
 
+    @property
+    def regimen(self) -> Regimen | None:
+        """What is taken of the drug to taper; None where that is not certain."""
+        if self.plan is not None:
+            return self.plan.schedule.regimen
+        try:
+            return the_drug(self.reading, services().catalog, self.asked.medications, self.asked.drug).regimen
+        except (BadRequest, Refused):
+            return None
+
 
 def kept_draft() -> Draft:
     """What was asked in this launch so far."""
@@ -74,11 +85,23 @@ def page_of(draft: Draft, record: list[Resource]) -> Page:
     plan, refusal = None, None
     try:
         plan = make_plan(TaperRequest(plan=asked), record, was_sent=False)
+        _require_drug_of_switch(plan, draft)
     except (BadRequest, Refused) as error:
-        refusal = error
+        plan, refusal = None, error
     page = Page(record, person_in(record), draft, asked, reading, plan, refusal)
     note_issues(list(dict.fromkeys(issue.code.value for issue in page.issues)))
     return page
+
+
+def _require_drug_of_switch(plan: TaperPlan, draft: Draft) -> None:
+    """Raise BadRequest where the record now has another drug than the one that an equivalence was confirmed for."""
+    drug = plan.schedule.regimen.drug
+    if draft.asked.switch_to is not None and draft.switched != drug:
+        raise BadRequest(
+            f"The equivalence was confirmed for {draft.switched}, and what is read now is {drug}. Take the switch "
+            "back, and confirm one for this drug if it is still meant.",
+            expression="switch",
+        )
 
 
 def page_here() -> Page:
@@ -119,7 +142,7 @@ def problem_with(page: Page) -> tuple[Finding, ...]:
 
 def _is_of_the_asking(issue: DetectedIssue) -> bool:
     named = str(issue.expression).startswith("confirm")
-    return named or issue.code in PLANNED or issue.code is IssueCode.OVERRIDE_NOT_ALLOWED
+    return named or issue.code in {*PLANNED, IssueCode.OVERRIDE_NOT_ALLOWED, IssueCode.SWITCH_NOT_ADVISED}
 
 
 def told(error: CareplanError) -> tuple[Finding, ...]:

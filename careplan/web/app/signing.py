@@ -12,7 +12,7 @@ from typing import Any
 
 from careplan.fhir import json
 from careplan.fhir.bundle import label_of
-from careplan.fhir.forms import has_key, key_of
+from careplan.fhir.forms import PlanKey, has_key, key_of
 from careplan.fhir.plans import live_tapers
 from careplan.fhir.steps import RecordedStep, recorded_plans, steps_of
 from careplan.taper.dose import plain
@@ -22,6 +22,16 @@ Resource = dict[str, Any]
 
 ONE_DAY = timedelta(days=1)
 _UNKNOWN = "not known"
+KINDS: Mapping[str, str] = {
+    "CarePlan": "the plan",
+    "MedicationRequest": "its steps, for each product",
+    "Goal": "where it ends",
+    "ServiceRequest": "the checks of symptoms",
+    "Questionnaire": "the form for them",
+    "DetectedIssue": "what to take care of",
+    "Device": "this software, as the author",
+    "Provenance": "from what it was made, and when",
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ class Stretch:
 class Existing:
     """A live plan for the drug. *same*: it is the very plan that would be written; *replaced*: it would be ended.
 
-    *stretches* are the days on which its doses differ; None where its steps could not be read.
+    *stretches* are the days on which its doses differ, None where its steps could not be read; *ends* is its last day.
     """
 
     reference: str
@@ -47,16 +57,30 @@ class Existing:
     same: bool
     replaced: bool
     stretches: tuple[Stretch, ...] | None
+    ends: date | None = None
+
+
+@dataclass(frozen=True)
+class Written:
+    """How many resources of a *kind* are written, and *what* they are, in words."""
+
+    kind: str
+    what: str
+    count: int
 
 
 @dataclass(frozen=True)
 class ToSign:
-    """*written* counts the resources by type; *sentences* say in which way they go, and why in no better one."""
+    """*written* are the resources by type; *sentences* say in which way they go, and why in no better one.
+
+    *ends* is the last day of the plan.
+    """
 
     sentences: tuple[str, ...]
-    written: tuple[tuple[str, int], ...]
+    written: tuple[Written, ...]
     existing: tuple[Existing, ...]
     seen: str
+    ends: date
 
     @property
     def in_the_way(self) -> bool:
@@ -71,25 +95,48 @@ def to_sign(
     *,
     sentences: Sequence[str],
     replaces: str | None,
+    today: date,
+    taken: str,
 ) -> ToSign:
-    """What writing *bundle* does beside what the *record* holds."""
+    """What writing *bundle* does beside what the *record* holds, from *today* on; *taken* is the dose before it."""
     kinds = Counter(str(entry["resource"]["resourceType"]) for entry in bundle["entry"])
     careplan, key = bundle["entry"][0]["resource"], key_of(bundle)
     plans = [each for each in record if each.get("resourceType") == "CarePlan"]
-    known = {each.reference: each for each in recorded_plans(record)}
+    known = {each.reference: each.steps for each in recorded_plans(record)}
     new, _ = steps_of(entry["resource"] for entry in bundle["entry"] if _is_request(entry["resource"]))
     existing = tuple(
-        Existing(
-            label_of(each),
-            str(each.get("title", "Taper plan")),
-            str(each.get("status")),
-            same=has_key(each, key),
-            replaced=label_of(each) == replaces,
-            stretches=_stretches(known[label_of(each)].steps, new) if label_of(each) in known else None,
-        )
+        _existing(each, known.get(label_of(each), ()), new, key=key, replaces=replaces, today=today, taken=taken)
         for each in live_tapers(plans, careplan, vocabulary)
     )
-    return ToSign(tuple(sentences), tuple(kinds.items()), existing, seen_as(bundle))
+    return ToSign(
+        tuple(sentences),
+        tuple(Written(kind, KINDS.get(kind, ""), count) for kind, count in kinds.items()),
+        existing,
+        seen_as(bundle),
+        new[-1].end,
+    )
+
+
+def _existing(
+    plan: Mapping[str, Any],
+    steps: Sequence[RecordedStep],
+    new: Sequence[RecordedStep],
+    *,
+    key: PlanKey,
+    replaces: str | None,
+    today: date,
+    taken: str,
+) -> Existing:
+    """A live *plan* with its *steps*, beside those of the *new* one."""
+    return Existing(
+        label_of(plan),
+        str(plan.get("title", "Taper plan")),
+        str(plan.get("status")),
+        same=has_key(plan, key),
+        replaced=label_of(plan) == replaces,
+        stretches=_stretches(steps, new, since=today, taken=taken),
+        ends=steps[-1].end if steps else None,
+    )
 
 
 def _is_request(resource: Mapping[str, Any]) -> bool:
@@ -102,14 +149,19 @@ def seen_as(bundle: Resource) -> str:
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
 
-def _stretches(old: Sequence[RecordedStep], new: Sequence[RecordedStep]) -> tuple[Stretch, ...] | None:
-    """The days on which the doses of two plans differ, in as few stretches as can be."""
+def _stretches(
+    old: Sequence[RecordedStep], new: Sequence[RecordedStep], *, since: date, taken: str
+) -> tuple[Stretch, ...] | None:
+    """The days from *since* on which the doses of two plans differ, in as few stretches as can be.
+
+    Before the first step of the new one the dose that is *taken* goes on.
+    """
     if not old:
         return None
-    edges = sorted({each.start for each in (*old, *new)} | {each.end + ONE_DAY for each in (*old, *new)})
+    edges = sorted({max(since, day) for each in (*old, *new) for day in (each.start, each.end + ONE_DAY)})
     found: list[Stretch] = []
     for start, after in zip(edges, [*edges[1:], None], strict=True):
-        before, now = _dose_on(old, start), _dose_on(new, start)
+        before, now = _dose_on(old, start), _dose_on(new, start, before=taken)
         if before == now != _UNKNOWN:
             continue
         end = after - ONE_DAY if after else None
@@ -121,11 +173,11 @@ def _stretches(old: Sequence[RecordedStep], new: Sequence[RecordedStep]) -> tupl
     return tuple(found)
 
 
-def _dose_on(steps: Sequence[RecordedStep], day: date) -> str:
+def _dose_on(steps: Sequence[RecordedStep], day: date, *, before: str = "not yet begun") -> str:
     step = next((each for each in steps if each.start <= day <= each.end), None)
     if step is None:
-        return "not yet begun" if steps and day < steps[0].start else "nothing planned"
-    return _UNKNOWN if step.daily is None else mg_text(step.daily)
+        return before if steps and day < steps[0].start else "nothing planned"
+    return ", ".join(f"{mg_text(dose)} of {drug}" for drug, dose in step.doses.items()) or _UNKNOWN
 
 
 def mg_text(value: Decimal) -> str:

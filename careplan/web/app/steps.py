@@ -15,6 +15,7 @@ from careplan.fhir.wording import daily_text, review_text, step_text, summary, t
 from careplan.planning import TaperPlan
 from careplan.taper.comparison import Measures
 from careplan.taper.dose import plain
+from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.profile import Product, TaperProfile
 from careplan.taper.schedule import StepRule, TaperSchedule, TaperStep
 from careplan.taper.supply import supplies
@@ -46,7 +47,10 @@ STRATEGY_WORDS = {
 
 @dataclass(frozen=True)
 class Step:
-    """One row of the schedule; *ceiling* is the largest cut allowed there, None where none holds."""
+    """One row of the schedule; *ceiling* is the largest cut allowed there, None where none holds.
+
+    *switches*: one drug takes the place of another there, and nothing else can be changed.
+    """
 
     number: int
     start: date
@@ -59,6 +63,7 @@ class Step:
     rule: str
     cited: Cited
     notes: tuple[str, ...]
+    switches: bool
 
 
 @dataclass(frozen=True)
@@ -95,7 +100,10 @@ class Factor:
 
 @dataclass(frozen=True)
 class Planned:
-    """A whole plan for the page. *totals* are the pieces of each product from first to last day."""
+    """A whole plan for the page. *totals* are the pieces of each product from first to last day.
+
+    *switched* is the drug that is tapered in the place of the one that is taken now; None without a switch.
+    """
 
     title: str
     summary: str
@@ -112,6 +120,12 @@ class Planned:
     findings: tuple[Finding, ...]
     supplies: tuple[Supplied, ...]
     totals: tuple[tuple[str, str], ...]
+    switched: str | None
+
+    @property
+    def changeable(self) -> tuple[Step, ...]:
+        """The steps at which the taper may be changed."""
+        return tuple(each for each in self.steps if not each.switches)
 
 
 def planned(
@@ -125,13 +139,14 @@ def planned(
     schedule = plan.schedule
     handed = tuple(handed_out(schedule, short=short_supply))
     pace = plan.pace.pace
+    switched = schedule.profile.drug if schedule.profile.drug != schedule.regimen.drug else None
     stops = "then none" if not schedule.target else f"then {schedule.target} a day until it is reviewed"
     return Planned(
         title=title(schedule),
         summary=summary(schedule),
         review=review_text(schedule.profile),
-        now=str(schedule.regimen.daily),
-        steps=tuple(_step(each, sources) for each in schedule.steps),
+        now=f"{schedule.regimen.drug} {schedule.regimen.daily}" if switched else str(schedule.regimen.daily),
+        steps=tuple(_step(each, sources, drug=switched) for each in schedule.steps),
         stops_on=schedule.stops_on,
         after=stops,
         curve=_curve(schedule, beside),
@@ -139,32 +154,42 @@ def planned(
         pace_because=plan.pace.because,
         pace_cited=cited(pace.citation, sources),
         factors=tuple(Factor(each.text, each.pace.name, source_of(each.source, sources)) for each in plan.pace.factors),
-        findings=findings(schedule.issues, sources),
+        findings=findings((*schedule.issues, *_of_the_switch(plan)), sources),
         supplies=handed,
         totals=_totals(schedule, short=short_supply),
+        switched=switched,
     )
 
 
-def _step(step: TaperStep, sources: Mapping[str, Source]) -> Step:
+def _of_the_switch(plan: TaperPlan) -> Iterable[DetectedIssue]:
+    return (each for each in plan.issues if each.code is IssueCode.SWITCH_NOT_ADVISED)
+
+
+def _step(step: TaperStep, sources: Mapping[str, Source], *, drug: str | None) -> Step:
+    """*drug* is named where the plan has two."""
     return Step(
         number=step.number,
         start=step.start,
         end=step.end,
         days=step.days,
-        daily=daily_text(step),
+        daily=f"{drug} {step.daily}" if drug and not step.replacing else daily_text(step),
         cut=f"{plain(step.cut_percent)} %" if step.cut else "none",
         ceiling=str(step.ceiling) if step.ceiling else None,
         take=step_text(step),
         rule=RULES[step.rule],
         cited=cited(step.citation, sources),
         notes=step.notes,
+        switches=step.kind == "switch",
     )
 
 
 def line_of(schedule: TaperSchedule, *, beside: bool = False) -> Line:
-    """The daily dose from the day before the first cut to the last day; of a switch both drugs are not one number."""
-    points = [(schedule.starts_on - timedelta(days=1), schedule.regimen.daily.value)]
-    points += [(each.start, each.daily.value) for each in schedule.steps]
+    """The daily dose from the day before the first cut to the last day; after a switch, that of the new drug once it
+    has taken the place of the old one: before, the dose is not one number.
+    """
+    points = [(each.start, each.daily.value) for each in schedule.steps if not each.replacing]
+    if schedule.profile.drug == schedule.regimen.drug:
+        points = [(schedule.starts_on - timedelta(days=1), schedule.regimen.daily.value), *points]
     points.append((schedule.stops_on, schedule.target.value))
     return Line(tuple(points), schedule.stops_on + timedelta(days=max(1, schedule.days // 40)), beside)
 
@@ -175,7 +200,7 @@ def _curve(schedule: TaperSchedule, beside: tuple[str, TaperSchedule] | None) ->
     return steps_curve(
         lines,
         name="dose",
-        title="Daily dose over time",
+        title=f"Daily dose of {schedule.profile.drug} over time",
         description=f"{summary(schedule)} The table of steps has every value.{also}",
         unit="mg",
     )

@@ -13,6 +13,7 @@ from werkzeug.datastructures import MultiDict
 from careplan.errors import BadRequest
 from careplan.fhir import json
 from careplan.fhir.bundle import label_of, objects_in
+from careplan.fhir.coding import texts_of
 from careplan.fhir.life_cycle import RULES, Asked, Change, is_signer
 from careplan.fhir.steps import RecordedStep
 from careplan.fhir.written_plan import Transition
@@ -193,4 +194,7 @@ def _called(resource: Mapping[str, Any]) -> str:
 
 
 def _directions(order: Mapping[str, Any]) -> str:
-    return "; ".join(str(each.get("text", "")) for each in objects_in(order.get("dosageInstruction")))
+    """The medicine and its directions: of two drugs at once nobody is to guess which is which."""
+    name = next(iter(texts_of(order.get("medicationCodeableConcept"))), "medicine not named")
+    directions = "; ".join(str(each.get("text", "")) for each in objects_in(order.get("dosageInstruction")))
+    return f"{name}: {directions}"

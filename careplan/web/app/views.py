@@ -16,13 +16,12 @@ from werkzeug.wrappers import Response
 from careplan.errors import BadRequest, Conflict, Refused
 from careplan.fhir.forms import named_parts
 from careplan.fhir.written_plan import Transition
-from careplan.planning import STRATEGIES, another_way, compare, compare_paces
+from careplan.planning import STRATEGIES, against_switch, another_way, compare, compare_paces
 from careplan.taper.dose import plain
-from careplan.taper.profile import TaperProfile
 from careplan.taper.schedule import TaperSchedule
 from careplan.web.app import forms
 from careplan.web.app.draft import Draft
-from careplan.web.app.findings import Finding, screening
+from careplan.web.app.findings import Finding, findings, screening
 from careplan.web.app.medicines import what_was_read
 from careplan.web.app.pages import (
     Page,
@@ -39,6 +38,7 @@ from careplan.web.app.pages import (
 )
 from careplan.web.app.signing import seen_as, to_sign
 from careplan.web.app.steps import STRATEGY_WORDS, adjustments_in_words, planned, ways
+from careplan.web.app.switching import SwitchOffered, switch_offered
 from careplan.web.app.transitions import may_sign, offered
 from careplan.web.launches import current_launch, enter
 from careplan.web.operations import preview_of_writing, write_plan
@@ -88,13 +88,13 @@ def _read_page(page: Page, problem: Problem = (), status: int = 200) -> Response
 @blueprint.post("/confirm")
 def confirm() -> Response:
     """Say what is really taken."""
-    return _changed(lambda draft: forms.with_confirmation(draft, request.form, _who()), "app.read", _read_page)
+    return _changed(lambda draft: forms.with_confirmation(draft, request.form, who()), "app.read", _read_page)
 
 
 @blueprint.post("/confirm/undo")
 def unconfirm() -> Response:
     """Take back what was said of a medicine."""
-    return _kept(forms.without_confirmation(kept_draft(), request.form), "app.read")
+    return kept(forms.without_confirmation(kept_draft(), request.form), "app.read")
 
 
 @blueprint.post("/drug")
@@ -133,13 +133,13 @@ def _may_we_page(page: Page, problem: Problem = (), status: int = 200) -> Respon
 @blueprint.post("/override")
 def override() -> Response:
     """Set a finding aside, with a reason."""
-    return _changed(lambda draft: forms.with_override(draft, request.form, _who()), "app.may_we", _may_we_page)
+    return _changed(lambda draft: forms.with_override(draft, request.form, who()), "app.may_we", _may_we_page)
 
 
 @blueprint.post("/override/undo")
 def undo_override() -> Response:
     """Let a finding stand again."""
-    return _kept(forms.without_override(kept_draft(), request.form), "app.may_we")
+    return kept(forms.without_override(kept_draft(), request.form), "app.may_we")
 
 
 @blueprint.post("/replace")
@@ -149,7 +149,7 @@ def replace_plan() -> Response:
     back = {"sign": "app.sign", "follow": "app.plan"}.get(request.form.get("back", ""), "app.may_we")
     if back == "app.plan" and page_of(new, read_here()).plan is None:
         back = "app.read"  # what is taken now is to be confirmed first
-    return _kept(new, back)
+    return kept(new, back)
 
 
 # --- 3. plan ---
@@ -179,7 +179,8 @@ def _plan_page(page: Page, problem: Problem = (), status: int = 200) -> Response
         schedule=page.plan.schedule,
         strategies=STRATEGY_WORDS,
         adjustments=adjustments_in_words(page.draft.adjustments),
-        strengths=_strengths(profile),
+        strengths=_strengths(page.plan.schedule),
+        switch=_switch(page),
         beside=beside[0] if beside else "",
         paces=ways(compare_paces(page.plan, catalog, asked=page.asked), page.plan.pace.pace.name),
         by_strategy=ways(compare(page.plan, catalog, COMPARED, asked=page.asked), page.plan.schedule.strategy.name),
@@ -217,12 +218,35 @@ def adjust() -> Response:
 @blueprint.post("/adjust/undo")
 def undo_adjustment() -> Response:
     """Take one of the changes back."""
-    return _kept(forms.without_adjustment(kept_draft(), request.form), "app.plan")
+    return kept(forms.without_adjustment(kept_draft(), request.form), "app.plan")
 
 
-def _strengths(profile: TaperProfile) -> list[Decimal]:
-    """The strengths in mg of what is counted in pieces, each once."""
-    return sorted({each.strength.value for each in profile.products if not each.is_liquid})
+@blueprint.post("/switch")
+def switch() -> Response:
+    """Have a longer-acting drug take the place of this one first."""
+    return _changed(lambda draft: forms.with_switch(draft, request.form, who()), "app.plan", _plan_page)
+
+
+@blueprint.post("/switch/undo")
+def unswitch() -> Response:
+    """Taper the drug itself again."""
+    return kept(forms.without_switch(kept_draft()), "app.plan")
+
+
+def _switch(page: Page) -> SwitchOffered | None:
+    """The switch that may be asked for here: where there is a plan, or only what was asked of one stands against it."""
+    regimen = page.regimen
+    if regimen is None or (page.plan is None and not problem_with(page)):
+        return None
+    against = against_switch(page.issues)
+    found = findings([against] if against else [], sources())
+    return switch_offered(regimen, services().catalog, sources(), against=found)
+
+
+def _strengths(schedule: TaperSchedule) -> list[Decimal]:
+    """The strengths in mg of what is counted in pieces, each once; of both drugs of a switch."""
+    profiles = (services().catalog.profiles[schedule.regimen.drug], schedule.profile)
+    return sorted({each.strength.value for profile in profiles for each in profile.products if not each.is_liquid})
 
 
 def _short_supply(page: Page) -> bool:
@@ -247,6 +271,8 @@ def _sign_page(page: Page, problem: Problem = (), status: int = 200) -> Response
         services().catalog.vocabulary,
         sentences=preview_of_writing(page.plan, current_launch().encounter),
         replaces=page.asked.replaces,
+        today=services().today(),
+        taken=f"{page.plan.schedule.regimen.daily} of {page.plan.schedule.regimen.drug}",
     )
     return shown("app/sign.html", page, status, sign=found, problem=problem, careplan=page.plan.careplan)
 
@@ -266,7 +292,7 @@ def write() -> Response:
     if delivered.reference is None:
         nothing = Finding("Not written", "error", "not-supported", " ".join(delivered.choice.sentences))
         return _sign_page(page, (nothing,), 422)
-    return _kept(replace(page.draft, written=delivered.reference), "app.written")
+    return kept(replace(page.draft, written=delivered.reference), "app.written")
 
 
 @blueprint.get("/written")
@@ -293,7 +319,8 @@ def written() -> Response:
 # --- all of them ---
 
 
-def _who() -> str:
+def who() -> str:
+    """Who sends this form. Raises BadRequest where nobody signed in and no name is given."""
     return forms.who(current_launch().user, request.form)
 
 
@@ -307,10 +334,10 @@ def _changed(change: Change, back: str, show: Callable[[Page, Problem, int], Res
         problem = told(error)
     if problem:
         return show(page_of(old, record), problem, 422)
-    return _kept(new, back)
+    return kept(new, back)
 
 
-def _kept(draft: Draft, back: str) -> Response:
+def kept(draft: Draft, back: str) -> Response:
     """Keep *draft* and go *back*. Raises BadRequest for one that asks for what cannot be: it would shut every page."""
     _ = draft.asked
     drafts().keep(current_launch().key, draft.kept())
@@ -327,6 +354,7 @@ def _refused(page: Page, problem: Problem = ()) -> Response:
         422,
         found=tuple(dict.fromkeys(found)),
         adjustments=adjustments_in_words(page.draft.adjustments),
+        switch=_switch(page),
     )
 
 

@@ -59,8 +59,8 @@ class Following:
         return [each for each in found if each.get("intent") == "order" and each.get("basedOn")]
 
     def last_day_of(self, step: int) -> date:
-        row = first(rf'<th scope="row">{step}(?: \(today\))?</th><td>([^<]+)</td>', self.visit.page("follow"))
-        return date.fromisoformat(row.partition(" to ")[2])
+        row = first(rf'<th scope="row">{step}(?: \(today\))?</th><td>(.*?)</td>', self.visit.page("follow"))
+        return date.fromisoformat(re.findall(r"[\d-]{10}", row)[1])
 
 
 def hidden(page: str) -> dict[str, str]:
@@ -175,14 +175,14 @@ def test_a_plan_in_another_state_is_a_conflict_in_place(following: Following):
 
 
 def test_follow_offers_what_the_plan_allows(following: Following):
-    """A draft is accepted or revoked; an active plan taken further, held, revoked, completed; a held one resumed."""
+    """A draft is accepted or revoked; an active plan taken further, held, revoked; a held one resumed."""
 
     def offered() -> set[str]:
         return set(re.findall(r'action="[^"]*plans/[^/]+/([a-z-]+)"', following.visit.page("follow")))
 
     assert offered() == {"accept", "revoke"}
     following.make("accept")
-    assert offered() == {"complete-step", "hold", "revoke", "complete"}
+    assert offered() == {"complete-step", "hold", "revoke"}, "it is complete after its last day"
     following.make("hold", reason="a cold")
     assert offered() == {"resume", "revoke"}
     following.make("revoke", reason="moved")
@@ -237,6 +237,51 @@ def test_a_plan_is_changed_by_a_new_one_in_its_place(following: Following):
     assert "from 19 mg a day" in page
     written(following.visit)
     assert following.status == "revoked"
+
+
+def again(page: str) -> dict[str, str]:
+    """The fields of the form that plans again from the dose that was ordered last."""
+    form = first(r'action="[^"]*/again">(.*?)</form>', page.replace("\n", " "))
+    return dict(re.findall(r'<input type="hidden" name="([a-z]+)" value="([^"]*)"', form))
+
+
+def test_a_plan_is_made_again_from_the_dose_that_was_ordered(following: Following):
+    """One form: who says so, and the plan begins from that dose, in the place of the old one."""
+    following.visit.post("choices", start="2026-11-25", halves="yes")
+    following.make("accept", orders="active")
+    fields = again(following.visit.page("follow"))
+    assert (fields["replaces"], fields["daily"]) == (following.plan, "19")
+    nobody = following.visit.post("again", **fields)
+    assert nobody.status_code == 422
+    assert "nobody has signed in" in nobody.text
+    page = following.visit.post("again", **fields, by="Dr Adams").text
+    assert "<h1>Diazepam taper from 19 mg a day to none</h1>" in page
+    assert f"It takes the place of <code>{following.plan}</code>" in page
+    assert problems(page) == []
+
+
+def test_a_dose_that_is_read_as_another_one_is_not_planned_from(following: Following):
+    """What was shown is what is planned from, or nothing is."""
+    following.make("accept", orders="active")
+    fields = again(following.visit.page("follow"))
+    answer = following.visit.post("again", **{**fields, "daily": "18"}, by="Dr Adams")
+    assert answer.status_code == 422
+    assert "18 mg a day was shown, and it is read as 19 mg." in answer.text
+    assert problems(answer.text) == []
+    assert following.visit.get("plan").status_code == 422, "nothing was kept"
+
+
+def test_a_refused_resumption_leads_to_a_new_plan(following: Following):
+    """Where somebody still sends the form: the reason, and the button that plans again from the dose of today."""
+    following.make("accept", orders="active")
+    following.make("hold", reason="a fall")
+    following.clinic.today = following.last_day_of(1) + timedelta(days=3)
+    answer = following.ask("resume")
+    assert answer.status_code == 422
+    assert "the doses that follow would come too early" in answer.text
+    assert problems(answer.text) == []
+    page = following.visit.post("again", **again(answer.text), by="Dr Adams").text
+    assert "<h1>Diazepam taper from 19 mg a day to none</h1>" in page
 
 
 def test_a_plan_of_another_patient_is_not_there(following: Following):

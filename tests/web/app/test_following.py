@@ -79,6 +79,63 @@ def test_a_plan_without_steps_says_so():
     assert followed(unknown, TODAY).rows[0].daily == "not a single number: see what to take"
 
 
+HELD = {1: ("active",)}
+
+
+def with_statuses(plan: RecordedPlan, *statuses: str) -> RecordedPlan:
+    """The steps of *plan* with these statuses, the last for all that follow."""
+    more = [*statuses, *[statuses[-1]] * len(plan.steps)]
+    return replace(
+        plan, steps=tuple(replace(each, status=status) for each, status in zip(plan.steps, more, strict=False))
+    )
+
+
+def test_a_held_plan_is_late_after_the_day_of_its_next_cut():
+    """On that day it is still resumed; the dose of the step before the hold is what is taken, all the while."""
+    plan = with_statuses(replace(written("on-hold"), ordered=HELD), "draft", "on-hold")
+    due = plan.steps[1].start
+    soon, late = followed(plan, due), followed(plan, due + timedelta(days=1))
+    assert soon.late is None
+    assert f"It can be resumed until {due}" in soon.position
+    assert f"the next cut was due on {due}, while the plan was held" in str(late.late)
+    assert "can be resumed" not in late.position
+    assert late.taken == plan.steps[0]
+
+
+def test_a_draft_is_late_after_its_first_day():
+    """It may still be accepted on the day itself."""
+    plan = written("draft")
+    assert followed(plan, TODAY).late is None
+    assert "its first cut was due on 2026-01-05" in str(followed(plan, TODAY + timedelta(days=1)).late)
+
+
+def test_a_plan_is_late_where_its_next_step_was_never_ordered():
+    """The step after the first that is not completed, and no other."""
+    plan = with_statuses(replace(written(), ordered={1: ("completed",), 2: ("active",)}), "completed", "draft")
+    third = plan.steps[2].start
+    assert followed(plan, third).late is None
+    assert f"step 3 was due on {third} and was not ordered" in str(followed(plan, third + timedelta(days=1)).late)
+    ordered = replace(plan, ordered={**plan.ordered, 3: ("draft",)})
+    assert followed(ordered, third + timedelta(days=1)).late is None
+
+
+@pytest.mark.parametrize("status", ["revoked", "completed"])
+def test_a_plan_that_is_over_is_never_late(status: str):
+    """Nothing of it is to be followed, nor is any dose of it taken as far as it tells."""
+    found = followed(replace(written(status), ordered=HELD), TODAY + timedelta(days=400))
+    assert (found.late, found.taken, found.before) == (None, None, None)
+
+
+def test_what_is_taken_is_known_only_by_an_order_in_force():
+    """A draft of an order tells nothing; the step before is the one with the higher dose."""
+    plan = replace(written(), ordered={1: ("completed",), 2: ("active",)})
+    day = plan.steps[1].start
+    found = followed(plan, day)
+    assert (found.taken, found.before) == (plan.steps[1], plan.steps[0])
+    unsigned = followed(replace(plan, ordered={1: ("completed",), 2: ("draft",)}), day)
+    assert (unsigned.taken, unsigned.before) == (None, None)
+
+
 def answer(name: str, day: str, **value: Any) -> dict[str, Any]:
     return {
         "resourceType": "Observation",

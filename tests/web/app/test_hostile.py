@@ -14,6 +14,7 @@ from careplan.web.app.findings import web_address
 from careplan.web.app.person import person_in
 from tests.web.app.conftest import Clinic, Visit
 from tests.web.app.markup import Page, problems
+from tests.web.app.test_switching import FIELDS
 from tests.web.records import diazepam, loading, patient
 
 Resource = dict[str, Any]
@@ -176,3 +177,16 @@ def test_a_patient_of_odd_shapes_has_a_banner():
     old = {"use": "old", "text": "Before"}
     official = {"use": "official", "given": ["Ada"], "family": "Now"}
     assert person_in([{"resourceType": "Patient", "name": [old, {"text": "Nick"}, official]}]).name == "Ada Now"
+
+
+def test_no_form_is_taken_without_the_token_of_a_page(clinic: Clinic):
+    """Every address of the app that takes a form, also one that nobody thought of here: 403, nothing is changed."""
+    visit = clinic.visit("lorazepam-words")
+    rules = [each for each in clinic.app.url_map.iter_rules() if each.endpoint.startswith("app.") and each.methods]
+    paths = {each.rule.partition("/<launch_key>/")[2] for each in rules if "POST" in (each.methods or ())}
+    assert {"switch", "switch/undo", "again", "confirm", "write"} <= paths
+    for path in paths:
+        sent = f"{visit.address}{path.replace('<plan_id>', '1')}"
+        answer = visit.client.post(sent, data=FIELDS, headers={"Accept": "text/html"})
+        assert answer.status_code == 403, path
+    assert "by way of" not in visit.page("plan")

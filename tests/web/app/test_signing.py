@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from careplan.catalog import load_catalog
@@ -14,8 +14,12 @@ from tests.web.records import diazepam, patient
 CATALOG = load_catalog()
 
 
-def signing(bundle: dict[str, Any], *record: dict[str, Any], replaces: str | None = None) -> ToSign:
-    return to_sign(bundle, record, CATALOG.vocabulary, sentences=["So."], replaces=replaces)
+def signing(
+    bundle: dict[str, Any], *record: dict[str, Any], replaces: str | None = None, today: date = TODAY
+) -> ToSign:
+    return to_sign(
+        bundle, record, CATALOG.vocabulary, sentences=["So."], replaces=replaces, today=today, taken="10 mg of diazepam"
+    )
 
 
 def later() -> dict[str, Any]:
@@ -28,7 +32,8 @@ def test_what_is_written_is_counted():
     """Resources by type, in the order in which they go."""
     plan = planned()
     found = signing(plan.bundle)
-    kinds = dict(found.written)
+    kinds = {each.kind: each.count for each in found.written}
+    assert all(each.what for each in found.written), "each is said in words"
     assert (kinds["CarePlan"], kinds["Provenance"]) == (1, 1)
     assert sum(kinds.values()) == len(plan.bundle["entry"])
     assert (found.sentences, found.existing, found.in_the_way) == (("So.",), (), False)
@@ -50,13 +55,23 @@ def test_another_plan_differs_day_by_day():
     assert found.in_the_way
     assert existing.stretches is not None
     first = existing.stretches[0]
-    assert (first.start, first.new) == (TODAY, "not yet begun")
-    assert first.old == "9 mg"
+    assert (first.start, first.new) == (TODAY, "10 mg of diazepam"), "what is taken goes on until its first cut"
+    assert first.old == "9 mg of diazepam"
     assert all(each.old != each.new for each in existing.stretches)
     assert existing.stretches[-1].old == "nothing planned"
+    assert existing.ends
+    assert found.ends == existing.ends + timedelta(days=14)
     replaced = signing(later(), *record, replaces=existing.reference)
     assert replaced.existing[0].replaced
     assert not replaced.in_the_way
+
+
+def test_what_is_past_is_no_difference_any_more():
+    """Only days from today on are shown: nobody can change the others."""
+    today = date(2026, 1, 12)
+    (existing,) = signing(later(), *stored(planned()), today=today).existing
+    assert existing.stretches
+    assert (existing.stretches[0].start, existing.stretches[0].new) == (today, "10 mg of diazepam")
 
 
 def test_two_doses_that_nobody_knows_are_not_the_same():

@@ -35,7 +35,7 @@ def first(pattern: str, text: str) -> str:
 
 def first_days(page: str) -> list[str]:
     """The first day of each step of the schedule on a page."""
-    return re.findall(r"<td>(\d{4}-\d\d-\d\d) to \d{4}-\d\d-\d\d <small>\d+ days</small></td>", page)
+    return re.findall(r'<td><span class="day">([\d-]{10})</span> to [^/]+</span> <small>\d+ days</small></td>', page)
 
 
 def written(visit: Visit) -> str:
@@ -182,9 +182,9 @@ def test_a_plan_shows_every_step_with_its_reason(clinic: Clinic):
     """Dates, dose, cut, what to take, the rule and its source; the curve; the supplies."""
     page = clinic.visit("long-diazepam").page("plan")
     assert len(first_days(page)) == 19
-    assert "<td>19 mg</td><td>5 % <small>at most 5 mg</small></td>" in page
+    assert '<td>19 mg</td><td data-label="Cut">5 % <small>at most 5 mg</small></td>' in page
     assert "The percentage of the pace, of the dose before" in page
-    assert '<title id="dose-title">Daily dose over time</title>' in page
+    assert '<title id="dose-title">Daily dose of diazepam over time</title>' in page
     assert "Supplies by date" in page
     assert "because of:" in page
 
@@ -273,7 +273,7 @@ def test_signing_writes_the_draft_that_was_shown(clinic: Clinic):
     visit = clinic.visit("long-diazepam")
     page = visit.page("sign")
     assert "Way to the FHIR server: as one transaction." in page
-    assert re.search(r"<li>\d+ × MedicationRequest</li>", page)
+    assert re.search(r"<li>\d+ × MedicationRequest: its steps, for each product</li>", page)
     text = written(visit)
     reference = first(r"<code>(CarePlan/[^<]+)</code>", text)
     stored = clinic.server.read(reference)
@@ -314,8 +314,8 @@ def test_another_plan_for_the_drug_is_shown_with_what_differs(clinic: Clinic):
     visit.post("choices", start="2026-12-07", halves="yes")
     page = visit.page("sign")
     assert "Two plans cannot stand beside each other" in page
-    assert "Days on which the doses differ" in page
-    assert "<td>2026-11-25</td><td>2026-12-06</td><td>19 mg</td><td>not yet begun</td>" in page
+    assert '<span class="day">2026-11-25</span> to <span class="day">2026-12-06</span>' in page
+    assert "<td>19 mg of diazepam</td><td>20 mg of diazepam</td>" in page
     assert 'name="seen"' not in page
     page = visit.post("replace", replaces=old, back="sign").text
     assert "The new plan takes its place" in page
