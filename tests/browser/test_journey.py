@@ -141,3 +141,13 @@ def test_what_the_patient_gets_is_for_everybody(page: Page, demo: Demo):
     app.get_by_role("link", name="Daily diary").click()
     heading(app, "Daily diary while reducing a benzodiazepine")
     is_sound(app)
+
+
+def test_what_goes_wrong_on_a_page_of_the_patient_is_for_everybody(page: Page, demo: Demo):
+    """In the language of the page, in the dark on a phone, without a violation."""
+    app = demo.launch(page, "long-diazepam")
+    heading(app, "What we read")
+    app.goto(f"{app.url}plans/none/leaflet?lang=de")
+    heading(app, "Diese Seite kann nicht gezeigt werden")
+    expect(app.locator("html")).to_have_attribute("lang", "de")
+    is_sound(app)
