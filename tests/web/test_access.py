@@ -146,15 +146,6 @@ def test_without_a_token_nothing_is_read_or_told(guarded):
     assert "system/CarePlan.crus" in found["scopes_supported"]
 
 
-def test_callers_with_the_longest_of_names_have_keys_of_their_own(guarded):
-    """255 characters, the patient beside it; another caller's key of that name is another key."""
-    first, second = (guarded.issuer.token(sub=each * 255, scope="patient/*.cruds", patient="p1") for each in "ab")
-    path = "/fhir/Patient/p1/$taper-plan"
-    answers = [guarded.post(path, each, PERSIST, Idempotency_Key="k" * 255) for each in (first, first, second)]
-    assert [each.status_code for each in answers] == [200, 200, 200], answers[0].text
-    assert ["Idempotency-Replayed" in each.headers for each in answers] == [False, True, False]
-
-
 @pytest.mark.parametrize(
     "header",
     ["Bearer", "Bearer  ", "Basic dXNlcjpwYXNz", "Bearer a b", "bearer x,y", "Bearer x", "Token x"],

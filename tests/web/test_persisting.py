@@ -19,8 +19,11 @@ from careplan.web import create_app
 from tests.fhir import capabilities as servers
 from tests.upstream import Misbehaving, misbehaving, refused
 from tests.web.records import diazepam, loading, patient, record, statements
+from tests.web.test_access import guarded
 from tests.web.test_operations import call as call_anywhere
 from tests.web.test_operations import parts
+
+__all__ = ["guarded"]
 
 PERSIST = {"name": "mode", "valueCode": "persist"}
 PATH = "/fhir/Patient/p1/$taper-plan"
@@ -196,6 +199,15 @@ def test_nobody_knowing_is_a_504_that_names_the_entry(client, upstream, monkeypa
     status, code, text = said(call(client, PERSIST))
     assert (status, code) == (504, "incomplete")
     assert "careplan outbox finish 1" in text
+
+
+def test_callers_with_the_longest_of_names_have_keys_of_their_own(guarded):
+    """255 characters, the patient beside it; another caller's key of that name is another key."""
+    first, second = (guarded.issuer.token(sub=each * 255, scope="patient/*.cruds", patient="p1") for each in "ab")
+    path = "/fhir/Patient/p1/$taper-plan"
+    answers = [guarded.post(path, each, PERSIST, Idempotency_Key="k" * 255) for each in (first, first, second)]
+    assert [each.status_code for each in answers] == [200, 200, 200], answers[0].text
+    assert ["Idempotency-Replayed" in each.headers for each in answers] == [False, True, False]
 
 
 def test_a_busy_server_is_a_503_with_the_time_to_wait(client, upstream):
