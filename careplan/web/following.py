@@ -140,17 +140,36 @@ def _asked(transition: Transition, given: Given) -> Asked:
 
 def performer(named: str | None) -> str:
     """Who does it: whoever the token or the launch is for, else the one *named*. Raises BadRequest, Forbidden."""
-    asking = caller()
-    if asking is None or asking.user is None:
+    why_not, user = no_signer(), _signed_in()
+    if why_not:
+        raise Forbidden(why_not)
+    if user is None:
         if named is None:
             raise BadRequest("Say who does it: the token names nobody (`performer`).", expression="performer")
         return named
-    user = asking.user.removeprefix(f"{services().settings.fhir_base}/")
-    if not is_signer(user):
-        raise Forbidden("The token is for nobody who may sign: its fhirUser is no practitioner of the FHIR server.")
     if named not in (None, user):
         raise Forbidden("The token is for another practitioner than the performer.")
     return user
+
+
+def no_signer() -> str | None:
+    """Why whoever asks may sign nothing; None where they may, or have to say who it is that they act for.
+
+    In a launch that is nobody but the one who signed in: whoever sits there may not name another.
+    """
+    user, asking = _signed_in(), caller()
+    if user is not None and not is_signer(user):
+        return f"{user} is signed in, who is no practitioner of the FHIR server, and may sign nothing."
+    if user is None and asking is not None and asking.by_own_token:
+        return "Nobody may sign here, since the EHR does not tell who is signed in (fhirUser). Its owner can change it."
+    return None
+
+
+def _signed_in() -> str | None:
+    """The `fhirUser` of the caller, as a reference on the FHIR server (`Practitioner/3`) where it is of that."""
+    asking = caller()
+    user = asking.user if asking else None
+    return user.removeprefix(f"{services().settings.fhir_base}/") if user else None
 
 
 def follow(reference: str, patient: str, asked: Asked) -> Followed:

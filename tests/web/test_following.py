@@ -190,7 +190,7 @@ def test_who_does_it_is_who_the_token_is_for(guarded, issuer):
     assert (answer.status_code, "another practitioner" in said(answer)) == (403, True)
     for user in ("Patient/p1", "https://elsewhere.example/fhir/Practitioner/d1"):
         answer = guarded.post("accept", token=issuer.token(fhirUser=user))
-        assert (answer.status_code, "nobody who may sign" in said(answer)) == (403, True), user
+        assert (answer.status_code, "may sign nothing" in said(answer)) == (403, True), user
     assert guarded.upstream.writes == 0
     found = parts(guarded.post("accept", token=token))
     assert {each["resource"]["requester"]["reference"] for each in found["orders"]["entry"]} == {DOCTOR}

@@ -33,7 +33,7 @@ from careplan.web.app.pages import (
     sources,
     told,
 )
-from careplan.web.app.transitions import Offered, asked_in, may_sign, offer, offered, seen_as, to_write
+from careplan.web.app.transitions import Offered, asked_in, offer, offered, seen_as, to_write
 from careplan.web.app.views import blueprint, kept, who
 from careplan.web.following import follow as make
 from careplan.web.following import performer, plan_called
@@ -55,7 +55,6 @@ def _follow_page(page: Page, problem: Problem = (), status: int = 200) -> Respon
         problem=problem,
         plans=[_shown_plan(page, each) for each in recorded_plans(page.record)],
         symptoms=symptoms(page.record, _grades()),
-        may_sign=may_sign(current_launch().user),
     )
 
 
@@ -202,7 +201,6 @@ def _form_page(page: Page, form: Offered, problem: Problem = (), status: int = 2
         problem=problem,
         again=_shown_plan(page, plan) if late and plan else None,
         fields=request.form if request.method == "POST" else MultiDict[str, str](),
-        may_sign=may_sign(current_launch().user),
     )
 
 

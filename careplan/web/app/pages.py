@@ -18,6 +18,7 @@ from careplan.taper.regimen import Regimen
 from careplan.web.app.draft import Draft, draft_from
 from careplan.web.app.findings import PLANNED, Finding, findings
 from careplan.web.app.person import Person, person_in
+from careplan.web.following import no_signer
 from careplan.web.launches import current_launch
 from careplan.web.logs import note_issues
 from careplan.web.operations import make_plan
@@ -119,6 +120,7 @@ def shown(template: str, page: Page, status: int, **view: Any) -> Response:
             draft=page.draft,
             asked=page.asked,
             user=launch.user,
+            no_signer=no_signer(),
             base=launch.base,
             today=services().today(),
             **view,

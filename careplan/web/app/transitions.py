@@ -14,7 +14,7 @@ from careplan.errors import BadRequest
 from careplan.fhir import json
 from careplan.fhir.bundle import label_of, objects_in
 from careplan.fhir.coding import texts_of
-from careplan.fhir.life_cycle import RULES, Asked, Change, is_signer
+from careplan.fhir.life_cycle import RULES, Asked, Change
 from careplan.fhir.steps import RecordedStep
 from careplan.fhir.written_plan import Transition
 from careplan.web.app.forms import short, whole
@@ -110,11 +110,6 @@ def offer(reference: str, what: Transition, steps: Sequence[RecordedStep]) -> Of
         step=step.number if step else None,
         until=step.end if step else None,
     )
-
-
-def may_sign(user: str | None) -> bool:
-    """Whether *user* may do any of it: a practitioner, or whoever says their name where nobody signed in."""
-    return user is None or is_signer(user)
 
 
 def asked_in(fields: MultiDict[str, str], what: Transition, *, performer: str, on: date, recorded: datetime) -> Asked:

@@ -13,8 +13,9 @@ from typing import Any
 from flask import Blueprint, g, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from careplan.errors import BadRequest, Conflict, Refused
+from careplan.errors import BadRequest, Conflict, Forbidden, Refused
 from careplan.fhir.forms import named_parts
+from careplan.fhir.life_cycle import is_signer
 from careplan.fhir.written_plan import Transition
 from careplan.planning import STRATEGIES, against_switch, another_way, compare, compare_paces
 from careplan.taper.dose import plain
@@ -39,7 +40,7 @@ from careplan.web.app.pages import (
 from careplan.web.app.signing import seen_as, to_sign
 from careplan.web.app.steps import STRATEGY_WORDS, adjustments_in_words, planned, ways
 from careplan.web.app.switching import SwitchOffered, switch_offered
-from careplan.web.app.transitions import may_sign, offered
+from careplan.web.app.transitions import offered
 from careplan.web.launches import current_launch, enter
 from careplan.web.operations import preview_of_writing, write_plan
 from careplan.web.services import services
@@ -274,12 +275,24 @@ def _sign_page(page: Page, problem: Problem = (), status: int = 200) -> Response
         today=services().today(),
         taken=f"{page.plan.schedule.regimen.daily} of {page.plan.schedule.regimen.drug}",
     )
-    return shown("app/sign.html", page, status, sign=found, problem=problem, careplan=page.plan.careplan)
+    return shown(
+        "app/sign.html", page, status, sign=found, problem=problem, careplan=page.plan.careplan, no_writer=_no_writer()
+    )
+
+
+def _no_writer() -> str | None:
+    """Why the one who signed in writes no plan; a draft is nobody's order, so it may be one who is not known."""
+    user = current_launch().user
+    if user is None or is_signer(user):
+        return None
+    return f"{user} is signed in, who is no practitioner, and writes no plan."
 
 
 @blueprint.post("/write")
 def write() -> Response:
     """Write the plan that was shown, as a draft."""
+    if why_not := _no_writer():
+        raise Forbidden(why_not)
     page = page_here()
     if page.plan is None:
         return _refused(page)
@@ -312,7 +325,6 @@ def written() -> Response:
         reference=reference,
         parts_written=named_parts(found),
         accepting=accepting,
-        may_sign=may_sign(current_launch().user),
     )
 
 

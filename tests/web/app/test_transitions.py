@@ -12,7 +12,7 @@ from werkzeug.datastructures import MultiDict
 from careplan.errors import BadRequest
 from careplan.fhir.life_cycle import RULES, Asked, Change, change
 from careplan.fhir.written_plan import Transition
-from careplan.web.app.transitions import WORDS, Offered, asked_in, may_sign, offer, offered, seen_as, to_write
+from careplan.web.app.transitions import WORDS, Offered, asked_in, offer, offered, seen_as, to_write
 from tests.fhir.lives import DOCTOR, START, Life
 from tests.fhir.test_steps import only, planned, stored
 
@@ -85,14 +85,6 @@ def test_a_field_that_cannot_be_understood_is_named(what: Transition, fields: di
     """And nothing is asked."""
     with pytest.raises(BadRequest, match=said):
         asked(what, **fields)
-
-
-@pytest.mark.parametrize(
-    ("user", "may"), [(None, True), ("Practitioner/1", True), ("PractitionerRole/1", True), ("Patient/1", False)]
-)
-def test_only_a_practitioner_may_sign(user: str | None, may: bool):
-    """Or whoever says who they are, where nobody signs in."""
-    assert may_sign(user) is may
 
 
 @pytest.fixture(scope="module")
