@@ -70,6 +70,7 @@ class PlanRequest:
 
 
 NOTHING_ASKED = PlanRequest()
+MOST_DAYS_AHEAD = 3653
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,8 @@ def plan_taper(
     start = asked.start or today
     if start < today:
         raise BadRequest(f"The first cut cannot be before today, {today}.", expression="start")
+    if (start - today).days > MOST_DAYS_AHEAD:
+        raise BadRequest("The first cut cannot be more than ten years ahead.", expression="start")
     reading = read_record(
         resources, catalog.vocabulary, today=today, confirmations=asked.confirmations, replaces=asked.replaces
     )

@@ -120,6 +120,7 @@ def test_a_slower_pace_may_be_asked_for_and_a_faster_may_not():
     [
         ({"pace": "instantly"}, "The pace must be one of: brief, standard, slow.", "pace"),
         ({"start": date(2026, 11, 23)}, "The first cut cannot be before today, 2026-11-24.", "start"),
+        ({"start": date(9999, 12, 1)}, "The first cut cannot be more than ten years ahead.", "start"),
         ({"medications": ["MedicationStatement/none"]}, "is not among those that were read", "medication"),
     ],
 )

@@ -140,10 +140,12 @@ def make_schedule(
 ) -> TaperSchedule:
     """Plan the taper of *regimen* to *target*, its first cut on *start*, its steps counted from *first_number*.
 
-    Raises Refused: NOT_EXPRESSIBLE when the products chosen allow no step between the dose and the target, or only one
-    that would break a ceiling far from the end; PACE_NOT_ALLOWED when the first cut asked for is larger than the pace
-    allows; ADJUSTMENT_INVALID when an adjustment does not fit the taper.
+    Raises Refused: NOT_EXPRESSIBLE when there are more than MOST_INTAKES a day, or the products chosen allow no step
+    between the dose and the target, or only one that would break a ceiling far from the end; PACE_NOT_ALLOWED when the
+    first cut asked for is larger than the pace allows; ADJUSTMENT_INVALID when an adjustment does not fit the taper.
     """
+    if len(regimen.administrations) > MOST_INTAKES:
+        raise Refused([_too_many_intakes(regimen, profile)])
     walk = _Walk(regimen, profile, pace, strategy, choice, target, adjustments, first_number)
     steps = walk.steps(start)
     if not steps:
@@ -154,6 +156,10 @@ def make_schedule(
         steps = walk.steps(start, longer=longer)
     found = _issues(steps, profile, pace, walk.why_not_smaller, _finer(profile, choice), in_turn=strategy.in_turn)
     return TaperSchedule(profile, regimen, pace, steps, tuple(found), target, strategy)
+
+
+MOST_INTAKES = 6
+"""Of a day: the ways to share a cut among intakes grow eightfold with each of them."""
 
 
 class _Walk:
@@ -452,6 +458,15 @@ def _no_product(profile: TaperProfile, error: ValueError) -> DetectedIssue:
         profile,
         f"This cannot be made up: {error}.",
         "Confirm a dose in whole pieces; leave out fewer strengths, or ask for no liquid where there is none.",
+    )
+
+
+def _too_many_intakes(regimen: Regimen, profile: TaperProfile) -> DetectedIssue:
+    taken = len(regimen.administrations)
+    return not_expressible(
+        profile,
+        f"{profile.drug.capitalize()} is taken {taken} times a day; more than {MOST_INTAKES} intakes are not planned.",
+        "Check how often it is taken; else plan by hand.",
     )
 
 

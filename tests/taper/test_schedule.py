@@ -823,3 +823,13 @@ def test_a_target_is_reached_on_its_first_day_however_long_it_is_held():
     assert [step.daily for step in made.steps] == [mg(4), mg(4)]
     assert made.reached_on == START
     assert schedule_of(5).reached_on == schedule_of(5).stops_on
+
+
+def test_more_intakes_a_day_than_can_be_compared_are_refused():
+    """Six are planned, at once; 24 would take minutes to compare."""
+    assert schedule_of(*[2] * 6, products=(*TABLETS, liquid(1, part="0.1")), choice=ProductChoice(liquid=True)).steps
+    with pytest.raises(Refused) as caught:
+        schedule_of(*[1] * 24)
+    (issue,) = caught.value.issues
+    assert issue.code == IssueCode.NOT_EXPRESSIBLE
+    assert issue.text == "Testazepam is taken 24 times a day; more than 6 intakes are not planned."
