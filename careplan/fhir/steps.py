@@ -91,7 +91,12 @@ def _plan(careplan: Resource, index: ResourceIndex) -> RecordedPlan:
     named = [each.get("reference") for each in objects_in(careplan.get("activity"))]
     found = [(each, index.resolve(each, careplan)) for each in named if isinstance(each, dict)]
     requests = [part for _, part in found if part and part.get("resourceType") == "MedicationRequest" and is_step(part)]
-    missing = [str(each.get("reference")) for each, part in found if part is None and _is_to_a_request(each)]
+    labels = set(map(label_of, requests))
+    missing = [
+        str(each.get("reference"))
+        for each, part in found
+        if _is_to_a_request(each) and (part is None or label_of(part) not in labels)
+    ]
     steps, unread = steps_of(requests, missing=missing)
     period = careplan.get("period")
     days = (day_in(period.get("start")), day_in(period.get("end"))) if isinstance(period, dict) else (None, None)
@@ -143,6 +148,7 @@ def steps_of(
             partly.add(number)
     several = len({drug_of(each) for alike in by_number.values() for each in alike}) > 1
     steps = [_step(number, each, named=several) for number, each in sorted(by_number.items())]
+    partly |= {number for number, alike in by_number.items() if _is_partly_withdrawn(alike)}
     certain = [_uncertain(each) if None in partly or each.number in partly else each for each in steps]
     return tuple(certain), tuple(unread)
 
@@ -156,6 +162,11 @@ def number_of(request: Mapping[str, Any]) -> int | None:
 def _is_readable(request: Mapping[str, Any]) -> bool:
     dosages = objects_in(request.get("dosageInstruction"))
     return bool(dosages) and all(daily_of(each) is not None and days_of(each) for each in dosages)
+
+
+def _is_partly_withdrawn(requests: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether somebody took back one product of a step and left another: what is to be taken then, nobody has said."""
+    return len({each.get("status") in WITHDRAWN for each in requests}) > 1
 
 
 def _uncertain(step: RecordedStep) -> RecordedStep:

@@ -6,10 +6,12 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from careplan.catalog import load_catalog
 from careplan.fhir import json
 from careplan.fhir.forms import careplan_alone
-from careplan.fhir.steps import RecordedPlan, recorded_plans, steps_of
+from careplan.fhir.steps import RecordedPlan, number_of, recorded_plans, steps_of
 from careplan.planning import TaperPlan, plan_taper
 from tests.web.records import diazepam, patient
 
@@ -102,6 +104,26 @@ def test_a_step_of_which_a_part_is_unread_has_no_daily_dose():
     requests = [each for each in resources if each["resourceType"] == "MedicationRequest"]
     steps, _ = steps_of([*requests, {**gone, "id": "odd", "dosageInstruction": []}])
     assert [each.number for each in steps if each.daily is None] == [1], "its number tells of which step it was"
+
+
+@pytest.mark.parametrize(
+    "changed", [{"identifier": [], "groupIdentifier": {}}, {"intent": "order"}, {"status": "cancelled"}]
+)
+def test_a_part_that_is_no_longer_of_the_plan_leaves_no_dose(changed):
+    """Somebody took its marks away, made an order of it, or took it back: what is left is not what was planned."""
+    resources = stored(planned())
+    of_first = [each for each in resources if each["resourceType"] == "MedicationRequest" and number_of(each) == 1]
+    assert len(of_first) > 1, "two products"
+    of_first[0].update(changed)
+    assert next(each for each in only(resources).steps if each.number == 1).daily is None
+
+
+def test_a_plan_that_was_taken_back_whole_is_told_as_it_was():
+    """Its steps are over, and their doses no less known for that."""
+    resources = stored(planned())
+    for each in resources:
+        each["status"] = "cancelled"
+    assert None not in {each.daily for each in only(resources).steps}
 
 
 def test_two_drugs_are_not_added_up():
