@@ -448,7 +448,10 @@ def _other_total(read: DailyDose, factor: Decimal, medicine: Medicine) -> Decima
 def _other_mass(
     read: DailyDose, factor: Decimal, medicine: Medicine, expression: str, label: str
 ) -> DetectedIssue | None:
-    """Words such as "2 tablets (10 mg)" must fit the strength of the product; the mass may be that of one piece."""
+    """Words such as "2 tablets (10 mg)" must fit the strength of the product; the mass may be that of one piece.
+
+    Beside half a piece or a volume it can only be the dose: "½ tablet (5 mg)" is of a tablet of 10 mg.
+    """
     total = _other_total(read, factor, medicine)
     if total is not None:
         text = f"The directions come to {plain(total)} mg a day, the structure to {plain(read.high * factor)} mg."
@@ -456,8 +459,9 @@ def _other_mass(
         return issue_of(code, "error", text, expression, label, seen=f"{plain(total)} mg", settle=settle)
     if read.mass is None or read.unit in MASS_IN_MG or not read.administrations:
         return None
-    intake = read.administrations[0].amount * factor
-    if read.mass == factor or (read.mass == intake and not read.each):
+    amount = read.administrations[0].amount
+    names_the_product = read.mass == factor and (read.each or (amount >= 1 and read.unit != "mL"))
+    if names_the_product or (read.mass == amount * factor and not read.each):
         return None
     text = f"The directions speak of {plain(read.mass)} mg; by the product one {read.unit} is {plain(factor)} mg."
     return issue_of(

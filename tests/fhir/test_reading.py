@@ -215,6 +215,23 @@ def test_a_supply_that_cannot_last_is_told(quantity, days, short):
         assert (("sources-disagree", "warning") in codes(drug)) == short, resource["resourceType"]
 
 
+@pytest.mark.parametrize(
+    ("code", "words", "contradicts"),
+    [
+        ("197591", "0.5 tablet (5 mg) twice daily", True),
+        ("197591", "0.5 tablet (2.5 mg) twice daily", False),
+        ("197591", "0.5 tablet of 5 mg twice daily", False),
+        ("309843", "5 mL (1 mg) twice daily", True),
+        ("309843", "5 mL (5 mg) twice daily", False),
+    ],
+)
+def test_a_mass_beside_a_half_or_a_volume_is_that_of_the_dose(code, words, contradicts):
+    """Nobody calls half a tablet by the strength of a whole one, nor 5 mL by that of one."""
+    drug = only(statement(concept=rxnorm(code), dosages=[{"text": words}]))
+    assert (("text-contradicts-structure", "error") in codes(drug)) == contradicts
+    assert (drug.regimen is None) == contradicts
+
+
 def test_two_versions_of_one_resource_are_named():
     """Not as a list that is too short: one of the two has to go."""
     reading = read(statement(), statement(dosages=[dosage("2")]))
