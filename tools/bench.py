@@ -134,7 +134,8 @@ def measure_reading() -> None:
     """MedicationStatements read per second, each on its own: with a structured dosage, and with words only."""
     catalog = load_catalog()
     for name, dosages in (("structured", structured), ("words", words)):
-        statements = [{**patient()[1], "id": f"s{number}", "dosage": [dosages(number)]} for number in range(READ + 1)]
+        base = {**patient()[1], "effectivePeriod": {"start": TODAY.isoformat()}}
+        statements = [{**base, "id": f"s{number}", "dosage": [dosages(number)]} for number in range(READ + 1)]
         index = ResourceIndex(statements)
         read = partial(evidence_of, index=index, vocabulary=catalog.vocabulary, today=TODAY)
         list(read(statements[READ]))  # compiles the grammars
@@ -209,7 +210,7 @@ def structured(number: int) -> Resource:
 
 def words(number: int) -> Resource:
     """No two alike, so that nothing is remembered."""
-    return {"text": f"take {1 + number % 3} tablets by mouth {1 + number % 4} times daily for {number + 1} days"}
+    return {"text": f"take {1 + number % 3} tablets by mouth {1 + number % 4} times daily for {number + 60} days"}
 
 
 def measure_posting(name: str, base_url: str) -> None:

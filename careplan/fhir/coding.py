@@ -242,6 +242,23 @@ def _not_a_plain_oral_form(
     form = medication.get("form") if isinstance(medication, dict) else None
     drugs = [drug for each in codings if (drug := _product(each, vocabulary))]
     words = "; ".join((text, *texts_of(form), *(f"{drug.name}, {drug.form}" for drug in drugs))).lower()
+    if told := _not_plain_by_words(ingredient, words):
+        return told
+    if any(drug.modified_release for drug in drugs):
+        return _form(ingredient, words, _MODIFIES)
+    if len(_ingredients(medication)) > 1:
+        return _form(ingredient, words, _COMBINES)
+    forms = {coding.code for coding in codings_of(form)}
+    if forms and not texts_of(form) and not forms & _SWALLOWED_FORMS:
+        return _form(ingredient, ", ".join(sorted(forms)), "has a form that is a code without a name")
+    return None
+
+
+_MODIFIES, _COMBINES = "is a modified-release product, which must not be divided", "is a combination with another drug"
+
+
+@lru_cache(maxsize=4096)
+def _not_plain_by_words(ingredient: Ingredient, words: str) -> NotIdentified | None:
     intrathecal = _INTRATHECAL.search(words)
     brand = next((word for word in re.findall(r"[^\W\d_]+", words) if word in ingredient.not_plain), None)
     # all baclofen that is injected, and its brands for that, goes into the spinal canal
@@ -257,13 +274,10 @@ def _not_a_plain_oral_form(
         return _form(ingredient, words, f"is {brand}, which is no plain oral product")
     if otherwise := _NOT_SWALLOWED.search(words) or intrathecal:
         return _form(ingredient, words, f"is given as {otherwise.group()!r}, which is not swallowed")
-    if _MODIFIED.search(words) or any(drug.modified_release for drug in drugs):
-        return _form(ingredient, words, "is a modified-release product, which must not be divided")
-    if len(_ingredients(medication)) > 1 or _TWO_DRUGS.search(words) or _beside_another(ingredient).search(words):
-        return _form(ingredient, words, "is a combination with another drug")
-    forms = {coding.code for coding in codings_of(form)}
-    if forms and not texts_of(form) and not forms & _SWALLOWED_FORMS:
-        return _form(ingredient, ", ".join(sorted(forms)), "has a form that is a code without a name")
+    if _MODIFIED.search(words):
+        return _form(ingredient, words, _MODIFIES)
+    if _TWO_DRUGS.search(words) or _beside_another(ingredient).search(words):
+        return _form(ingredient, words, _COMBINES)
     return None
 
 

@@ -155,8 +155,11 @@ def _together(dosages: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> D
     if isinstance(total, NotRead):
         return total
     blamed = (number for number, each in zip(numbers, doses, strict=True) if each.rate or each.route or not each.exact)
-    parts = tuple(replace(each, element=number) for number, each in zip(numbers, doses, strict=True))
-    total = replace(total, element=next(blamed, numbers[0]), parts=parts if len(parts) > 1 else ())
+    if len(doses) > 1:
+        parts = tuple(replace(each, element=number) for number, each in zip(numbers, doses, strict=True))
+        total = replace(total, element=next(blamed, numbers[0]), parts=parts)
+    elif numbers[0] != total.element:
+        total = replace(total, element=numbers[0])
     if shared is None:
         return total
     try:
@@ -653,7 +656,9 @@ def _amount(dosage: Mapping[str, Any]) -> _Amount | None:
         raise NotReadError(IssueCode.RATE_DOSE, text, "doseAndRate.rate", seen)
     if len(amounts) > 1:
         raise NotReadError(IssueCode.DOSE_INVALID, "Several different doses are stated.", "doseAndRate")
-    return replace(amounts[0], rate=bool(rates)) if amounts else None
+    if not amounts:
+        return None
+    return replace(amounts[0], rate=True) if rates else amounts[0]
 
 
 def _rates(entries: Sequence[Mapping[str, Any]]) -> Iterator[Any]:

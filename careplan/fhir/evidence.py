@@ -306,11 +306,11 @@ def _course_over(resource: Resource, read: DailyDose, since: date, today: date) 
 _ORAL_CODES = frozenset({"26643006", "PO", "SWALLOW", "20053000"})
 _INTO_THE_BODY = re.compile(
     r"inject|injekt|inyect|intramusc|intraven|subcut|subkut|rectal|rektal|per rectum|suppositor|supositor|zäpfchen|"
-    r"sublingual|under the tongue|buccal|(?<!oro)nasal|topical|transderm|epidural|infus|intrat(?:h|e)|(?<!proton )pump",
-    re.IGNORECASE,
+    r"sublingual|under the tongue|buccal|(?<!oro)nasal|topical|transderm|epidural|infus|intrat(?:h|e)|(?<!proton )pump"
 )
 _ORAL_WORDS = re.compile(r"\b(oral\w*|by mouth|per os|p\.?o\.?|swallow\w*|peroral)\b", re.IGNORECASE)
 _INTRATHECAL = "72607000"
+_TELLING_ROUTES = frozenset({"route", "method", "text", "patientInstruction", "additionalInstruction"})
 _INJECT = "422145002"  # SNOMED CT: Inject, a method of administration
 
 
@@ -319,17 +319,19 @@ def _routes(
 ) -> Iterator[DetectedIssue]:
     """Any stated route that is not by mouth; a dose given otherwise is no tablet to taper."""
     for number, dosage in enumerate(dosages):
+        if not _TELLING_ROUTES & set(dosage):
+            continue
         codes = {coding.code for coding in codings_of(dosage.get("route"))}
         words = "; ".join(texts_of(dosage.get("route")))
         method = "; ".join((*texts_of(dosage.get("method")), *(each.code for each in codings_of(dosage.get("method")))))
-        otherwise = _INTO_THE_BODY.search(f"{words}; {method}") is not None or _INJECT in method
+        otherwise = _INTO_THE_BODY.search(f"{words}; {method}".lower()) is not None or _INJECT in method
         if otherwise:
             words = "; ".join(each for each in (words, method) if each)
         where = f"{expression}[{number}].route"
         told = [texts_of(each) for each in objects_in(dosage.get("additionalInstruction"))]
         said = (dosage.get("text"), dosage.get("patientInstruction"), *(text for texts in told for text in texts))
         directions = [each for each in said if isinstance(each, str)]
-        if not otherwise and _INTO_THE_BODY.search("; ".join(directions)):
+        if not otherwise and _INTO_THE_BODY.search("; ".join(directions).lower()):
             otherwise, words, where = True, "; ".join(directions), f"{expression}[{number}].text"
         if not codes and not words:
             continue

@@ -190,7 +190,7 @@ class Grammar:
         changes = self._changes(rest)
         found = Found()
         while rest:
-            skipped = re.match(r"[\s,;.()=:]+", rest)
+            skipped = _BETWEEN.match(rest)
             if skipped:
                 found.joined = found.joined or "," in skipped.group() or ";" in skipped.group()
                 rest = rest[skipped.end() :]
@@ -202,7 +202,8 @@ class Grammar:
         if changes:
             return Directions(remainder=changes, changes=changes)
         try:
-            return replace(assembled(found), days=found.days)
+            read = assembled(found)
+            return read if found.days is None else replace(read, days=found.days)
         except NotUnderstoodError as error:
             return Directions(remainder=str(error), route=found.route, inconsistent=True)
 
@@ -696,6 +697,7 @@ _THOUSANDS = re.compile(
 )
 # "Do not take" stops it, unless it goes on to say with what or when: "do not take with alcohol", "hold if dizzy".
 _NEVER = r"(?:do not|don't|dont|never) "
+_BETWEEN = re.compile(r"[\s,;.()=:]+")
 _ADVICE = re.compile(
     rf"{_NEVER}(?:suddenly |abruptly )?(?:stop|(?:take|use|give) (?:more|with|within|if|while|together|on|any other|"
     r"anything|at the same)\b)[^.;]*|hold (?:your )?breath|"

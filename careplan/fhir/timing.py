@@ -135,8 +135,8 @@ def _check_cycle(timing: Mapping[str, Any]) -> None:
 def read_bounds(timing: Any) -> Bounds:
     """The days that Timing.repeat.bounds[x] names, or that a number of doses takes; open where neither says."""
     repeat = timing.get("repeat") if isinstance(timing, dict) else None
-    if not isinstance(repeat, dict):
-        return Bounds()
+    if not isinstance(repeat, dict) or _BOUNDING.isdisjoint(repeat):
+        return _OPEN
     days = _length(repeat) or _days_of_count(timing, repeat)
     period = repeat.get("boundsPeriod")
     if not isinstance(period, dict):
@@ -171,6 +171,8 @@ def _days_of_count(timing: Mapping[str, Any], repeat: Mapping[str, Any]) -> int 
     return days if days < _LONGEST_COURSE else None
 
 
+_OPEN = Bounds()
+_BOUNDING = frozenset({"boundsPeriod", "boundsRange", "boundsDuration", "boundsQuantity", "count", "countMax"})
 _LONGEST_COURSE = 5000
 _LENGTHS = {
     Fraction(1, 1440): "min minute minutes", Fraction(1, 24): "h hour hours", Fraction(1): "d day days",
