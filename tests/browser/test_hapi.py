@@ -5,6 +5,7 @@ Opened on this machine without a sign-in, and by SMART from an EHR that stands i
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,12 +23,13 @@ from careplan.sandbox.ehr import DevelopmentEhr, RegisteredClient
 from careplan.serving import address_of, listen, serving
 from careplan.settings import Ehr, Settings
 from careplan.web import create_app
-from tests.browser.conftest import TODAY, Clinic
+from tests.browser.conftest import TODAY, Clinic, heading
 from tests.browser.front import Front
 from tests.browser.test_screens import go
 from tests.web.ehrs import CLIENT
 from tests.web.records import loading
 
+NOTHING_TO_TELL = re.compile(r"^(No|None|All as planned)$")
 SECONDS, REQUESTS, BYTES = 2, 3, 100_000
 PAGES = ("/smart/launch", "/smart/callback", "what we read", "the plan")  # what a browser waits for, one after another
 
@@ -144,10 +146,28 @@ def test_a_visit_launched_by_smart_is_as_quick_and_ends_in_a_plan_that_is_follow
     expect(app.get_by_role("heading", level=1)).to_have_text("The plan is accepted")
     go(app, "Follow")
     expect(app.get_by_text("Today is day 1 of 28 of step 1", exact=False)).to_be_visible()
+    what_the_patient_gets(app)
+    with FhirServer(ward.chart.base) as server:
+        found = server.search("Observation", {"patient": ward.chart.patient, "_count": "100"})
+    assert len([each for each in found if "derivedFrom" in each]) > 3, "the answers of the diary are observations"
     assert "POST " in ward.front.asked, "the plan went through the EHR"
     assert ward.front.patients == {ward.chart.patient}, "nobody else was asked about"
     stranger = requests.get(f"{ward.front.ehr.fhir}/Patient/{ward.chart.patient}", timeout=30)
     assert stranger.status_code == 401, "nothing passes the EHR without a token"
+
+
+def what_the_patient_gets(app: Page) -> None:
+    """The leaflet, and a day of the diary, whose answers go to HAPI."""
+    followed = app.url
+    app.get_by_role("link", name="the leaflet").click()
+    heading(app, "Your plan to reduce diazepam")
+    app.goto(followed)
+    app.get_by_role("link", name="the symptom diary").click()
+    app.get_by_role("link", name="Daily diary while reducing a benzodiazepine").click()
+    for question in app.get_by_role("group").filter(has_text="(required)").all():
+        question.get_by_role("radio", name=NOTHING_TO_TELL).check()
+    app.get_by_role("button", name="Send my answers").click()
+    heading(app, "Your answers are saved")
 
 
 def seconds_to_a_plan(page: Page, hospital: Clinic, chart: Chart) -> float:
