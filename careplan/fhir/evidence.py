@@ -420,10 +420,8 @@ def _not_swallowed(read: DailyDose, medicine: Medicine, expression: str, label: 
     if read.rate:
         code = _pump_or(IssueCode.RATE_DOSE, medicine)
         text = "The dose is given at a rate, as by an infusion or a pump."
-        where, seen = (
-            f"{expression}[{read.element}].doseAndRate.rate",
-            f"{_about(read.high)} {read.unit} a day at a rate",
-        )
+        where = f"{expression}[{read.element}].doseAndRate.rate"
+        seen = f"{_about(read.high)} {read.unit} a day at a rate"
         settle = "Contact the team that runs it; plan by hand."
         return issue_of(code, "error", text, where, label, seen=seen, settle=settle)
     if read.route:

@@ -92,13 +92,11 @@ def status_now(resource: Resource, kind: str, label: str, today: date) -> tuple[
 
 def begins_on(resource: Resource, today: date) -> date | None:
     """The day after *today* that a treatment is to begin; None for one that has begun, and for a supply."""
-    written = day_in(resource.get("authoredOn"))
-    late = written is not None and written > today + timedelta(
-        days=1
-    )  # today there, by its clock, may be tomorrow here
-    start = written if late else _period(resource)[0]
     if resource.get("resourceType") == "MedicationDispense":
         return None
+    written, tomorrow = day_in(resource.get("authoredOn")), today + timedelta(days=1)
+    # today there, by its clock, may be tomorrow here
+    start = written if written and written > tomorrow else _period(resource)[0]
     return start if start and start > today else _first_bound(resource, today)
 
 

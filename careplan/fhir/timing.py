@@ -94,10 +94,8 @@ def read_timing(timing: Any) -> Times | None:
     if not isinstance(timing, dict):
         return None
     if timing.get("event"):
-        text, seen = (
-            "Single dates are listed, not a daily dose.",
-            ", ".join(_strings(timing["event"])) or timing["event"],
-        )
+        text = "Single dates are listed, not a daily dose."
+        seen = ", ".join(_strings(timing["event"])) or timing["event"]
         raise NotReadError(IssueCode.NOT_DAILY, text, "timing.event", seen)
     _check_cycle(timing)
     coded, repeated = _coded(timing.get("code")), _repeated(timing.get("repeat"))

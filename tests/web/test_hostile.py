@@ -19,7 +19,7 @@ from tests.web.conftest import TODAY
 from tests.web.hostile import BODIES, FHIR, GOOD, HEADERS, IDS, METHODS, QUERIES, RECORDS, VALUES
 from tests.web.records import parameters, record, statements
 
-SECONDS = 4  # of one core: 5,000 statements are read in one of them, and in two where other work takes the caches
+SECONDS = 2
 APP = create_app(Settings(log_level="error", rate_limit=NO_LIMIT), today=lambda: TODAY)
 RULES = sorted((rule for rule in APP.url_map.iter_rules() if rule.endpoint != "static"), key=lambda rule: rule.rule)
 # Of addresses with one view and as many ids one stands for all, such as those of the types that are read and searched.

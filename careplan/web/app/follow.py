@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -20,7 +21,7 @@ from careplan.web.app.again import Again, again_from
 from careplan.web.app.findings import findings
 from careplan.web.app.following import Followed, followed, symptoms
 from careplan.web.app.forms import with_again
-from careplan.web.app.medicines import what_was_read
+from careplan.web.app.medicines import Medicine, what_was_read
 from careplan.web.app.pages import (
     Page,
     Problem,
@@ -48,17 +49,22 @@ def follow() -> Response:
 
 
 def _follow_page(page: Page, problem: Problem = (), status: int = 200) -> Response:
+    medicines = _medicines(page)
     return shown(
         "app/follow.html",
         page,
         status,
         problem=problem,
-        plans=[_shown_plan(page, each) for each in recorded_plans(page.record)],
+        plans=[_shown_plan(each, medicines) for each in recorded_plans(page.record)],
         symptoms=symptoms(page.record, _grades()),
     )
 
 
-def _shown_plan(page: Page, plan: RecordedPlan) -> dict[str, Any]:
+def _medicines(page: Page) -> tuple[Medicine, ...]:
+    return what_was_read(page.record, page.reading, services().catalog.profiles, sources()).medicines
+
+
+def _shown_plan(plan: RecordedPlan, medicines: Sequence[Medicine]) -> dict[str, Any]:
     """A plan as it is followed, its forms but for those that its dates do not allow, and the ways to a new one."""
     found = followed(plan, services().today())
     over = bool(plan.steps) and services().today() > plan.steps[-1].end
@@ -67,20 +73,13 @@ def _shown_plan(page: Page, plan: RecordedPlan) -> dict[str, Any]:
         for each in offered(plan.reference, plan.status, plan.steps)
         if not (found.late and each.orders) and (over or each.what is not Transition.COMPLETE)
     ]
-    now, before = _again(page, plan, found)
-    return {
-        "plan": found,
-        "forms": forms,
-        "now": now,
-        "before": before,
-    }
+    now, before = _again(found, medicines)
+    return {"plan": found, "forms": forms, "now": now, "before": before}
 
 
-def _again(page: Page, plan: RecordedPlan, found: Followed) -> tuple[Again | None, Again | None]:
+def _again(found: Followed, medicines: Sequence[Medicine]) -> tuple[Again | None, Again | None]:
     """A new plan from the dose that is taken now, and one from that of the step before, for as long as that was."""
-    catalog = services().catalog
-    medicines = what_was_read(page.record, page.reading, catalog.profiles, sources()).medicines
-    given: Any = {"replaces": plan.reference, "medicines": medicines}
+    given: Any = {"replaces": found.reference, "medicines": medicines}
     before = found.before
     start = services().today() + timedelta(days=before.days) if before else None
     return again_from(found.taken, **given), again_from(before, **given, start=start)
@@ -199,7 +198,7 @@ def _form_page(page: Page, form: Offered, problem: Problem = (), status: int = 2
         status,
         form=form,
         problem=problem,
-        again=_shown_plan(page, plan) if late and plan else None,
+        again=_shown_plan(plan, _medicines(page)) if late and plan else None,
         fields=request.form if request.method == "POST" else MultiDict[str, str](),
     )
 
