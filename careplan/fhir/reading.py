@@ -7,6 +7,7 @@ element. Only an issue of severity `error` keeps a plan from being made.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -113,22 +114,22 @@ def read_record(
     """
     index = ResourceIndex(resources)
     subject = _subject(index)
-    evidence: list[Evidence] = []
     issues: list[DetectedIssue] = []
+    by_drug: dict[str, list[Evidence]] = {}
+    current, denying = Counter[str](), Counter[str]()
     for resource in index.of_type(*MEDICATION_TYPES):
         if is_step(resource):
             continue
         for item in evidence_of(resource, index, vocabulary, today):
-            if isinstance(item, Evidence):
-                evidence.append(item)
-            else:
+            if isinstance(item, DetectedIssue):
                 issues.append(item)
-    _check_confirmations(confirmations, evidence)
-    by_drug: dict[str, list[Evidence]] = {}
-    for each in evidence:
-        by_drug.setdefault(each.ingredient.name, []).append(each)
-    for drug, found in by_drug.items():
-        _require_comparable(drug, found)
+                continue
+            drug = item.ingredient.name
+            by_drug.setdefault(drug, []).append(item)
+            current[drug] += item.current
+            denying[drug] += item.denies
+            _require_comparable(drug, current[drug], denying[drug])
+    _check_confirmations(confirmations, [each for found in by_drug.values() for each in found])
     drugs = tuple(
         replace(_read_drug(found, index, today, confirmations), begins=_begins(found)) for found in by_drug.values()
     )
@@ -143,13 +144,12 @@ def read_record(
     return Reading(subject, facts, drugs, (*_none_beside_some(issues, drugs), *others))
 
 
-def _require_comparable(drug: str, found: Sequence[Evidence]) -> None:
-    """Raise TooLarge for more entries than can be compared with each other in one call."""
-    current, denying = sum(each.current for each in found), sum(each.denies for each in found)
+def _require_comparable(drug: str, current: int, denying: int) -> None:
+    """Raise TooLarge, before the rest is read, for more entries than can be compared with each other in one call."""
     if current * (current + denying) > MOST_COMPARED:
         raise TooLarge(
-            f"The record has {len(found)} entries about {drug}, more than are compared with each other in one call. "
-            "Send those that tell what is taken now."
+            f"The record has {current + denying} or more entries about {drug}, more than are compared with each other "
+            "in one call. Send those that tell what is taken now."
         )
 
 

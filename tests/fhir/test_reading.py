@@ -1188,8 +1188,8 @@ def test_more_entries_than_can_be_compared_are_not_read():
     """Five hundred current ones of a drug are compared; one more is refused, and so are many that deny them."""
     current = [statement(f"c{number}") for number in range(501)]
     assert only(*current[:-1]).issues, "they are read, and said to be entered more than once"
-    with pytest.raises(TooLarge, match="501 entries about diazepam"):
+    with pytest.raises(TooLarge, match="501 or more entries about diazepam"):
         read(*current)
     denying = [statement(f"d{number}", status="not-taken") for number in range(300)]
-    with pytest.raises(TooLarge, match="700 entries"):
+    with pytest.raises(TooLarge, match="626 or more entries"):
         read(*current[:400], *denying)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import time
@@ -30,8 +31,10 @@ KINDS = {"application/fhir+json; charset=utf-8", "application/json", "text/html;
 
 @pytest.fixture(scope="module", autouse=True)
 def _warm() -> None:
-    """The first call loads R4's definitions, which takes longer than any other."""
+    """The first call loads R4's definitions; and what other tests left is no work of the service (as in serving.py)."""
     assert APP.test_client().post("/fhir/$taper-plan", data=GOOD, content_type=FHIR).status_code == 200
+    gc.collect()
+    gc.freeze()
 
 
 def at(address: str, identity: str = "p1") -> str:
