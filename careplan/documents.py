@@ -25,15 +25,18 @@ class Documents:
 
 
 def read_documents(stream: IO[bytes]) -> Documents:
-    """Tell NDJSON by the name of the file, or by its first or second line being JSON on its own."""
+    """Tell NDJSON by the name of the file, or by its first or second line being JSON on its own, and no part of one."""
     if str(getattr(stream, "name", "")).endswith(_LINES):
         return Documents(_lines(stream), by_line=True)
     lines = _lines(stream)
     first, second = next(lines, b""), next(lines, None)
-    if second is not None and (_is_json(first) or _is_json(second)):
+    if second is not None and _is_json(first):
         return Documents(chain((first, second), lines), by_line=True)
     rest = () if second is None else (second, *lines)
-    return Documents(iter([b"\n".join((first, *rest))]), by_line=False)
+    whole = b"\n".join((first, *rest))
+    if second is not None and _is_json(second) and not _is_json(whole):  # else the only entry of a Bundle, on its line
+        return Documents(chain((first,), rest), by_line=True)
+    return Documents(iter([whole]), by_line=False)
 
 
 def resources_in(text: bytes) -> list[Resource]:

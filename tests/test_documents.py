@@ -16,6 +16,8 @@ from careplan.errors import BadRequest, Refused
         (b'{"resourceType": "Patient"}', False, 1),
         (b'{\n  "resourceType": "Patient"\n}\n', False, 1),
         (b'[\n{"resourceType": "Patient"},\n{"resourceType": "Patient"}\n]', False, 1),
+        (b'[\n{"resourceType": "Patient"}\n]', False, 1),
+        (b'{"resourceType": "Bundle", "entry": [\n{"resource": {"resourceType": "Patient"}}\n]}', False, 1),
         (b'{"resourceType": "Patient"}\n{"resourceType": "Patient"}\n', True, 2),
         (b'\n{"resourceType": "Patient"}\r\n\r\n{"resourceType": "Patient"}', True, 2),
         (b'not json\n{"resourceType": "Patient"}\n', True, 2),
