@@ -46,9 +46,15 @@ def resources_in(text: bytes) -> list[Resource]:
     document = json.loads(text)
     resources = document if isinstance(document, list) else [document]
     for number, resource in enumerate(resources):
+        where = f"[{number}]" if isinstance(document, list) else None
         if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
-            where = f"[{number}]" if isinstance(document, list) else None
             raise BadRequest("This is not a FHIR resource: it has no resourceType.", expression=where)
+        if resource["resourceType"] == "Parameters":
+            raise BadRequest(
+                "Parameters are for the operation $taper-plan. Give the record itself, such as the Bundle in "
+                "`statements`, and say the rest with options.",
+                expression=where or "Parameters",
+            )
         require_whole(resource)
     return resources
 

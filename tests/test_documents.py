@@ -65,9 +65,10 @@ def test_an_array_is_one_record():
         (b"7", "it has no resourceType"),
         (b'[{"resourceType": "Patient"}, 7]', "it has no resourceType"),
         (b'{"resourceType": ["Patient"]}', "it has no resourceType"),
+        (b'{"resourceType": "Parameters", "parameter": []}', "Give the record itself, such as the Bundle"),
     ],
 )
-def test_what_is_no_resource_is_said_to_be_none(text, sentence):
+def test_what_is_no_record_is_said_to_be_none(text, sentence):
     """In a sentence."""
     with pytest.raises(BadRequest, match=sentence):
         resources_in(text)
