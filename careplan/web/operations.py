@@ -18,7 +18,13 @@ from careplan.web.access import require_subject
 from careplan.web.idempotency import once
 from careplan.web.logs import note_issues
 from careplan.web.metrics import count_plan
-from careplan.web.negotiation import fhir_body, fhir_response, is_lenient, require_acceptable
+from careplan.web.negotiation import (
+    fhir_body,
+    fhir_response,
+    is_lenient,
+    require_acceptable,
+    require_bare_address,
+)
 from careplan.web.parameters import TaperRequest, read_parameters
 from careplan.web.services import now, services
 
@@ -32,6 +38,7 @@ blueprint.before_request(require_acceptable)
 @blueprint.post("/Patient/<patient_id>/$taper-plan")
 def taper_plan(patient_id: str | None = None) -> Response:
     """Plan a taper for one patient; with `mode` persist, also write it to the FHIR server."""
+    require_bare_address()
     asked = read_parameters(fhir_body(), lenient=is_lenient())
     patient = _patient(asked, patient_id)
     if asked.mode == "persist":

@@ -28,6 +28,7 @@ R5_STATEMENT = diazepam(medicationCodeableConcept=None, medication={"concept": {
         ('{"a":' * 10_000 + "1" + "}" * 10_000, FHIR, 413, "deep"),
         (b"\xff\xfe\x00", FHIR, 400, "UTF-8"),
         ("[]", FHIR, 400, "must be a Parameters resource"),
+        ("null", FHIR, 400, "The body is null"),
         ('"text"', FHIR, 400, "must be a Parameters resource"),
         (json.dumps(record()), FHIR, 400, "goes into its parameter `statements`"),
         (json.dumps(patient()), FHIR, 400, "must be a Parameters resource"),
@@ -53,6 +54,20 @@ def test_bad_input_gets_a_clear_outcome(client, body, content_type, status, text
     assert any(text in issue["details"]["text"] for issue in outcome["issue"]), answer.text
     assert "Traceback" not in answer.text
     assert SECRET_NAME not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path", ["$taper-plan", "Patient/p1/$taper-plan", "CarePlan/1/$hold", "QuestionnaireResponse/$extract"]
+)
+def test_parameters_in_the_address_of_a_post_are_not_passed_over(client, path):
+    """A start that nobody reads is another plan; what is about the answer may stand there."""
+    answer = client.post(f"/fhir/{path}?start=2027-02-01", data=GOOD, content_type=FHIR)
+    assert answer.status_code == 400
+    assert "in the body" in json.loads(answer.text)["issue"][0]["details"]["text"]
+    about_the_answer = client.post("/fhir/$taper-plan?_format=json&_pretty=true", data=GOOD, content_type=FHIR)
+    assert about_the_answer.status_code == 200
+    lenient = {"Prefer": "handling=lenient"}
+    assert client.post("/fhir/$taper-plan?x=1", data=GOOD, content_type=FHIR, headers=lenient).status_code == 200
 
 
 def test_fifty_megabytes_are_turned_away_over_a_real_socket():
