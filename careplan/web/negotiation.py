@@ -26,7 +26,7 @@ def require_acceptable() -> None:
     wanted = request.args.get("_format")
     if wanted is not None:
         kind, options = parse_options_header(wanted.replace(" ", "+"))  # an unescaped + arrives as a space
-        if kind not in FORMATS or not _is_r4(options):
+        if kind.lower() not in FORMATS or not _is_r4(options):
             raise NotAcceptable("Only FHIR R4 JSON is served here: _format=json.", expression="_format")
         return
     accepted = list(_accepted(request.headers.get("Accept") or "*/*"))
@@ -65,7 +65,7 @@ def fhir_body() -> Any:
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
     kind, options = parse_options_header(request.headers.get("Content-Type"))
-    if kind not in JSON_TYPES:
+    if kind.lower() not in JSON_TYPES:
         raise UnsupportedMediaType(f"Send FHIR R4 JSON, and say so: Content-Type: {FHIR_JSON}.")
     if not _is_r4(options):
         raise UnsupportedMediaType("Only FHIR version 4.0 is read here; convert the body to R4.")
@@ -89,7 +89,7 @@ def _accepted(header: str) -> Iterator[tuple[str, Mapping[str, str]]]:
     for part in header.split(","):
         kind, options = parse_options_header(part.strip())
         if not re.fullmatch(r"0(\.0*)?", options.get("q", "1")):
-            yield kind, options
+            yield kind.lower(), options
 
 
 def _is_r4(options: Mapping[str, str]) -> bool:

@@ -70,6 +70,12 @@ def test_parameters_in_the_address_of_a_post_are_not_passed_over(client, path):
     assert client.post("/fhir/$taper-plan?x=1", data=GOOD, content_type=FHIR, headers=lenient).status_code == 200
 
 
+def test_a_media_type_may_be_in_any_case(client):
+    """RFC 9110, 8.3.1."""
+    answer = client.post("/fhir/$taper-plan", data=GOOD, content_type="Application/FHIR+JSON; Charset=UTF-8")
+    assert answer.status_code == 200, answer.text
+
+
 def test_fifty_megabytes_are_turned_away_over_a_real_socket():
     """The client gets to read the 413 instead of a broken connection."""
     import requests
