@@ -20,7 +20,8 @@ R5_STATEMENT = diazepam(medicationCodeableConcept=None, medication={"concept": {
 @pytest.mark.parametrize(
     ("body", "content_type", "status", "text"),
     [
-        ("<Parameters/>", FHIR, 400, "This is not JSON"),
+        ("<Parameters/>", FHIR, 400, "It looks like XML; send FHIR as JSON."),
+        (gzip.compress(GOOD.encode()), FHIR, 400, "This is compressed (gzip). Unpack it first."),
         ('{"resourceType": "Parameters", ', FHIR, 400, "This is not JSON"),
         ('{"resourceType": "Parameters", "resourceType": "Parameters"}', FHIR, 400, "twice"),
         ('{"resourceType": "Parameters", "parameter": [{"name": "x", "valueDecimal": NaN}]}', FHIR, 400, "NaN"),
@@ -142,4 +143,5 @@ def test_a_strangers_name_for_this_machine_is_not_answered(client):
     for accept in ("application/fhir+json", "text/html"):
         answer = client.get("/app/try/p1", headers={"Host": "evil.example", "Accept": accept})
         assert answer.status_code == 400
+        assert "ask for localhost or 127.0.0.1" in answer.text
     assert client.get("/health/live", headers={"Host": "127.0.0.1:8000"}).status_code == 200
