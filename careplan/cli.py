@@ -320,8 +320,8 @@ def post(source: str, fhir_base: str | None, dry_run: bool, encounter: str | Non
     if source.startswith("Patient/"):
         status = _answer(lambda: posted(fetched(source.removeprefix("Patient/")), read_here=True))
     else:
-        with click.open_file(source, "rb") as stream:
-            status = _each(stream, posted)
+        file = click.File("rb")  # as other commands open INPUT, which is no address there
+        status = _each(file.convert(source, None, click.get_current_context()), posted)
     _send_on(link.auditor)
     sys.exit(status)
 

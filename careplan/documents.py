@@ -25,15 +25,18 @@ class Documents:
 
 
 def read_documents(stream: IO[bytes]) -> Documents:
-    """Tell NDJSON by the name of the file, or by its first or second line being JSON on its own."""
+    """Tell NDJSON by the name of the file, or by its first or second line being JSON on its own, and no part of one."""
     if str(getattr(stream, "name", "")).endswith(_LINES):
         return Documents(_lines(stream), by_line=True)
     lines = _lines(stream)
     first, second = next(lines, b""), next(lines, None)
-    if second is not None and (_is_json(first) or _is_json(second)):
+    if second is not None and _is_json(first):
         return Documents(chain((first, second), lines), by_line=True)
     rest = () if second is None else (second, *lines)
-    return Documents(iter([b"\n".join((first, *rest))]), by_line=False)
+    whole = b"\n".join((first, *rest))
+    if second is not None and _is_json(second) and not _is_json(whole):  # else the only entry of a Bundle, on its line
+        return Documents(chain((first,), rest), by_line=True)
+    return Documents(iter([whole]), by_line=False)
 
 
 def resources_in(text: bytes) -> list[Resource]:
@@ -43,9 +46,15 @@ def resources_in(text: bytes) -> list[Resource]:
     document = json.loads(text)
     resources = document if isinstance(document, list) else [document]
     for number, resource in enumerate(resources):
+        where = f"[{number}]" if isinstance(document, list) else None
         if not isinstance(resource, dict) or not isinstance(resource.get("resourceType"), str):
-            where = f"[{number}]" if isinstance(document, list) else None
             raise BadRequest("This is not a FHIR resource: it has no resourceType.", expression=where)
+        if resource["resourceType"] == "Parameters":
+            raise BadRequest(
+                "Parameters are for the operation $taper-plan. Give the record itself, such as the Bundle in "
+                "`statements`, and say the rest with options.",
+                expression=where or "Parameters",
+            )
         require_whole(resource)
     return resources
 

@@ -130,6 +130,7 @@ def test_input_that_cannot_be_read_ends_with_2_and_a_sentence(given, sentence):
         (["plan", "-", "--confirm", "diazepam={"], "This is not JSON"),
         (["plan", "-", "--strategy", "none"], "The strategy must be one of"),
         (["post", "-"], "Say which server"),
+        (["post", "nowhere.json", "--fhir", "http://127.0.0.1:9/fhir"], "No such file"),
         (["nothing"], "No such command"),
     ],
 )

@@ -16,6 +16,8 @@ from careplan.errors import BadRequest, Refused
         (b'{"resourceType": "Patient"}', False, 1),
         (b'{\n  "resourceType": "Patient"\n}\n', False, 1),
         (b'[\n{"resourceType": "Patient"},\n{"resourceType": "Patient"}\n]', False, 1),
+        (b'[\n{"resourceType": "Patient"}\n]', False, 1),
+        (b'{"resourceType": "Bundle", "entry": [\n{"resource": {"resourceType": "Patient"}}\n]}', False, 1),
         (b'{"resourceType": "Patient"}\n{"resourceType": "Patient"}\n', True, 2),
         (b'\n{"resourceType": "Patient"}\r\n\r\n{"resourceType": "Patient"}', True, 2),
         (b'not json\n{"resourceType": "Patient"}\n', True, 2),
@@ -63,9 +65,10 @@ def test_an_array_is_one_record():
         (b"7", "it has no resourceType"),
         (b'[{"resourceType": "Patient"}, 7]', "it has no resourceType"),
         (b'{"resourceType": ["Patient"]}', "it has no resourceType"),
+        (b'{"resourceType": "Parameters", "parameter": []}', "Give the record itself, such as the Bundle"),
     ],
 )
-def test_what_is_no_resource_is_said_to_be_none(text, sentence):
+def test_what_is_no_record_is_said_to_be_none(text, sentence):
     """In a sentence."""
     with pytest.raises(BadRequest, match=sentence):
         resources_in(text)

@@ -39,6 +39,8 @@ class ResourceIndex:
         self._targets: dict[int, list[Resource]] = {}
         for resource in resources:
             self._add(resource, None)
+            if _tells_of_an_error(resource):
+                self.incomplete.append("In place of a resource there is an OperationOutcome that tells of an error.")
 
     def _add(self, resource: Any, full_url: Any) -> None:
         if not isinstance(resource, dict):

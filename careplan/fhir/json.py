@@ -20,6 +20,7 @@ MAX_DEPTH = 100
 MAX_NUMBER_LENGTH = 64
 MAX_EXPONENT = 300
 
+_GZIP = b"\x1f\x8b"
 _ESCAPED_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 # What orjson would write and Python's own encoder would not.
 _ONLY_JSON = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -43,7 +44,8 @@ def loads(text: bytes | str) -> Any:
         )
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        raise BadRequest(f"This is not JSON: {error.msg} at {where}.") from error
+        advice = " It looks like XML; send FHIR as JSON." if text.lstrip().startswith("<") else ""
+        raise BadRequest(f"This is not JSON: {error.msg} at {where}.{advice}") from error
     except RecursionError as error:
         raise _too_deep() from error
     _check_depth(value, MAX_DEPTH - 1)
@@ -73,6 +75,8 @@ def _fragment(value: object) -> orjson.Fragment:
 
 
 def _decoded(data: bytes) -> str:
+    if data.startswith(_GZIP):
+        raise BadRequest("This is compressed (gzip). Unpack it first.")
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:

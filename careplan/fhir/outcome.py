@@ -126,7 +126,8 @@ def _issue_type(issue: DetectedIssue) -> str:
 
 def _diagnostics(issue: DetectedIssue) -> str:
     """Which resource, what stood there, and what would settle it."""
-    found = f"Found{f' in {issue.reference}' if issue.reference else ''}: {issue.seen}." if issue.seen else ""
+    seen = (issue.seen or "").removesuffix(".")  # which may be a sentence
+    found = f"Found{f' in {issue.reference}' if issue.reference else ''}: {seen}." if seen else ""
     where = f"In {issue.reference}." if issue.reference and not issue.seen else ""
     settle = f"What would settle it: {issue.settle}" if issue.settle else ""
     return " ".join(filter(None, (found, where, settle)))

@@ -7,7 +7,7 @@ from math import ceil
 from typing import Any
 
 from flask import Flask, Response, g, make_response, render_template, request
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, SecurityError
 
 from careplan.errors import CareplanError, Forbidden, LaunchFailed, Refused, UpstreamBusy, UpstreamRejected
 from careplan.fhir.app_launch import AGAIN, AGAIN_OR_TELL
@@ -31,6 +31,7 @@ _HTTP: Mapping[int, tuple[str, str]] = {
     414: ("too-long", "The address is too long."),
     429: ("throttled", "That is more than one caller may ask; the header Retry-After says when to come back."),
 }
+_ANOTHER_HOST = ("security", "The header Host names another host than this one; ask for localhost or 127.0.0.1.")
 
 
 def init_app(app: Flask) -> None:
@@ -89,6 +90,8 @@ def _to_patient(
 def _http(error: HTTPException) -> Response:
     status = error.code or 500
     code, text = _HTTP.get(status, ("processing", error.name))
+    if isinstance(error, SecurityError):
+        code, text = _ANOTHER_HOST
     kept = {name: value for name, value in error.get_headers() if name in ("Allow", "Retry-After", "WWW-Authenticate")}
     return _answer(_one_issue(code, text), status, kept)
 

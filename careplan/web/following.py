@@ -19,7 +19,13 @@ from careplan.following import Followed
 from careplan.web.access import caller
 from careplan.web.idempotency import once
 from careplan.web.logs import note_issues
-from careplan.web.negotiation import fhir_body, fhir_response, is_lenient, require_acceptable
+from careplan.web.negotiation import (
+    fhir_body,
+    fhir_response,
+    is_lenient,
+    require_acceptable,
+    require_bare_address,
+)
 from careplan.web.parameters import (
     Reader,
     day_of,
@@ -93,6 +99,7 @@ _SUMMARIES = {
 
 def _view(transition: Transition) -> Callable[[str], Response]:
     def view(plan_id: str) -> Response:
+        require_bare_address()
         given = _given(transition, fhir_body())
         if services().settings.fhir_base is None:
             raise NotSupported("No FHIR server is configured (CAREPLAN_FHIR_BASE), so there is no plan to follow.")

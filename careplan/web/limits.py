@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
-from flask import Flask, request
-from flask_limiter import Limiter
+from flask import Flask, Response, request
+from flask_limiter import HeaderNames, Limiter
 from limits.storage import MemoryStorage
 
 from careplan.settings import NO_LIMIT
@@ -15,6 +15,7 @@ from careplan.web.access import limit_key
 _NOT_COUNTED = frozenset({"health", "metrics"})
 _SCHEME = "careplan-memory"
 _MANY = 1000
+_WAIT = "X-RateLimit-Wait"
 
 
 class Counters(MemoryStorage):
@@ -46,6 +47,7 @@ def init_app(app: Flask, rate: str) -> None:
     """Answer 429 with Retry-After beyond *rate*, which counts in this process, over all routes."""
     if rate == NO_LIMIT:
         return
+    app.after_request(_say_when_to_come_back)  # after that of the Limiter: the last one goes first
     Limiter(
         limit_key,
         app=app,
@@ -53,4 +55,13 @@ def init_app(app: Flask, rate: str) -> None:
         application_limits_exempt_when=lambda: request.blueprint in _NOT_COUNTED or request.endpoint == "static",
         storage_uri=f"{_SCHEME}://",
         headers_enabled=True,
+        header_name_mapping={HeaderNames.RETRY_AFTER: _WAIT},
     )
+
+
+def _say_when_to_come_back(response: Response) -> Response:
+    """Retry-After on a 429 alone; the Limiter has it on each answer, where it would ask for what is refused again."""
+    wait = response.headers.pop(_WAIT, None)
+    if wait is not None and response.status_code == 429:
+        response.headers.setdefault("Retry-After", wait)
+    return response

@@ -9,7 +9,7 @@ from typing import Any
 from flask import Response, request
 from werkzeug.http import parse_options_header
 
-from careplan.errors import NotAcceptable, UnsupportedMediaType
+from careplan.errors import BadRequest, NotAcceptable, UnsupportedMediaType
 from careplan.fhir import json
 
 Resource = dict[str, Any]
@@ -26,7 +26,7 @@ def require_acceptable() -> None:
     wanted = request.args.get("_format")
     if wanted is not None:
         kind, options = parse_options_header(wanted.replace(" ", "+"))  # an unescaped + arrives as a space
-        if kind not in FORMATS or not _is_r4(options):
+        if kind.lower() not in FORMATS or not _is_r4(options):
             raise NotAcceptable("Only FHIR R4 JSON is served here: _format=json.", expression="_format")
         return
     accepted = list(_accepted(request.headers.get("Accept") or "*/*"))
@@ -48,6 +48,15 @@ def is_lenient() -> bool:
     return re.search(r"(^|[,;\s])handling=lenient($|[,;\s])", request.headers.get("Prefer", "")) is not None
 
 
+def require_bare_address() -> None:
+    """Raise BadRequest for parameters in the address of a call that reads its body: passed over, they would be missed.
+
+    Those that begin with `_` are about the answer, and `Prefer: handling=lenient` lets others be passed over.
+    """
+    if any(not name.startswith("_") for name in request.args) and not is_lenient():
+        raise BadRequest("Send the parameters in the body, as a Parameters resource; none is read from the address.")
+
+
 def fhir_body() -> Any:
     """The JSON of the body; None when it is empty. Raises UnsupportedMediaType and BadRequest."""
     data = request.get_data()
@@ -56,13 +65,16 @@ def fhir_body() -> Any:
     if request.headers.get("Content-Encoding", "identity").strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType("Send the body as it is, without Content-Encoding.")
     kind, options = parse_options_header(request.headers.get("Content-Type"))
-    if kind not in JSON_TYPES:
+    if kind.lower() not in JSON_TYPES:
         raise UnsupportedMediaType(f"Send FHIR R4 JSON, and say so: Content-Type: {FHIR_JSON}.")
     if not _is_r4(options):
         raise UnsupportedMediaType("Only FHIR version 4.0 is read here; convert the body to R4.")
     if options.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
         raise UnsupportedMediaType("FHIR JSON is UTF-8.")
-    return json.loads(data)
+    body = json.loads(data)
+    if body is None:
+        raise BadRequest("The body is null. Send a resource, or nothing where there is nothing to say.")
+    return body
 
 
 def fhir_response(resource: Resource, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -77,7 +89,7 @@ def _accepted(header: str) -> Iterator[tuple[str, Mapping[str, str]]]:
     for part in header.split(","):
         kind, options = parse_options_header(part.strip())
         if not re.fullmatch(r"0(\.0*)?", options.get("q", "1")):
-            yield kind, options
+            yield kind.lower(), options
 
 
 def _is_r4(options: Mapping[str, str]) -> bool:

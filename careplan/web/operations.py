@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from careplan.delivery import Delivered
-from careplan.errors import BadRequest, CareplanError
+from careplan.errors import BadRequest, CareplanError, NotSupported
 from careplan.fhir.bundle import ResourceIndex, text_in
 from careplan.fhir.forms import HTML, printable, replaced_by
 from careplan.fhir.outcome import codes_of, note, outcome
@@ -18,7 +18,13 @@ from careplan.web.access import require_subject
 from careplan.web.idempotency import once
 from careplan.web.logs import note_issues
 from careplan.web.metrics import count_plan
-from careplan.web.negotiation import fhir_body, fhir_response, is_lenient, require_acceptable
+from careplan.web.negotiation import (
+    fhir_body,
+    fhir_response,
+    is_lenient,
+    require_acceptable,
+    require_bare_address,
+)
 from careplan.web.parameters import TaperRequest, read_parameters
 from careplan.web.services import now, services
 
@@ -32,15 +38,25 @@ blueprint.before_request(require_acceptable)
 @blueprint.post("/Patient/<patient_id>/$taper-plan")
 def taper_plan(patient_id: str | None = None) -> Response:
     """Plan a taper for one patient; with `mode` persist, also write it to the FHIR server."""
+    require_bare_address()
     asked = read_parameters(fhir_body(), lenient=is_lenient())
     patient = _patient(asked, patient_id)
     if asked.mode == "persist":
-        services().server()  # without one there is nothing to read or plan for
+        _require_a_server()
         services().require_writing(patient, replaces=asked.plan.replaces)
         return once(lambda: _persisted(asked, patient), patient=patient)
     plan = make_plan(asked, _record(asked, patient), was_sent=asked.statements is not None)
     issues = _issues(plan, preview_of_writing(plan, asked.encounter))
     return fhir_response(_answer(plan.careplan, plan, issues))
+
+
+def _require_a_server() -> None:
+    if services().settings.fhir_base is None:
+        raise NotSupported(
+            "No FHIR server is configured (CAREPLAN_FHIR_BASE), so nothing can be written. Ask for mode preview, and "
+            "send the record as the parameter `statements`.",
+            expression="mode",
+        )
 
 
 def _persisted(asked: TaperRequest, patient: str | None) -> Response:

@@ -20,7 +20,13 @@ from careplan.fhir.population import STEP, check_of, populate, step_of
 from careplan.fhir.questionnaire import extract
 from careplan.fhir.record import checked_id
 from careplan.web.logs import note_issues
-from careplan.web.negotiation import fhir_body, fhir_response, is_lenient, require_acceptable
+from careplan.web.negotiation import (
+    fhir_body,
+    fhir_response,
+    is_lenient,
+    require_acceptable,
+    require_bare_address,
+)
 from careplan.web.parameters import parameters_in, value_of
 from careplan.web.services import patient_in, services
 
@@ -82,6 +88,8 @@ def _answer(name: str, resource: Resource | None, issues: Sequence[FormIssue]) -
 
 def _given(main: str, kind: str, names: Sequence[str]) -> dict[str, list[Mapping[str, Any]]]:
     """The parameters by name. A bare *kind* in the body stands for the parameter *main*. Raises BadRequest."""
+    if request.method == "POST":
+        require_bare_address()
     body = fhir_body() if request.method == "POST" else _from_query()
     if body is None:
         return {}

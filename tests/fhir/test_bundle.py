@@ -41,10 +41,11 @@ def outcome(severity: str) -> Resource:
         ({"resourceType": "Bundle", "entry": {"resource": CONDITION}}, "What should be an entry of a Bundle is none."),
         (bundle({"response": {"status": "500 x"}}), "One of the requests of a batch was answered with 500."),
         (bundle(outcome("error")), "A Bundle holds an OperationOutcome that tells of an error."),
+        (outcome("error")["resource"], "In place of a resource there is an OperationOutcome that tells of an error."),
         (bundle({"resource": bundle(type="history")}), "A Bundle of type history tells what was, not what is."),
     ],
 )
-def test_a_bundle_that_is_not_whole_says_so(sent, says):
+def test_what_is_not_whole_says_so(sent, says):
     """Pages, counts, answers and outcomes tell that something is not there."""
     assert ResourceIndex([sent]).incomplete == [says]
 
@@ -56,6 +57,7 @@ def test_a_bundle_that_is_not_whole_says_so(sent, says):
         bundle({"resource": CONDITION}, type="searchset", total=1),
         bundle({"resource": CONDITION, "response": {"status": "200 OK"}}, type="batch-response"),
         bundle({"resource": CONDITION}, outcome("warning") | {"search": {"mode": "outcome"}}, type="searchset"),
+        outcome("information")["resource"],
     ],
 )
 def test_a_whole_bundle_lacks_nothing(sent):

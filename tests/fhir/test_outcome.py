@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from careplan.errors import BadRequest, Refused, UpstreamRejected
 from careplan.fhir.conformance import check
 from careplan.fhir.outcome import codes_of, outcome
@@ -32,6 +34,12 @@ def test_an_issue_says_what_where_and_what_would_settle_it():
         "diagnostics": "Found in MedicationStatement/12: 5 mg. What would settle it: Enter how often it is taken.",
         "expression": ["MedicationStatement.dosage[0].timing"],
     }
+
+
+def test_what_was_found_may_be_a_sentence():
+    """It ends with one full stop."""
+    (issue,) = outcome([replace(NO_TIMING, reference=None, seen="It is a page.")], canonical_base=BASE)["issue"]
+    assert issue["diagnostics"].startswith("Found: It is a page. What would")
 
 
 def test_a_refusal_is_its_issues():

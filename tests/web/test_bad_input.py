@@ -20,7 +20,8 @@ R5_STATEMENT = diazepam(medicationCodeableConcept=None, medication={"concept": {
 @pytest.mark.parametrize(
     ("body", "content_type", "status", "text"),
     [
-        ("<Parameters/>", FHIR, 400, "This is not JSON"),
+        ("<Parameters/>", FHIR, 400, "It looks like XML; send FHIR as JSON."),
+        (gzip.compress(GOOD.encode()), FHIR, 400, "This is compressed (gzip). Unpack it first."),
         ('{"resourceType": "Parameters", ', FHIR, 400, "This is not JSON"),
         ('{"resourceType": "Parameters", "resourceType": "Parameters"}', FHIR, 400, "twice"),
         ('{"resourceType": "Parameters", "parameter": [{"name": "x", "valueDecimal": NaN}]}', FHIR, 400, "NaN"),
@@ -28,6 +29,7 @@ R5_STATEMENT = diazepam(medicationCodeableConcept=None, medication={"concept": {
         ('{"a":' * 10_000 + "1" + "}" * 10_000, FHIR, 413, "deep"),
         (b"\xff\xfe\x00", FHIR, 400, "UTF-8"),
         ("[]", FHIR, 400, "must be a Parameters resource"),
+        ("null", FHIR, 400, "The body is null"),
         ('"text"', FHIR, 400, "must be a Parameters resource"),
         (json.dumps(record()), FHIR, 400, "goes into its parameter `statements`"),
         (json.dumps(patient()), FHIR, 400, "must be a Parameters resource"),
@@ -53,6 +55,26 @@ def test_bad_input_gets_a_clear_outcome(client, body, content_type, status, text
     assert any(text in issue["details"]["text"] for issue in outcome["issue"]), answer.text
     assert "Traceback" not in answer.text
     assert SECRET_NAME not in answer.text
+
+
+@pytest.mark.parametrize(
+    "path", ["$taper-plan", "Patient/p1/$taper-plan", "CarePlan/1/$hold", "QuestionnaireResponse/$extract"]
+)
+def test_parameters_in_the_address_of_a_post_are_not_passed_over(client, path):
+    """A start that nobody reads is another plan; what is about the answer may stand there."""
+    answer = client.post(f"/fhir/{path}?start=2027-02-01", data=GOOD, content_type=FHIR)
+    assert answer.status_code == 400
+    assert "in the body" in json.loads(answer.text)["issue"][0]["details"]["text"]
+    about_the_answer = client.post("/fhir/$taper-plan?_format=json&_pretty=true", data=GOOD, content_type=FHIR)
+    assert about_the_answer.status_code == 200
+    lenient = {"Prefer": "handling=lenient"}
+    assert client.post("/fhir/$taper-plan?x=1", data=GOOD, content_type=FHIR, headers=lenient).status_code == 200
+
+
+def test_a_media_type_may_be_in_any_case(client):
+    """RFC 9110, 8.3.1."""
+    answer = client.post("/fhir/$taper-plan", data=GOOD, content_type="Application/FHIR+JSON; Charset=UTF-8")
+    assert answer.status_code == 200, answer.text
 
 
 def test_fifty_megabytes_are_turned_away_over_a_real_socket():
@@ -121,4 +143,5 @@ def test_a_strangers_name_for_this_machine_is_not_answered(client):
     for accept in ("application/fhir+json", "text/html"):
         answer = client.get("/app/try/p1", headers={"Host": "evil.example", "Accept": accept})
         assert answer.status_code == 400
+        assert "ask for localhost or 127.0.0.1" in answer.text
     assert client.get("/health/live", headers={"Host": "127.0.0.1:8000"}).status_code == 200

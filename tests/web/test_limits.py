@@ -22,7 +22,10 @@ def test_beyond_the_rate_is_a_429_that_says_when_to_come_back():
     """Over all addresses together, in the one shape of errors."""
     client = app("3 per minute").test_client()
     for path in ("/", "/fhir/metadata", "/fhir/Questionnaire"):
-        assert client.get(path).status_code == 200
+        answer = client.get(path)
+        assert answer.status_code == 200
+        assert answer.headers["X-RateLimit-Limit"] == "3"
+        assert "Retry-After" not in answer.headers, "nobody has to wait yet"
     answer = client.get("/fhir/metadata")
     assert answer.status_code == 429
     assert json.loads(answer.text)["issue"][0]["code"] == "throttled"

@@ -21,7 +21,7 @@ def test_a_line_has_the_route_and_the_codes(capsys):
     client = create_app(Settings()).test_client()
     body = json.dumps(parameters(statements(record(dosage=None))))
     client.post(
-        "/fhir/Patient/p1/$taper-plan?token=s3cret",
+        "/fhir/Patient/p1/$taper-plan?_token=s3cret",
         data=body,
         content_type="application/fhir+json",
         headers={"X-Request-Id": "2f1b9c3e-0000-4000-8000-000000000001"},

@@ -16,11 +16,13 @@ UUID = "2f1b9c3e-0000-4000-8000-000000000001"
         ("*/*", "", 200),
         ("application/fhir+json", "", 200),
         ("application/json", "", 200),
+        ("Application/FHIR+JSON", "", 200),
         ("application/fhir+json;fhirVersion=4.0", "", 200),
         ("application/fhir+json; fhirVersion=5.0, application/fhir+json; fhirVersion=4.0", "", 200),
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "", 200),
         ("application/fhir+xml", "?_format=json", 200),
         ("application/fhir+xml", "?_format=application/fhir+json", 200),
+        ("application/fhir+xml", "?_format=JSON", 200),
         ("application/fhir+xml", "?_format=application%2Ffhir%2Bjson", 200),
         ("application/fhir+json;fhirVersion=3.0", "", 406),
         ("application/fhir+json;fhirVersion=5.0", "", 406),
@@ -31,7 +33,7 @@ UUID = "2f1b9c3e-0000-4000-8000-000000000001"
     ],
 )
 def test_only_r4_json_is_given(client, accept, query, status):
-    """Accept and `_format`, which goes first."""
+    """Accept and `_format`, which goes first; in any case, as media types are (RFC 9110, 8.3.1)."""
     answer = client.get(f"/fhir/metadata{query}", headers={"Accept": accept} if accept else {})
     assert answer.status_code == status, answer.text
     assert answer.content_type == "application/fhir+json; charset=utf-8"

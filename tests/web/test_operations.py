@@ -152,6 +152,13 @@ def test_without_a_server_a_patient_cannot_be_read(client):
     assert "CAREPLAN_FHIR_BASE" in issues(answer)[0]["details"]["text"]
 
 
+def test_without_a_server_nothing_is_persisted(client):
+    """Also not what came with the call; it can be previewed."""
+    answer = call(client, statements(record()), {"name": "mode", "valueCode": "persist"})
+    assert answer.status_code == 400
+    assert "so nothing can be written. Ask for mode preview" in issues(answer)[0]["details"]["text"]
+
+
 def test_one_page_of_a_longer_list_is_refused(client):
     """An incomplete list of medication means no plan."""
     page = bundle(patient(), diazepam(), link=[{"relation": "next", "url": "http://ehr.example/page2"}])
