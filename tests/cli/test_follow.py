@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from careplan.catalog import load_catalog
-from careplan.cli import main
-from careplan.fhir import json
 from careplan.planning import plan_taper
+from tests.cli.running import answer, lines, run
 from tests.fhir.lives import DOCTOR, PEOPLE
 from tests.upstream import Misbehaving, misbehaving
 from tests.web.records import SECRET_NAME, diazepam, loading, patient
@@ -35,11 +33,7 @@ def upstream() -> Iterator[Misbehaving]:
 def follow(upstream: Misbehaving, what: str, *more: str) -> Result:
     (plan,) = upstream.found("CarePlan")
     reference = f"CarePlan/{plan['id']}"
-    return CliRunner().invoke(main, ["follow", what, reference, "--fhir", upstream.base, "--by", DOCTOR, *more])
-
-
-def answer(result: Result) -> Any:
-    return json.loads(result.stdout.splitlines()[0])
+    return run("follow", what, reference, "--fhir", upstream.base, "--by", DOCTOR, *more)
 
 
 def test_a_dry_run_prints_the_transaction_and_writes_nothing(upstream):
@@ -86,7 +80,7 @@ def test_wrong_usage_writes_nothing(upstream):
     assert follow(upstream, "hold").exit_code == 2
     assert follow(upstream, "accept", "--date", long_ago).exit_code == 2
     assert follow(upstream, "accept", "--by", "Device/1").exit_code == 2
-    result = CliRunner().invoke(main, ["follow", "accept", "Patient/1", "--fhir", upstream.base, "--by", DOCTOR])
+    result = run("follow", "accept", "Patient/1", "--fhir", upstream.base, "--by", DOCTOR)
     assert (result.exit_code, "write CarePlan/ID" in result.stderr) == (2, True)
     assert upstream.writes == 0
 
@@ -94,7 +88,7 @@ def test_wrong_usage_writes_nothing(upstream):
 def test_it_is_in_the_audit(upstream):
     """Before and after, by the command it was."""
     follow(upstream, "accept")
-    listed = CliRunner().invoke(main, ["audit", "list", "--patient", "Patient/p1"]).stdout
-    events = [json.loads(line)["event"] for line in listed.splitlines()]
+    listed = run("audit", "list", "--patient", "Patient/p1")
+    events = [line["event"] for line in lines(listed)]
     assert [each["action"] for each in events] == ["U", "U"]
-    assert "careplan follow accept" in listed
+    assert "careplan follow accept" in listed.stdout

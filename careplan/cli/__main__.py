@@ -1,0 +1,5 @@
+"""`python -m careplan.cli` is `careplan`."""
+
+from careplan.cli import main
+
+main()

@@ -1,0 +1,213 @@
+"""What can be asked of a plan: the options, and the request that they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from careplan.cli import environment
+from careplan.cli.options import Day, careplan_reference, together
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from careplan.fhir.reading import Confirmation
+    from careplan.planning import PlanRequest, TaperPlan
+    from careplan.taper.schedule import Adjustment
+
+Resource = dict[str, Any]
+
+
+class _Milligrams(click.ParamType[Any]):
+    """A dose such as 2.5; click's own float would not be exact."""
+
+    name = "mg"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        from decimal import Decimal
+
+        from careplan.taper.dose import Dose
+
+        try:
+            return Dose(Decimal(str(value).removesuffix("mg").strip()))
+        except (ArithmeticError, ValueError):
+            self.fail(f"{value!r} is no number of milligrams.", param, ctx)
+
+
+_MG = _Milligrams()
+
+
+confirming_options = together(
+    click.option(
+        "--confirm",
+        "confirmed",
+        multiple=True,
+        metavar="MEDICATION=DOSAGE",
+        help="What is really taken, where the record does not say: 'diazepam=5 mg twice daily'. MEDICATION is a "
+        "name, a code or a reference; DOSAGE is text or the JSON of a Dosage. May be repeated.",
+    ),
+    click.option("--confirmed-by", metavar="NAME", help="Who says so; recorded in the plan."),
+    click.option("--today", type=Day(), metavar="DATE", help="Work as if it were this day, for repeatable output."),
+)
+planning_options = together(
+    click.option("--start", type=Day(), metavar="DATE", help="Day of the first cut. Default: today."),
+    click.option(
+        "--strategy",
+        default="percent-of-current",
+        show_default=True,
+        help="How cuts are sized: percent-of-current, fixed-amount, cks-slow or cks-fast.",
+    ),
+    click.option("--amount", type=_MG, metavar="MG", help="Each cut of the strategy fixed-amount."),
+    click.option(
+        "--in-turn", is_flag=True, help="Cut one intake of the day to nothing, then the next; the largest last."
+    ),
+    click.option("--pace", help="brief, standard or slow; never faster than the rules allow. Default: by rule."),
+    click.option("--target", type=_MG, metavar="MG", help="The daily dose to end at. Default: none."),
+    click.option(
+        "--exclude", "excluded", type=_MG, multiple=True, metavar="MG", help="Use no product of this strength."
+    ),
+    click.option(
+        "--halves/--no-halves", default=True, help="Whether tablets may be halved. Default: where they may be."
+    ),
+    click.option("--liquid", is_flag=True, help="Make the doses of the oral liquid of the profile."),
+    click.option(
+        "--pause", "pauses", multiple=True, metavar="DATE=WEEKS", help="Hold the dose of that day so many weeks longer."
+    ),
+    click.option(
+        "--change-pace", "changes", multiple=True, metavar="DATE=PACE", help="Go on at another pace from that day."
+    ),
+    click.option(
+        "--restart", "restarts", multiple=True, metavar="DATE=MG", help="Take so many mg a day again from that day."
+    ),
+    click.option("--switch-to", metavar="DRUG", help="Replace the drug by this one first; see --equivalence."),
+    click.option(
+        "--equivalence",
+        metavar="MG=MG",
+        help="'1=10': 1 mg of the drug counts as 10 mg of the new one; needs --confirmed-by.",
+    ),
+    click.option(
+        "--override",
+        "overridden",
+        multiple=True,
+        metavar="CODE=REASON",
+        help="Set a finding aside, where the rules allow it; needs --confirmed-by.",
+    ),
+    click.option(
+        "--medication",
+        "medications",
+        multiple=True,
+        metavar="NAME",
+        help="Which drug, when several could be tapered: a name or a reference. May be repeated.",
+    ),
+    confirming_options,
+)
+
+
+def planner_for(options: dict[str, Any]) -> Callable[[Sequence[Resource]], TaperPlan]:
+    """`plan_taper` with everything but the resources."""
+    from careplan.planning import plan_taper
+
+    today, catalog = options["today"], environment.catalog().at(environment.settings().canonical_base)
+    asked = plan_request(options)
+
+    def planned(resources: Sequence[Resource]) -> TaperPlan:
+        return plan_taper(
+            resources,
+            catalog,
+            today=today or environment.today(),
+            asked=asked,
+            recorded=None if today else environment.now(),
+        )
+
+    return planned
+
+
+def plan_request(options: dict[str, Any]) -> PlanRequest:
+    """The planning options as the core takes them."""
+    from careplan.errors import BadRequest
+    from careplan.planning import PlanRequest, override_of, strategy_of
+    from careplan.taper.products import ProductChoice
+    from careplan.taper.schedule import NOTHING, PaceChange, Pause, Restart
+    from careplan.taper.switch import Equivalence
+
+    by = options["confirmed_by"] or ""
+    adjustments: list[Adjustment] = [
+        *(Pause(_dated(day), _whole(weeks)) for day, weeks in _pairs(options["pauses"], "--pause")),
+        *(PaceChange(_dated(day), pace) for day, pace in _pairs(options["changes"], "--change-pace")),
+        *(Restart(_dated(day), _MG.convert(mg, None, None)) for day, mg in _pairs(options["restarts"], "--restart")),
+    ]
+    replaces = options.get("replaces")
+    equivalence = None
+    for dose, equals in _pairs(filter(None, [options["equivalence"]]), "--equivalence"):
+        if not by:
+            raise click.UsageError("An equivalence needs the name of who confirms it: --confirmed-by.")
+        equivalence = Equivalence(_MG.convert(dose, None, None), _MG.convert(equals, None, None), by)
+    try:
+        return PlanRequest(
+            medications=options["medications"],
+            start=options["start"],
+            strategy=strategy_of(options["strategy"], options["amount"], in_turn=options["in_turn"]),
+            pace=options["pace"],
+            choice=ProductChoice(
+                frozenset(dose.value for dose in options["excluded"]),
+                halves=options["halves"],
+                liquid=options["liquid"],
+            ),
+            target=options["target"] or NOTHING,
+            adjustments=tuple(adjustments),
+            switch_to=options["switch_to"],
+            equivalence=equivalence,
+            overrides=tuple(
+                override_of(code, by=by, reason=reason, where="override")
+                for code, reason in _pairs(options["overridden"], "--override")
+            ),
+            confirmations=tuple(confirmations_in(options)),
+            replaces=None if replaces is None else careplan_reference(replaces, "--replaces"),
+        )
+    except BadRequest as error:
+        raise click.UsageError(error.message) from error
+
+
+def confirmations_in(options: dict[str, Any]) -> list[Confirmation]:
+    """`--confirm 'diazepam=5 mg twice daily'` as Confirmations."""
+    from careplan.errors import BadRequest
+    from careplan.fhir import json
+    from careplan.fhir.reading import Confirmation
+
+    found = []
+    for given in options["confirmed"]:
+        medication, equals, text = given.partition("=")
+        if not (medication.strip() and equals and text.strip()):
+            raise click.BadParameter(
+                "write MEDICATION=DOSAGE, such as 'diazepam=5 mg twice daily'.", param_hint="--confirm"
+            )
+        try:
+            dosage = json.loads(text) if text.lstrip().startswith("{") else {"text": text.strip()}
+        except BadRequest as error:
+            raise click.BadParameter(error.message, param_hint="--confirm") from error
+        found.append(Confirmation(medication.strip(), dosage, options["confirmed_by"]))
+    return found
+
+
+def _pairs(given: Iterable[str], option: str) -> list[tuple[str, str]]:
+    """`DATE=4` as ("DATE", "4")."""
+    found = []
+    for text in given:
+        name, equals, value = text.partition("=")
+        if not (name.strip() and equals and value.strip()):
+            raise click.BadParameter("write two values with = between them.", param_hint=option)
+        found.append((name.strip(), value.strip()))
+    return found
+
+
+def _dated(text: str) -> date:
+    day: date = Day().convert(text, None, None)
+    return day
+
+
+def _whole(text: str) -> int:
+    if not text.isdigit() or not 1 <= int(text) <= 52:
+        raise click.BadParameter(f"{text!r} is no number of weeks from 1 to 52.", param_hint="--pause")
+    return int(text)

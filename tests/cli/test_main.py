@@ -1,0 +1,95 @@
+"""What holds for all commands: help, wrong usage, wrong settings, and a start without what is heavy."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from careplan import cli
+from careplan.cli import main
+from tests.cli.running import TODAY, run
+from tests.web.records import record
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["plan"], "Missing argument 'INPUT'"),
+        (["plan", "nowhere.json"], "No such file"),
+        (["plan", "-", "--start", "soon"], "soon"),
+        (["plan", "-", "--confirm", "diazepam"], "write MEDICATION=DOSAGE"),
+        (["plan", "-", "--confirm", "diazepam={"], "This is not JSON"),
+        (["plan", "-", "--strategy", "none"], "The strategy must be one of"),
+        (["post", "-"], "Say which server"),
+        (["post", "nowhere.json", "--fhir", "http://127.0.0.1:9/fhir"], "No such file"),
+        (["nothing"], "No such command"),
+    ],
+)
+def test_wrong_usage_ends_with_2(arguments, sentence):
+    """And says what is right."""
+    result = run(*arguments, given=record())
+    assert result.exit_code == 2
+    assert sentence in result.stderr
+
+
+def test_a_wrong_setting_is_a_sentence():
+    """Not a traceback."""
+    result = run("plan", "-", given=record(), CAREPLAN_PORT="x")
+    assert result.exit_code == 2
+    assert "CAREPLAN_PORT: give a whole number" in result.stderr
+
+
+def test_a_database_that_cannot_be_used_is_a_sentence(upstream, monkeypatch):
+    """Nothing is sent without an outbox."""
+    monkeypatch.setenv("CAREPLAN_DATABASE", "sqlite:////proc/nowhere/careplan.db")
+    for command in (("post", "Patient/p1", "--fhir", upstream.base), ("outbox", "list"), ("serve",)):
+        monkeypatch.setenv("CAREPLAN_PORT", "0")
+        result = run(*command)
+        assert result.exit_code == 1, command
+        assert "CAREPLAN_DATABASE" in result.stderr
+    assert upstream.writes == 0
+
+
+def commands(group: click.Group, *path: str) -> list[tuple[str, ...]]:
+    found = [path]
+    for name, command in group.commands.items():
+        found += commands(command, *path, name) if isinstance(command, click.Group) else [(*path, name)]
+    return found
+
+
+def test_each_command_has_a_file_of_its_name():
+    """`careplan follow` is in careplan/cli/follow.py, and no command is left out."""
+    files = {path.stem for path in Path(cli.__file__).parent.glob("*.py")}
+    homes = {name: command.callback.__module__ for name, command in main.commands.items() if command.callback}
+    assert homes == {name: f"careplan.cli.{name}" for name in main.commands}
+    shared = {"__init__", "__main__", "answers", "environment", "link", "options", "planning_options"}
+    assert files - shared == set(main.commands), "a new file is a command, or named here as shared"
+
+
+@pytest.mark.parametrize("path", commands(main), ids=" ".join)
+def test_every_command_explains_itself(path):
+    """--help works everywhere."""
+    result = run(*path, "--help")
+    assert result.exit_code == 0
+    assert "Usage:" in result.stdout
+
+
+def test_it_works_as_a_program():
+    """Through a real pipe, with nothing heavy loaded for --help."""
+    done = subprocess.run(
+        [sys.executable, "-m", "careplan.cli", "plan", "-", *TODAY],
+        input=json.dumps(record()),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["type"] == "transaction"
+    code = "import sys, careplan.cli; print({'flask', 'fhir', 'rich', 'requests'} & set(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "set()"
