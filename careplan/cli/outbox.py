@@ -42,7 +42,7 @@ def list_entries(only_open: bool) -> None:
         table.add_row(str(row.id), row.state, row.rung, str(row.attempts), when, row.reference or "not known", row.base)
     if rows:
         Console(width=None if Console().is_terminal else 160).print(table)
-    click.echo(f"{len(rows)} entries, {sum(row.is_open for row in rows)} to settle.")
+    click.echo(f"{len(rows)} {'entry' if len(rows) == 1 else 'entries'}, {sum(row.is_open for row in rows)} to settle.")
 
 
 @outbox.command()
@@ -83,7 +83,7 @@ def finish(entry: int) -> None:
         done = delivery.finish(entry)
         return {"entry": entry, "state": "written", "reference": f"{row.base}/{done.reference}"}
 
-    sys.exit(answer(lambda: _settled(entry, "C", finished)))
+    sys.exit(answer(lambda: _settled(entry, "finish", "C", finished)))
 
 
 @outbox.command()
@@ -105,14 +105,16 @@ def undo(entry: int, settled_after: float) -> None:
     def undone(delivery: Delivery, _: Posting) -> Resource:
         return {"entry": entry, "state": delivery.undo(entry).state.value}
 
-    sys.exit(answer(lambda: _settled(entry, "D", undone, settled_after=settled_after)))
+    sys.exit(answer(lambda: _settled(entry, "undo", "D", undone, settled_after=settled_after)))
 
 
-def _settled(entry: int, action: Action, work: Callable[[Delivery, Posting], Resource], **options: Any) -> Resource:
+def _settled(
+    entry: int, command: str, action: Action, work: Callable[[Delivery, Posting], Resource], **options: Any
+) -> Resource:
     """What *work* makes of an entry of the outbox, on its server; recorded. Raises NotFound without such an entry."""
     settings = environment.settings()
     row = environment.outbox(settings).get(entry)
-    link = Link(settings, row.base, "careplan post")
+    link = Link(settings, row.base, f"careplan outbox {command}")
     with link.accounted(action, "transaction", _patient_in(row), announce=True) as written:
         said = work(link.delivery(**options), row)
         written += [row.reference] if row.reference else []

@@ -31,9 +31,10 @@ def test_what_was_written_is_listed_and_undone(upstream):
     listed = run("outbox", "list").output
     assert "written" in listed
     assert said["careplan"].removeprefix(f"{upstream.base}/") in listed
-    assert "1 entries, 0 to settle." in listed
+    assert "1 entry, 0 to settle." in listed
     assert answer(run("outbox", "undo", "1")) == {"entry": 1, "state": "undone"}
     assert upstream.found("CarePlan") == []
+    assert "careplan outbox undo" in run("audit", "list").output, "recorded as what it was"
     assert run("outbox", "undo", "1").exit_code == 0
     again = run("outbox", "finish", "1")
     assert (again.exit_code, "plan again" in again.stderr) == (1, True)
@@ -47,7 +48,7 @@ def test_what_nobody_knows_is_shown_and_finished(left_open):
     assert "failed (500)" in said["error"]
     assert SECRET_NAME not in shown.output
     assert "Patient" not in shown.output
-    assert "1 entries, 1 to settle." in run("outbox", "list", "--open").output
+    assert "1 entry, 1 to settle." in run("outbox", "list", "--open").output
     assert answer(run("outbox", "show", "1", "--bundle"))["type"] == "transaction"
     finished = answer(run("outbox", "finish", "1"))
     (careplan,) = left_open.found("CarePlan")
