@@ -5,6 +5,7 @@
 # make screenshots.
 
 PYTHON ?= python3
+# What others have published and is not part of this project: FHIR resources, labelled dosages, schedules.
 CORPUS ?= ../shared/corpus/inputs
 CLINICAL ?= ../shared/clinical
 UV = $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
@@ -51,13 +52,21 @@ translations: $(READY)
 hapi:
 	@docker/hapi/run
 
+# $(call needs,PATH,SETTING): what a target measures has to be there.
+define needs
+@test -e $(1) || { echo "There is no $(1). What others have published is not part of this project: name your copy, make $@ $(2)=FOLDER"; exit 1; }
+endef
+
 corpus: $(READY)
+	$(call needs,$(CORPUS),CORPUS)
 	@$(RUN)python tools/corpus.py $(CORPUS)
 
 scoreboard: $(READY)
+	$(call needs,$(CORPUS)/../score_dosages.py,CORPUS)
 	@$(RUN)python tools/scoreboard.py $(CORPUS)/..
 
 extraction: $(READY)
+	$(call needs,$(CORPUS),CORPUS)
 	@$(RUN)python tools/extraction.py --write docs/extraction.md $(if $(filter %inputs,$(CORPUS)),$(CORPUS)/../sdc,$(CORPUS)) $(FORMS)
 
 # Starts a real HAPI, twice, and needs Java and Maven for it.
@@ -70,6 +79,7 @@ sweep: $(READY)
 	@$(RUN)python -m tools.sweep --write docs/sweep.md
 
 published: $(READY)
+	$(call needs,$(CLINICAL)/published_schedules.json,CLINICAL)
 	@$(RUN)python tools/published.py $(CLINICAL)/published_schedules.json --write docs/published.md
 
 # HAPI=http://127.0.0.1:8080/fhir measures that server too; `make hapi` starts one.

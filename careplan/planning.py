@@ -101,6 +101,8 @@ def strategy_of(name: str | None, amount: Dose | None, *, in_turn: bool = False)
 
 def override_of(code: str, *, by: str, reason: str, where: str) -> Override:
     """Raises BadRequest for a code that is no issue of ours, and without name or reason."""
+    if code not in set(IssueCode):
+        raise BadRequest(f"There is no finding with the code {code!r}.", expression=where)
     try:
         return Override(IssueCode(code), by, reason)
     except ValueError as error:

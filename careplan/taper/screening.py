@@ -200,7 +200,7 @@ def _findings(profile: TaperProfile, facts: PatientFacts, precautions: Sequence[
                 precaution.code,
                 "error" if precaution.effect == "refuse" else "warning",
                 precaution.text,
-                expression=_EXPRESSIONS[finding.where],
+                expression=_expression(finding),
                 reference=finding.reference,
                 seen=finding.text,
                 settle=precaution.settle,
@@ -209,12 +209,20 @@ def _findings(profile: TaperProfile, facts: PatientFacts, precautions: Sequence[
             )
 
 
-_EXPRESSIONS: Mapping[str, str] = {
-    "condition": "Condition.code",
-    "observation": "Observation.value",
-    "medication": "MedicationStatement.medication",
-    "plan": "CarePlan.status",
+_ELEMENTS: Mapping[str, tuple[str, str]] = {
+    "condition": ("Condition", "code"),
+    "observation": ("Observation", "value"),
+    "medication": ("MedicationStatement", "medication"),
+    "plan": ("CarePlan", "status"),
 }
+
+
+def _expression(finding: Finding) -> str:
+    """The element that says it; a medicine may stand in an order as well as in a statement."""
+    resource_type, element = _ELEMENTS[finding.where]
+    if finding.where == "medication" and finding.reference.startswith("MedicationRequest/"):
+        resource_type = "MedicationRequest"
+    return f"{resource_type}.{element}"
 
 
 def _matches(precaution: Precaution, finding: Finding) -> bool:

@@ -154,7 +154,7 @@ def test_plan_switches_by_a_confirmed_equivalence():
         (("--strategy", "fixed-amount"), "takes an amount above zero"),
         (("--strategy", "cold-turkey"), "The strategy must be one of"),
         (("--override", "epilepsy=seen by a neurologist"), "needs the name of a clinician"),
-        (("--override", "bad-luck=x", "--confirmed-by", "Dr Example"), "'bad-luck' is not a valid IssueCode"),
+        (("--override", "bad-luck=x", "--confirmed-by", "Dr Example"), "There is no finding with the code 'bad-luck'"),
     ],
 )
 def test_wrong_options_are_wrong_usage(options, said):

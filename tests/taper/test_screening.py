@@ -364,6 +364,21 @@ def test_the_first_finding_that_matches_is_shown_and_every_precaution_is_looked_
     assert codes(pump, first, drug_class="baclofen", egfr=(Decimal(90), TODAY)) == {("intrathecal-baclofen", "error")}
 
 
+@pytest.mark.parametrize("resource_type", ["MedicationStatement", "MedicationRequest"])
+def test_a_medicine_is_shown_in_the_element_where_it_stands(resource_type):
+    """An order has no MedicationStatement.medication."""
+    found = screen(
+        regimen(5),
+        profile(*TABLETS),
+        PatientFacts("Patient/x", date(1980, 1, 1), (Finding(f"{resource_type}/o", (), "opium", "medication"),)),
+        precautions=(replace(LIVER, where="medication", words=("opium",)),),
+        limits=LIMITS,
+        diazepam_mg=None,
+        today=TODAY,
+    )
+    assert [each.expression for each in found if each.code is LIVER.code] == [f"{resource_type}.medication"]
+
+
 @pytest.mark.parametrize("where", ["medication", "observation"])
 def test_a_word_counts_only_where_the_rule_looks(where):
     """Cirrhosis as the name of a medicine is no cirrhosis."""

@@ -60,6 +60,15 @@ class Finding:
     def blocks(self) -> bool:
         return self.kind == "error"
 
+    @property
+    def named(self) -> str:
+        return in_words(self.code)
+
+    @property
+    def title(self) -> str:
+        """To stand over it: "Opioid co-use", but "eGFR below 30"."""
+        return self.named if self.named.startswith("eGFR") else self.named[0].upper() + self.named[1:]
+
 
 def findings(issues: Iterable[DetectedIssue], sources: Mapping[str, Source]) -> tuple[Finding, ...]:
     """Each issue once, the gravest first."""
@@ -120,10 +129,14 @@ def web_address(url: str | None) -> str | None:
 
 @dataclass(frozen=True)
 class Screening:
-    """What stands against a taper, and the precautions that were looked for and not found."""
+    """What stands against a taper, and the precautions that were looked for and not found.
+
+    *looked*: whether they were looked for at all, which takes a dose that is certain.
+    """
 
     found: tuple[Finding, ...]
     not_found: tuple[str, ...]
+    looked: bool = True
 
     @property
     def blocks(self) -> bool:
@@ -151,9 +164,11 @@ def screening(
     codes = {each.code for each in about}
     looked_for = (each.code for each in precautions if drug_class in each.drug_classes)
     absent = dict.fromkeys(in_words(code) for code in looked_for if code not in codes)
-    return Screening(findings(about, sources), tuple(sorted(absent)))
+    stopped = [each for each in issues if each.blocks]
+    looked = not stopped or any(each.code in PLANNED or each in about for each in stopped)
+    return Screening(findings(about, sources), tuple(sorted(absent)), looked)
 
 
 def in_words(code: str) -> str:
-    """A code of ours as words: "opioid co use"."""
-    return code.replace("-", " ")
+    """A code of ours as words: "opioid co-use", "eGFR below 30"."""
+    return code.replace("-", " ").replace("egfr", "eGFR").replace("co use", "co-use")

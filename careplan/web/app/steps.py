@@ -229,7 +229,8 @@ def _longest(profile: TaperProfile, *, short: bool) -> int:
 
 
 def amount(product: Product, quantity: Decimal) -> str:
-    return f"{plain(quantity)} {'mL' if product.is_liquid else 'pieces'}"
+    counted = "mL" if product.is_liquid else product.form if quantity == 1 else f"{product.form}s"
+    return f"{plain(quantity)} {counted}"
 
 
 def ways(measured: Mapping[str, Measures | str], here: str) -> tuple[Way, ...]:

@@ -128,7 +128,15 @@ def _may_we_page(page: Page, problem: Problem = (), status: int = 200) -> Respon
         precautions=services().catalog.precautions,
         drug_class=page.plan.schedule.profile.drug_class if page.plan else None,
     )
-    return shown("app/may_we.html", page, status, screening=found, problem=problem, planned=page.plan is not None)
+    return shown(
+        "app/may_we.html",
+        page,
+        status,
+        screening=found,
+        in_the_way=findings((each for each in page.issues if each.blocks), sources()),
+        problem=problem,
+        planned=page.plan is not None,
+    )
 
 
 @blueprint.post("/override")

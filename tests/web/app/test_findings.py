@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
+
 from careplan.catalog import load_catalog
 from careplan.fhir.reading import read_record
 from careplan.taper.issue import DetectedIssue, IssueCode
@@ -87,3 +89,26 @@ def test_what_was_looked_for_is_said_where_it_was_not_found():
     assert "epilepsy" not in found.not_found
     assert "intrathecal baclofen" not in found.not_found
     assert screening([], reading, {}, precautions=precautions).not_found == ()
+
+
+def test_nothing_was_looked_for_where_no_dose_is_certain():
+    """A page that then says "nothing was found" would call a record clear that nobody has read."""
+    reading = read_record([patient(), diazepam(dosage=None)], CATALOG.vocabulary, today=TODAY)
+    (read,) = [each for drug in reading.drugs for each in drug.issues]
+    assert not screening([read], reading, {}).looked
+    assert screening([issue(IssueCode.NOT_EXPRESSIBLE)], reading, {}).looked
+    assert screening([], reading, {}).looked
+
+
+@pytest.mark.parametrize(
+    ("code", "title"),
+    [
+        (IssueCode.EGFR_BELOW_30, "eGFR below 30"),
+        (IssueCode.OPIOID_CO_USE, "Opioid co-use"),
+        (IssueCode.EPILEPSY, "Epilepsy"),
+    ],
+)
+def test_a_finding_has_a_title_in_words(code, title):
+    """As a clinician writes it."""
+    (found,) = findings([issue(code)], {})
+    assert found.title == title

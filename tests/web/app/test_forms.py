@@ -64,5 +64,5 @@ def test_an_override_needs_a_reason():
 def test_what_no_call_may_ask_a_draft_may_not_either():
     """An override of a code that is none is refused by the reader of the parameters."""
     draft = forms.with_override(Draft(), MultiDict({"code": "<b>", "reason": "r"}), "Dr A")
-    with pytest.raises(BadRequest, match="not a valid IssueCode"):
+    with pytest.raises(BadRequest, match="There is no finding with the code"):
         _ = draft.asked

@@ -168,6 +168,18 @@ def test_a_finding_that_nobody_may_set_aside_stays(clinic: Clinic):
     assert visit.get("plan").status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("who", "why"),
+    [("intrathecal-pump", "losing it suddenly is an emergency"), ("stopped-last-week", "withdrawal may be under way")],
+)
+def test_what_stands_in_the_way_is_said_where_nothing_was_looked_for(clinic: Clinic, who, why):
+    """An emergency is read on this page too, and nothing on it sounds as if all were well."""
+    page = clinic.visit(who).page("may-we")
+    assert why in page
+    assert "has not been looked for" in page
+    assert "was found that speaks against a taper" not in page
+
+
 def test_what_was_looked_for_and_not_found_is_said(clinic: Clinic):
     """So that nobody takes silence for a no."""
     page = clinic.visit("long-diazepam").page("may-we")
