@@ -239,7 +239,7 @@ def _short(taken: Taken, words: Words, *, with_drug: bool) -> str:
 def _amount(pieces: Pieces, words: Words) -> str:
     if pieces.product.is_liquid:
         return words.say("{volume} mL", volume=words.number(pieces.count)).replace(" ", _NO_BREAK)
-    return f"{words.count(pieces.count)}{_NO_BREAK}×{_NO_BREAK}{_dose(pieces.product.strength, words)}"
+    return f"{words.count(pieces.count)}{_NO_BREAK}× {_dose(pieces.product.strength, words)}"
 
 
 def _total(step: CourseStep, course: Course, words: Words) -> str:

@@ -19,7 +19,7 @@ from tests.leaflet.plans import CASES, course
 from tools.readability import grade
 
 CATALOG = load_catalog()
-PIECES = re.compile(r"(\d*)([½¼¾]?)\xa0×\xa0([\d.,]+)\xa0mg|([\d.,]+)\xa0ml", re.IGNORECASE)
+PIECES = re.compile(r"(\d*)([½¼¾]?)\xa0× ([\d.,]+)\xa0mg|([\d.,]+)\xa0ml", re.IGNORECASE)
 PARTS = {"": Decimal(0), "½": Decimal("0.5"), "¼": Decimal("0.25"), "¾": Decimal("0.75")}
 
 
@@ -128,8 +128,8 @@ def test_a_switch_names_both_medicines_in_the_calendar():
     """Nobody can take one for the other."""
     first = leaflet(course("switch"), CATALOG, words_in("de")).steps[0]
     assert [line.short for line in first.lines] == [
-        ("1\xa0×\xa01\xa0mg Lorazepam",),
-        ("1\xa0×\xa010\xa0mg Diazepam",),
+        ("1\xa0× 1\xa0mg Lorazepam",),
+        ("1\xa0× 10\xa0mg Diazepam",),
     ]
     assert first.total == "Lorazepam 1\N{NO-BREAK SPACE}mg und Diazepam 10\N{NO-BREAK SPACE}mg"
 
