@@ -21,7 +21,7 @@ demo: $(READY)
 
 test: $(READY)
 	@$(RUN)careplan profiles check
-	@$(RUN)python -m pytest
+	@$(RUN)python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 lint: $(READY)
 	$(RUN)ruff check .

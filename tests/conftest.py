@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -39,11 +40,15 @@ settings.load_profile("unhurried")
 def pytest_collection_modifyitems(items):
     """A test on a server that is not ours is run by whoever names that server, and says so otherwise.
 
-    What uses a database of either kind is marked, so that it can be chosen.
+    What uses a database of either kind is marked, so that it can be chosen. Of several processes one runs all the
+    tests of a file, and one all that need Java: then a single HAPI is started.
     """
     for item in items:
         if "postgresql" in item.fixturenames:
             item.add_marker(pytest.mark.postgresql)
+        item.add_marker(
+            pytest.mark.xdist_group("java" if item.get_closest_marker("hapi") else item.nodeid.split("::")[0])
+        )
     for marker, name, what in (
         ("live", "CAREPLAN_TEST_LIVE", "writes to a public server"),
         ("launcher", "CAREPLAN_TEST_LAUNCHER", "needs the public SMART launcher"),
@@ -144,14 +149,12 @@ def hapi_base():
     )
     wanted = "-Dhapi.exitWithStdin=true -Dhapi.reuseSearchMillis=60000 -Dhapi.cr=true"
     options = {**os.environ, "HAPI_OPTIONS": wanted}
-    with subprocess.Popen(
-        [RUN_HAPI, "0"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        env=options,
-    ) as process:
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(
+            [RUN_HAPI, "0"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True, env=options
+        ) as process,
+    ):
         stdin, stdout = process.stdin, process.stdout
         assert stdin
         assert stdout
@@ -159,7 +162,7 @@ def hapi_base():
         reader = threading.Thread(target=lambda: lines.extend(iter(stdout.readline, "")), daemon=True)
         reader.start()
         try:
-            yield _ready(process, lines)
+            yield _ready(process, lines, log)
         finally:
             stdin.close()
             try:
@@ -198,14 +201,15 @@ def _need_java():
         (pytest.fail if os.environ.get("CAREPLAN_REQUIRE_HAPI") else pytest.skip)(reason)
 
 
-def _ready(process, lines):
+def _ready(process, lines, log):
     deadline = time.monotonic() + SECONDS_TO_BUILD_AND_START
     while time.monotonic() < deadline:
         ready = next((line.split()[1] for line in list(lines) if line.startswith("READY ")), None)
         if ready:
             return ready
         if process.poll() is not None:
-            pytest.fail(f"HAPI ended with {process.returncode} before it was ready: {''.join(lines)[-500:]}")
+            log.seek(0)
+            pytest.fail(f"HAPI ended with {process.returncode} before it was ready: {log.read()[-2000:]}")
         time.sleep(0.5)
     return pytest.fail(f"HAPI was not ready within {SECONDS_TO_BUILD_AND_START} seconds")
 
