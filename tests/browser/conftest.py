@@ -120,6 +120,7 @@ def demo() -> Iterator[Demo]:
 
 def is_sound(page: Page) -> None:
     """For everybody: in the light on a desk, in the dark on a phone; never scrolled both ways."""
+    page.wait_for_load_state()  # before that the stylesheet may be missing
     for width, scheme in ((1200, "light"), (320, "dark")):
         page.set_viewport_size({"width": width, "height": 800})
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
