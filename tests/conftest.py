@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
@@ -43,6 +44,9 @@ def pytest_collection_modifyitems(items):
     What uses a database of either kind is marked, so that it can be chosen. Of several processes one runs all the
     tests of a file, and one all that need Java: then a single HAPI is started.
     """
+    doubled = [name for name, count in Counter(item.nodeid for item in items).items() if count > 1]
+    if doubled:
+        raise pytest.UsageError(f"Of several tests of one name only one is run by several processes: {doubled}")
     for item in items:
         if "postgresql" in item.fixturenames:
             item.add_marker(pytest.mark.postgresql)
