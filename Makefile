@@ -19,9 +19,12 @@ READY = .venv/.ready
 demo: $(READY)
 	@$(RUN)careplan demo
 
+# What needs Java runs by itself: one server for all of it, and some of it measures time.
+ON_EVERY_CORE = -n auto --maxprocesses 4 --dist loadfile
 test: $(READY)
 	@$(RUN)careplan profiles check
-	@$(RUN)python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+	@$(RUN)python -m pytest -m "not hapi" $(ON_EVERY_CORE)
+	@$(RUN)python -m pytest -m hapi
 
 lint: $(READY)
 	$(RUN)ruff check .

@@ -41,8 +41,7 @@ settings.load_profile("unhurried")
 def pytest_collection_modifyitems(items):
     """A test on a server that is not ours is run by whoever names that server, and says so otherwise.
 
-    What uses a database of either kind is marked, so that it can be chosen. Of several processes one runs all the
-    tests of a file, and one all that need Java: then a single HAPI is started.
+    What uses a database of either kind is marked, so that it can be chosen.
     """
     doubled = [name for name, count in Counter(item.nodeid for item in items).items() if count > 1]
     if doubled:
@@ -50,9 +49,6 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "postgresql" in item.fixturenames:
             item.add_marker(pytest.mark.postgresql)
-        item.add_marker(
-            pytest.mark.xdist_group("java" if item.get_closest_marker("hapi") else item.nodeid.split("::")[0])
-        )
     for marker, name, what in (
         ("live", "CAREPLAN_TEST_LIVE", "writes to a public server"),
         ("launcher", "CAREPLAN_TEST_LAUNCHER", "needs the public SMART launcher"),
