@@ -77,4 +77,6 @@ def _drug(drug: DrugReading) -> Resource:
 
 
 def _issue(issue: DetectedIssue) -> Resource:
-    return {name: str(value) for name, value in vars(issue).items() if value is not None}
+    """Each field that is there; texts and codes as text, and what is a yes or no as true or false."""
+    fields = {name: value for name, value in vars(issue).items() if value is not None}
+    return {name: value if isinstance(value, bool) else str(value) for name, value in fields.items()}
