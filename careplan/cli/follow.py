@@ -123,7 +123,7 @@ def _followed(
     from careplan.fhir.written_plan import Transition
     from careplan.following import Following
 
-    plan = careplan_reference(plan_reference, "CarePlan/ID")
+    plan = careplan_reference(plan_reference, "the plan")
     settings = environment.settings()
     asked = Asked(
         Transition(what), performer, day_asked(day, environment.today()), environment.now(), reason=reason, **more

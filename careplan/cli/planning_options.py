@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from careplan.fhir.reading import Confirmation
     from careplan.planning import PlanRequest, TaperPlan
+    from careplan.taper.dose import Dose
     from careplan.taper.schedule import Adjustment
 
 Resource = dict[str, Any]
@@ -134,16 +135,16 @@ def plan_request(options: dict[str, Any]) -> PlanRequest:
 
     by = options["confirmed_by"] or ""
     adjustments: list[Adjustment] = [
-        *(Pause(_dated(day), _whole(weeks)) for day, weeks in _pairs(options["pauses"], "--pause")),
-        *(PaceChange(_dated(day), pace) for day, pace in _pairs(options["changes"], "--change-pace")),
-        *(Restart(_dated(day), _MG.convert(mg, None, None)) for day, mg in _pairs(options["restarts"], "--restart")),
+        *(Pause(day, _whole(weeks)) for day, weeks in _dated(options["pauses"], "--pause")),
+        *(PaceChange(day, pace) for day, pace in _dated(options["changes"], "--change-pace")),
+        *(Restart(day, _milligrams(mg, "--restart")) for day, mg in _dated(options["restarts"], "--restart")),
     ]
     replaces = options.get("replaces")
     equivalence = None
     for dose, equals in _pairs(filter(None, [options["equivalence"]]), "--equivalence"):
         if not by:
             raise click.UsageError("An equivalence needs the name of who confirms it: --confirmed-by.")
-        equivalence = Equivalence(_MG.convert(dose, None, None), _MG.convert(equals, None, None), by)
+        equivalence = Equivalence(_milligrams(dose, "--equivalence"), _milligrams(equals, "--equivalence"), by)
     try:
         return PlanRequest(
             medications=options["medications"],
@@ -202,9 +203,22 @@ def _pairs(given: Iterable[str], option: str) -> list[tuple[str, str]]:
     return found
 
 
-def _dated(text: str) -> date:
-    day: date = Day().convert(text, None, None)
-    return day
+def _dated(given: Iterable[str], option: str) -> list[tuple[date, str]]:
+    """`2027-01-04=4` as (the day, "4")."""
+    return [(_converted(Day(), day, option), value) for day, value in _pairs(given, option)]
+
+
+def _milligrams(text: str, option: str) -> Dose:
+    dose: Dose = _converted(_MG, text, option)
+    return dose
+
+
+def _converted(kind: click.ParamType[Any], text: str, option: str) -> Any:
+    """One of the two values of *option*, which is named where it is wrong."""
+    try:
+        return kind.convert(text, None, None)
+    except click.BadParameter as error:
+        raise click.BadParameter(error.message, param_hint=option) from error
 
 
 def _whole(text: str) -> int:

@@ -21,7 +21,16 @@ from tests.web.records import record
     [
         (["plan"], "Missing argument 'INPUT'"),
         (["plan", "nowhere.json"], "No such file"),
-        (["plan", "-", "--start", "soon"], "soon"),
+        (["plan", "-", "--start", "soon"], "'--start': 'soon' is no day: write a day as 2027-01-04."),
+        (["plan", "-", "--start", "2027-02-30"], "there is no day '2027-02-30'"),
+        (["plan", "-", "--today", "04.01.2027"], "write a day as 2027-01-04."),
+        (["plan", "-", "--pause", "soon=2"], "--pause: 'soon' is no day: write a day as 2027-01-04."),
+        (["plan", "-", "--restart", "2027-01-04=much"], "--restart: 'much' is no number of milligrams."),
+        (["audit", "list", "--since", "2027"], "'--since': '2027' is no day: write a day as 2027-01-04."),
+        (
+            ["post", "-", "--fhir", "http://127.0.0.1:9/fhir", "--replaces", "34"],
+            "--replaces: '34' names no plan: write it as CarePlan/34.",
+        ),
         (["plan", "-", "--confirm", "diazepam"], "write MEDICATION=DOSAGE"),
         (["plan", "-", "--confirm", "diazepam={"], "This is not JSON"),
         (["plan", "-", "--strategy", "none"], "The strategy must be one of"),
