@@ -14,7 +14,7 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from itertools import count
-from math import ceil, gcd
+from math import ceil, floor, gcd
 from typing import Literal, get_args
 
 from careplan.errors import Refused
@@ -346,7 +346,8 @@ def _percent(size: int, daily: int) -> Decimal:
 
 
 def _rounded(value: Fraction, places: int) -> Decimal:
-    return Decimal(round(value * 10**places)) / Decimal(10) ** places
+    """*value* to *places* behind the point; half of the last one goes up, as on paper."""
+    return Decimal(floor(value * 10**places + Fraction(1, 2))) / Decimal(10) ** places
 
 
 def _unlike(stated: str, size: int, daily: int) -> str:

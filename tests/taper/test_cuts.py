@@ -459,10 +459,12 @@ def test_where_there_is_only_a_liquid_nothing_is_cut_above_the_ceiling():
         cut("0.3", products=drops, choice=ProductChoice(liquid=True))
 
 
-def test_percentages_are_given_to_a_tenth():
-    """1 of 16 mg is 6.25 %, said as 6.2 (half to even); 2 of 32 likewise; 3 of 16 is 18.75 and becomes 18.8."""
-    assert cut(16).percent == Decimal("6.2")
-    assert cut(16, strategy=FIXED[2]).percent == Decimal("18.8")
+def test_percentages_are_rounded_to_a_tenth_as_on_paper():
+    """1 of 16 mg is 6.25 %, and a pharmacist writes 6.3: half a tenth goes up, never to the even digit."""
+    assert cut(16).percent == Decimal("6.3")
+    assert cut(80, products=(product(1), product(100)), strategy=FIXED[0]).percent == Decimal("1.3")
+    assert cut(16, strategy=FIXED[2]).percent == Decimal("18.8"), "of 18.75"
+    assert cut(30, products=(product(1),), strategy=FIXED[0]).percent == Decimal("3.3"), "less than half goes down"
     assert str(cut(20).percent) == "10"
 
 
