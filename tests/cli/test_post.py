@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from flask import Response
 
 from careplan import sandbox
 from careplan.fhir.server import FhirServer
@@ -14,6 +15,7 @@ from careplan.sandbox import Store
 from careplan.serving import address_of, listen, serving
 from tests.cli.running import TODAY, answer, lines, post, run
 from tests.fhir import capabilities as servers
+from tests.upstream import refused
 from tests.web.records import diazepam, loading, patient, record
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -39,6 +41,22 @@ def test_post_writes_once():
     down = run("post", "Patient/p1", "--fhir", base)
     assert down.exit_code == 1
     assert lines(down)[0]["resourceType"] == "OperationOutcome"
+
+
+def test_what_the_server_says_is_announced_only_where_it_is(upstream):
+    """Its issues are in the answer; the error line says so, and announces nothing that does not come."""
+    upstream.before = lambda number: refused(422, "invalid")
+    result = post(upstream)
+    assert result.exit_code == 1
+    ours, *theirs = answer(result)["issue"]
+    assert ours["details"]["text"].endswith("refused (422, invalid). What the server itself says follows.")
+    assert [each["code"] for each in theirs] == ["invalid"]
+    last = result.stderr.splitlines()[-1]
+    assert last.endswith("refused (422, invalid). What the server itself says is on standard output.")
+    upstream.before = lambda number: Response("no", 422)
+    silent = post(upstream)
+    assert silent.stderr.splitlines()[-1].endswith("refused (422)."), "nothing follows"
+    assert len(answer(silent)["issue"]) == 1
 
 
 def test_a_dry_run_says_how_and_writes_nothing(upstream):
