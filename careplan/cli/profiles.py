@@ -31,7 +31,10 @@ def check() -> None:
 
 
 _folder_option = click.option(
-    "--profiles", "folder", type=click.Path(exists=True, file_okay=False), help="Default: those of careplan."
+    "--profiles",
+    "folder",
+    type=click.Path(exists=True, file_okay=False),
+    help="The folder of the profiles. Default: that of careplan.",
 )
 
 

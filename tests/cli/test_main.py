@@ -88,6 +88,29 @@ def test_every_command_explains_itself(path):
     assert "Usage:" in result.stdout
 
 
+def options(command: click.Command, *path: str) -> list[tuple[str, click.Option]]:
+    """Every option below *command* with the words that lead to it."""
+    below = command.commands.items() if isinstance(command, click.Group) else ()
+    own = [(" ".join(path), each) for each in command.params if isinstance(each, click.Option)]
+    return own + [found for name, each in below for found in options(each, *path, name)]
+
+
+def test_every_option_is_explained_and_says_whether_it_may_be_repeated():
+    """In a sentence; what may be given several times says so, or nobody would try."""
+    found = options(main)
+    assert len(found) > 50
+    for path, option in found:
+        sentence = option.help or ""
+        assert sentence.endswith("."), f"{path} {option.opts[0]}: {sentence!r}"
+        assert ("May be repeated." in sentence) == option.multiple, f"{path} {option.opts[0]}: {sentence!r}"
+
+
+def test_follow_says_which_days_may_be_given():
+    """A day before or after today is that of a clock elsewhere; any other is refused."""
+    said = " ".join(run("follow", "accept", "--help").stdout.split())
+    assert "--date DATE The day it is done: today (the default), or yesterday or tomorrow" in said
+
+
 def test_it_works_as_a_program():
     """Through a real pipe, with nothing heavy loaded for --help."""
     done = subprocess.run(
