@@ -34,6 +34,7 @@ from tests.web.records import record
         (["plan", "-", "--confirm", "diazepam"], "write MEDICATION=DOSAGE"),
         (["plan", "-", "--confirm", "diazepam={"], "This is not JSON"),
         (["plan", "-", "--strategy", "none"], "The strategy must be one of"),
+        (["plan", "-", "--exclude", "3"], "cannot be left out. There are: diazepam 2 mg, 5 mg, 10 mg."),
         (["post", "-"], "Say which server"),
         (["post", "nowhere.json", "--fhir", "http://127.0.0.1:9/fhir"], "No such file"),
         (["nothing"], "No such command"),

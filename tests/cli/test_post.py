@@ -43,6 +43,19 @@ def test_post_writes_once():
     assert lines(down)[0]["resourceType"] == "OperationOutcome"
 
 
+def test_what_was_begun_one_way_says_so_when_it_goes_on(upstream, monkeypatch):
+    """The server takes transactions by now; the plan whose writing was broken off goes on one by one, and says why."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    upstream.statement = servers.ONE_BY_ONE
+    upstream.before = lambda number: refused(500) if number > 3 else None
+    assert post(upstream).exit_code == 1
+    upstream.before = lambda number: None
+    upstream.statement = servers.EVERYTHING
+    said = answer(post(upstream))
+    assert said["rung"] == "sequence"
+    assert said["because"][1:] == ["Why so: it was begun that way, and is brought to its end in the same."]
+
+
 def test_what_the_server_says_is_announced_only_where_it_is(upstream):
     """Its issues are in the answer; the error line says so, and announces nothing that does not come."""
     upstream.before = lambda number: refused(422, "invalid")
