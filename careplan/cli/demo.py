@@ -8,11 +8,12 @@ from careplan.cli import environment
 
 
 @click.command(
+    short_help="Try it: the service with synthetic patients, on this machine.",
     epilog="""\b
 Examples:
   careplan demo
   careplan demo --port 8001 --patient long-diazepam
-  careplan demo --fhir http://127.0.0.1:8080/fhir"""
+  careplan demo --fhir http://127.0.0.1:8080/fhir""",
 )
 @click.option("--fhir", "fhir_base", metavar="URL", help="Use this FHIR R4 server instead of the embedded sandbox.")
 @click.option("--load", is_flag=True, help="Write the synthetic patients to --fhir even if it is not on this machine.")

@@ -43,7 +43,7 @@ _orders_option = click.option(
 )
 
 
-@click.group()
+@click.group(short_help="Accept, hold, resume, revoke or complete a plan, or a step.")
 def follow() -> None:
     """What becomes of a plan that is written: accepted, a step completed, held, resumed, revoked, completed.
 
@@ -86,7 +86,7 @@ def hold(**options: Any) -> None:
     _follow("hold", options)
 
 
-@follow.command()
+@follow.command(short_help="Go on with a plan that is held.")
 @_following_options
 @_orders_option
 def resume(**options: Any) -> None:

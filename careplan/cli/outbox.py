@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Resource = dict[str, Any]
 
 
-@click.group()
+@click.group(short_help="What is being written to FHIR servers, and what is open.")
 def outbox() -> None:
     """What is being written to FHIR servers, and what nobody knows the end of.
 
@@ -45,7 +45,7 @@ def list_entries(only_open: bool) -> None:
     click.echo(f"{len(rows)} {'entry' if len(rows) == 1 else 'entries'}, {sum(row.is_open for row in rows)} to settle.")
 
 
-@outbox.command()
+@outbox.command(short_help="Print one entry as JSON.")
 @click.argument("entry", type=int)
 @click.option("--bundle", is_flag=True, help="Print the plan itself, which is patient data, as long as it is kept.")
 def show(entry: int, bundle: bool) -> None:
@@ -77,7 +77,7 @@ def show(entry: int, bundle: bool) -> None:
     sys.exit(answer(shown))
 
 
-@outbox.command()
+@outbox.command(short_help="Find the plan of an entry, or write what is missing of it.")
 @click.argument("entry", type=int)
 def finish(entry: int) -> None:
     """Bring an entry to its end: find its plan on the server, or write what is missing of it.

@@ -21,10 +21,11 @@ Resource = dict[str, Any]
 
 
 @click.command(
+    short_help="What is understood of a record, and what is unclear.",
     epilog="""\b
 Examples:
   careplan read patient.json
-  careplan read patient.json | python -m json.tool"""
+  careplan read patient.json | python -m json.tool""",
 )
 @source_argument
 @confirming_options

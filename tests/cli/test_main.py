@@ -89,6 +89,14 @@ def test_every_command_explains_itself(path):
     assert "Usage:" in result.stdout
 
 
+@pytest.mark.parametrize("path", [(), ("audit",), ("follow",), ("outbox",), ("profiles",), ("sandbox",)], ids=" ".join)
+def test_a_list_of_commands_breaks_no_sentence_off(path):
+    """In 80 columns each command is told in one whole sentence."""
+    listed = run(*path, "--help").stdout.partition("Commands:\n")[2].rstrip().splitlines()
+    assert listed
+    assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+
+
 def options(command: click.Command, *path: str) -> list[tuple[str, click.Option]]:
     """Every option below *command* with the words that lead to it."""
     below = command.commands.items() if isinstance(command, click.Group) else ()
