@@ -55,7 +55,17 @@ from careplan.fhir.forms import (
     sources_of,
     status_element,
 )
-from careplan.fhir.ladder import REPLACED, SHARED, Abilities, Choice, Rung, choose, is_repeatable, read_abilities
+from careplan.fhir.ladder import (
+    AS_BEGUN,
+    REPLACED,
+    SHARED,
+    Abilities,
+    Choice,
+    Rung,
+    choose,
+    is_repeatable,
+    read_abilities,
+)
 from careplan.fhir.plans import live_tapers
 from careplan.fhir.record import changes_between, fetch_record
 from careplan.fhir.server import MAX_WAIT, FhirServer
@@ -184,7 +194,7 @@ class Delivery:
         )
         with self._turn(patient_of(bundle)), self._claimed(row.id) as (was, holder):
             if was.state in (State.SENDING, State.UNKNOWN) and was.rung != choice.rung:
-                choice = Choice(Rung(was.rung), (), repeatable=False)  # what was begun goes on as it was
+                choice = Choice(Rung(was.rung), AS_BEGUN, (), repeatable=False)  # what was begun goes on as it was
             held = self._held(was, holder, bundle, choice.rung, encounter)
             found = self._bring(held, record)
             reference = found or self._confirmed(held)
@@ -204,7 +214,7 @@ class Delivery:
             held = self._held(was, holder, bundle, Rung(was.rung), was.encounter)
             found = self._bring(held)
             reference = found or self._confirmed(held)
-        return Delivered(reference, found is not None, Choice(held.rung, (), held.repeatable), number)
+        return Delivered(reference, found is not None, Choice(held.rung, AS_BEGUN, (), held.repeatable), number)
 
     def undo(self, number: int) -> Posting:
         """Take the plan of an entry off the server again, every part of it, and see that it is gone.
@@ -319,7 +329,7 @@ class Delivery:
             self._outbox.close(was.id, holder, State.WRITTEN)
             raise
         self._outbox.close(was.id, holder, State.WRITTEN, unclear=False)
-        return Delivered(reference, True, Choice(Rung(was.rung), (), repeatable=False), was.id)
+        return Delivered(reference, True, Choice(Rung(was.rung), AS_BEGUN, (), repeatable=False), was.id)
 
     def _note(self, held: _Held, **changes: Any) -> None:
         self._outbox.note(

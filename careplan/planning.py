@@ -5,7 +5,7 @@ resources --reading--> regimen --screening--> issues --schedule--> steps --writi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -19,12 +19,12 @@ from careplan.fhir.reading import Confirmation, DrugReading, Reading, issues_blo
 from careplan.fhir.writing import PlanContext, profiles_at, transaction
 from careplan.taper.comparison import Measures, measures
 from careplan.taper.cuts import PERCENT_OF_CURRENT, STRATEGIES, Strategy, StrategyName
-from careplan.taper.dose import Dose
+from careplan.taper.dose import Dose, plain
 from careplan.taper.issue import DetectedIssue, IssueCode, Severity
 from careplan.taper.overrides import Override, override
 from careplan.taper.pace import PaceChoice, choose_pace
 from careplan.taper.products import EVERY_PRODUCT, ProductChoice
-from careplan.taper.profile import DRUG_CLASSES, TaperProfile
+from careplan.taper.profile import DRUG_CLASSES, Product, TaperProfile
 from careplan.taper.regimen import Regimen
 from careplan.taper.schedule import NOTHING, Adjustment, PaceChange, TaperSchedule, make_schedule
 from careplan.taper.screening import screen, several_benzodiazepines
@@ -133,6 +133,7 @@ def plan_taper(
     )
     drug = the_drug(reading, catalog, asked.medications, asked.drug)
     profile = catalog.profiles[drug.ingredient.name]
+    _check_left_out(asked.choice, usable_products(profile, catalog, asked))
     issues = [*reading.issues, *drug.issues, *_beside(drug, reading)]
     if drug.regimen is None or issues_block(issues):
         raise Refused(_with_screening(issues, drug, profile, reading, catalog, today))
@@ -484,6 +485,38 @@ def _check_pace(name: str, allowed: PaceChoice, profile: TaperProfile) -> None:
         raise BadRequest(f"The pace must be one of: {', '.join(names)}.", expression="pace")
     if names.index(name) < names.index(allowed.pace.name):
         raise Refused([_too_fast(name, allowed)])
+
+
+def usable_products(profile: TaperProfile, catalog: Catalog, asked: PlanRequest) -> dict[str, tuple[Product, ...]]:
+    """By drug, what the taper of *profile* could use if no strength were left out; with a switch, of both drugs.
+
+    Of *asked* the switch counts, and whether the liquid is asked for.
+    """
+    to = profile.switch.to if profile.switch else None
+    profiles = [profile, catalog.profiles[to]] if to is not None and to == asked.switch_to else [profile]
+    return {
+        each.drug: tuple(product for product in each.products if asked.choice.liquid or not product.is_liquid)
+        for each in profiles
+    }
+
+
+def _check_left_out(choice: ProductChoice, usable: Mapping[str, Sequence[Product]]) -> None:
+    """Raise BadRequest for a strength that no product has: whoever leaves it out means another one."""
+    there_are = {product.strength.value for products in usable.values() for product in products}
+    unknown = sorted(choice.excluded - there_are)
+    if unknown:
+        product = "product" if choice.liquid else "tablet or capsule"
+        offered = "; ".join(f"{drug} {_strengths(products)}" for drug, products in usable.items())
+        raise BadRequest(
+            f"No {product} of {' or '.join(usable)} has {' or '.join(f'{plain(each)} mg' for each in unknown)}, so it "
+            f"cannot be left out. There are: {offered}.",
+            expression="exclude",
+        )
+
+
+def _strengths(products: Sequence[Product]) -> str:
+    ordered = sorted(products, key=lambda each: (each.is_liquid, each.strength.value))
+    return ", ".join(dict.fromkeys(f"{each.strength}{'/mL' if each.is_liquid else ''}" for each in ordered))
 
 
 def _too_fast(asked: str, allowed: PaceChoice) -> DetectedIssue:

@@ -240,6 +240,36 @@ def test_a_liquid_is_used_where_it_is_asked_for():
     assert "mL of 1 mg/mL" in request["dosageInstruction"][0]["text"]
 
 
+def leaving_out(*strengths, **choice):
+    return ProductChoice(frozenset(mg(each).value for each in strengths), **choice)
+
+
+def test_only_a_strength_that_there_is_can_be_left_out():
+    """Who leaves out 3 mg meant something else: it is refused with the strengths there are, not done silently."""
+    agreed = Equivalence(mg(1), mg(10), "Dr Example")
+    lorazepam = taking("lorazepam", "0.5 mg twice daily")
+    wrong: list[tuple[Any, dict[str, Any], str]] = [
+        (diazepam(), {"choice": leaving_out(3)}, "No tablet or capsule of diazepam has 3 mg"),
+        (diazepam(), {"choice": leaving_out(10, 3, 1)}, "of diazepam has 1 mg or 3 mg, so"),
+        (diazepam(), {"choice": leaving_out(3, liquid=True)}, "No product of diazepam has 3 mg"),
+        (lorazepam, {"choice": leaving_out(5)}, "There are: lorazepam 0.5 mg, 1 mg, 2 mg."),
+        (
+            lorazepam,
+            {"choice": leaving_out(3), "switch_to": "diazepam", "equivalence": agreed},
+            "of lorazepam or diazepam has 3 mg, so it cannot be left out. There are: "
+            "lorazepam 0.5 mg, 1 mg, 2 mg; diazepam 2 mg, 5 mg, 10 mg.",
+        ),
+        (diazepam(), {"choice": leaving_out(3, liquid=True)}, "There are: diazepam 2 mg, 5 mg, 10 mg, 1 mg/mL."),
+    ]
+    for statement, asked, sentence in wrong:
+        with pytest.raises(BadRequest) as caught:
+            plan(statement, **asked)
+        assert sentence in caught.value.message
+        assert caught.value.expression == "exclude"
+    assert plan(diazepam(), choice=leaving_out(10)), "a strength there is"
+    assert plan(lorazepam, choice=leaving_out(5), switch_to="diazepam", equivalence=agreed), "of the drug switched to"
+
+
 def test_a_pause_a_slower_pace_and_a_restart_are_planned():
     """Held for two weeks, then slower, then back to 9 mg; each says on whose wish."""
     asked = (

@@ -39,10 +39,12 @@ def answer(work: Callable[[], Resource | str]) -> int:
         click.echo("Error: this server takes a plan in no way; nothing was written.", err=True)
         return FAILED
     except CareplanError as error:
-        click.echo(json.dumps(outcome(error, canonical_base=environment.settings().canonical_base)))
+        said = outcome(error, canonical_base=environment.settings().canonical_base)
+        click.echo(json.dumps(said))
         if isinstance(error, Refused):
             return REFUSED
-        click.echo(f"Error: {error.message}", err=True)
+        more = " What the server itself says is on standard output." if len(said["issue"]) > 1 else ""
+        click.echo(f"Error: {error.message}{more}", err=True)
         return WRONG_INPUT if isinstance(error, BadRequest) else FAILED
     return 0
 

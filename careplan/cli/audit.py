@@ -13,19 +13,20 @@ if TYPE_CHECKING:
     from datetime import date
 
 
-@click.group()
+@click.group(short_help="Who read and wrote whose data, and whether that was changed.")
 def audit() -> None:
     """Who read and wrote whose data, and whether anybody changed that since."""
 
 
 @audit.command(
+    short_help="Follow the chain of records to the first that does not fit.",
     epilog="""\b
 Examples:
   careplan audit verify
   careplan audit verify --anchor 1042:5f0c...
 
 \b
-Exit status: 0 the chain is whole, and COUNT:HASH to note somewhere else; 1 it is broken, and where."""
+Exit status: 0 the chain is whole, and COUNT:HASH to note somewhere else; 1 it is broken, and where.""",
 )
 @click.option("--anchor", "noted", metavar="COUNT:HASH", help="What was noted before: the chain must go through it.")
 def verify(noted: str | None) -> None:
@@ -44,6 +45,7 @@ def verify(noted: str | None) -> None:
 
 @audit.command(
     "list",
+    short_help="Print the records, oldest first, as JSON.",
     epilog="""\b
 Example:
   careplan audit list --patient Patient/12 --since 2026-11-01""",

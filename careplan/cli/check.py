@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
+    short_help="Whether any FHIR R4 resource is valid, and why not.",
     epilog="""\b
 Examples:
   careplan check resource.json
@@ -26,7 +27,7 @@ Examples:
 
 \b
 Exit status: 0 no error, though there may be warnings; 3 errors; 2 wrong usage or input that is no JSON (of several
-lines, 3)."""
+lines, 3).""",
 )
 @source_argument
 @click.option(

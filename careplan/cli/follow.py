@@ -21,9 +21,17 @@ Resource = dict[str, Any]
 _following_options = together(
     click.argument("plan_reference", metavar="CarePlan/ID"),
     fhir_option,
-    click.option("--by", "performer", required=True, metavar="Practitioner/ID", help="In whose name it is done."),
+    click.option(
+        "--by", "performer", required=True, metavar="Practitioner/ID", help="Who does it; named in the plan's history."
+    ),
     click.option("--reason", metavar="TEXT", help="Why; kept with the plan. Needed to hold and to revoke."),
-    click.option("--date", "day", type=Day(), metavar="DATE", help="Today if not given, else the day next to it."),
+    click.option(
+        "--date",
+        "day",
+        type=Day(),
+        metavar="DATE",
+        help="The day it is done: today (the default), or yesterday or tomorrow, if that is today where you are.",
+    ),
     click.option("--dry-run", is_flag=True, help="Write nothing; print the transaction that would be written."),
 )
 _orders_option = click.option(
@@ -31,11 +39,11 @@ _orders_option = click.option(
     type=click.Choice(["draft", "active"]),
     default="draft",
     show_default=True,
-    help="Whether the orders are there to sign, or in force at once.",
+    help="Whether the order for the step waits to be signed (draft) or is in force at once (active).",
 )
 
 
-@click.group()
+@click.group(short_help="Accept, hold, resume, revoke or complete a plan, or a step.")
 def follow() -> None:
     """What becomes of a plan that is written: accepted, a step completed, held, resumed, revoked, completed.
 
@@ -65,7 +73,7 @@ def accept(**options: Any) -> None:
 @follow.command()
 @_following_options
 @_orders_option
-@click.option("--step", type=click.IntRange(1), metavar="N", help="Which one. Default: the last whose days are over.")
+@click.option("--step", type=click.IntRange(1), metavar="N", help="Which step. Default: the last whose days are over.")
 def complete_step(**options: Any) -> None:
     """Mark a step as completed, and order the next one."""
     _follow("complete-step", options)
@@ -78,7 +86,7 @@ def hold(**options: Any) -> None:
     _follow("hold", options)
 
 
-@follow.command()
+@follow.command(short_help="Go on with a plan that is held.")
 @_following_options
 @_orders_option
 def resume(**options: Any) -> None:
@@ -88,7 +96,11 @@ def resume(**options: Any) -> None:
 
 @follow.command()
 @_following_options
-@click.option("--stop-orders", is_flag=True, help="Stop the order that is being taken too: see that another is there.")
+@click.option(
+    "--stop-orders",
+    is_flag=True,
+    help="Stop the order that is in force, too. See first that another is there: nothing may end suddenly.",
+)
 def revoke(**options: Any) -> None:
     """End a plan before its time. What is being taken stays in force."""
     _follow("revoke", options)
@@ -123,7 +135,7 @@ def _followed(
     from careplan.fhir.written_plan import Transition
     from careplan.following import Following
 
-    plan = careplan_reference(plan_reference, "CarePlan/ID")
+    plan = careplan_reference(plan_reference, "the plan")
     settings = environment.settings()
     asked = Asked(
         Transition(what), performer, day_asked(day, environment.today()), environment.now(), reason=reason, **more

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
 import click
@@ -11,14 +12,18 @@ import click
 Command = Callable[..., None]
 
 
-class Day(click.DateTime):
-    """A day such as 2026-01-05; click's own type gives a datetime."""
+class Day(click.ParamType[Any]):
+    """A day such as 2027-01-04; click's own DateTime gives a datetime, and tells of formats."""
 
-    def __init__(self) -> None:
-        super().__init__(["%Y-%m-%d"])
+    name = "day"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        return super().convert(value, param, ctx).date()
+        if not re.fullmatch(r"\d{4}-\d\d-\d\d", str(value), re.ASCII):
+            self.fail(f"{value!r} is no day: write a day as 2027-01-04.", param, ctx)
+        try:
+            return date.fromisoformat(str(value))
+        except ValueError as error:
+            self.fail(f"there is no day {value!r}: {error}.", param, ctx)
 
 
 def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
@@ -39,7 +44,7 @@ fhir_option = click.option(
 
 
 def careplan_reference(text: str, hint: str) -> str:
-    """*text*, which must be CarePlan/ID; *hint* is where it was given. Raises BadParameter."""
+    """*text*, which must name a CarePlan by its id; *hint* is where it was given. Raises BadParameter."""
     if not re.fullmatch(r"CarePlan/[A-Za-z0-9\-.]{1,64}", text):
-        raise click.BadParameter("write CarePlan/ID.", param_hint=hint)
+        raise click.BadParameter(f"{text!r} names no plan: write it as CarePlan/34.", param_hint=hint)
     return text

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 Resource = dict[str, Any]
 
 
-@click.group()
+@click.group(short_help="What is being written to FHIR servers, and what is open.")
 def outbox() -> None:
     """What is being written to FHIR servers, and what nobody knows the end of.
 
@@ -45,11 +45,14 @@ def list_entries(only_open: bool) -> None:
     click.echo(f"{len(rows)} {'entry' if len(rows) == 1 else 'entries'}, {sum(row.is_open for row in rows)} to settle.")
 
 
-@outbox.command()
+@outbox.command(short_help="Print one entry as JSON.")
 @click.argument("entry", type=int)
 @click.option("--bundle", is_flag=True, help="Print the plan itself, which is patient data, as long as it is kept.")
 def show(entry: int, bundle: bool) -> None:
-    """Print one entry as JSON: its state, what is on the server, and what went wrong last."""
+    """Print one entry as JSON: its state, what is on the server, and what went wrong last.
+
+    ENTRY is its number in `careplan outbox list`.
+    """
 
     def shown() -> Resource:
         row = environment.outbox(environment.settings()).get(entry)
@@ -74,10 +77,13 @@ def show(entry: int, bundle: bool) -> None:
     sys.exit(answer(shown))
 
 
-@outbox.command()
+@outbox.command(short_help="Find the plan of an entry, or write what is missing of it.")
 @click.argument("entry", type=int)
 def finish(entry: int) -> None:
-    """Bring an entry to its end: find its plan on the server, or write what is missing of it."""
+    """Bring an entry to its end: find its plan on the server, or write what is missing of it.
+
+    ENTRY is its number in `careplan outbox list`.
+    """
 
     def finished(delivery: Delivery, row: Posting) -> Resource:
         done = delivery.finish(entry)
@@ -94,12 +100,12 @@ def finish(entry: int) -> None:
     default=60,
     show_default=True,
     metavar="SECONDS",
-    help="How long the server may still be working on a request that nobody waits for any more.",
+    help="Undo nothing before the server has been silent for so long: it may still be working on what it was sent.",
 )
 def undo(entry: int, settled_after: float) -> None:
     """Take the plan of an entry off the server again, all of it. Only a draft is undone.
 
-    A plan that it replaced stays revoked.
+    ENTRY is its number in `careplan outbox list`. A plan that it replaced stays revoked.
     """
 
     def undone(delivery: Delivery, _: Posting) -> Resource:

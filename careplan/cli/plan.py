@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from shutil import get_terminal_size
 from typing import IO, TYPE_CHECKING, Any
 
 import click
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from careplan.taper.cuts import StrategyName
 
 Resource = dict[str, Any]
+
+WIDTH_OF_A_FILE = 100
+"""Columns of what is explained where there is no terminal whose width could be taken."""
 
 
 @click.command(
@@ -56,9 +60,11 @@ def plan(source: IO[bytes], explain: bool, strategies: tuple[StrategyName, ...],
         from careplan.explain import compared, explained
         from careplan.planning import compare
 
-        parts = [explained(made)] if explain else []
+        width = get_terminal_size((WIDTH_OF_A_FILE, 0)).columns
+        parts = [explained(made, width=width)] if explain else []
         if strategies:
-            parts.append(compared(compare(made, environment.catalog(), strategies, asked=plan_request(options))))
+            plans = compare(made, environment.catalog(), strategies, asked=plan_request(options))
+            parts.append(compared(plans, width=width))
         return "\n\n".join(parts)
 
     sys.exit(answer_each(source, said))

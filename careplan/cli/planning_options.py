@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from careplan.fhir.reading import Confirmation
     from careplan.planning import PlanRequest, TaperPlan
+    from careplan.taper.dose import Dose
     from careplan.taper.schedule import Adjustment
 
 Resource = dict[str, Any]
@@ -48,51 +49,82 @@ confirming_options = together(
         help="What is really taken, where the record does not say: 'diazepam=5 mg twice daily'. MEDICATION is a "
         "name, a code or a reference; DOSAGE is text or the JSON of a Dosage. May be repeated.",
     ),
-    click.option("--confirmed-by", metavar="NAME", help="Who says so; recorded in the plan."),
-    click.option("--today", type=Day(), metavar="DATE", help="Work as if it were this day, for repeatable output."),
+    click.option(
+        "--confirmed-by",
+        metavar="NAME",
+        help="Who confirms it, or sets it aside; named in the plan, or in what is read.",
+    ),
+    click.option("--today", type=Day(), metavar="DATE", help="Work as if it were this day, such as 2027-01-04."),
 )
 planning_options = together(
-    click.option("--start", type=Day(), metavar="DATE", help="Day of the first cut. Default: today."),
+    click.option(
+        "--start", type=Day(), metavar="DATE", help="Day of the first cut, such as 2027-01-04. Default: today."
+    ),
     click.option(
         "--strategy",
         default="percent-of-current",
         show_default=True,
-        help="How cuts are sized: percent-of-current, fixed-amount, cks-slow or cks-fast.",
+        help="How large a cut is: a percentage of the dose taken then (percent-of-current), the same each time "
+        "(fixed-amount, with --amount), or the smallest or largest that the NHS's CKS gives for a dose (cks-slow, "
+        "cks-fast).",
     ),
-    click.option("--amount", type=_MG, metavar="MG", help="Each cut of the strategy fixed-amount."),
+    click.option("--amount", type=_MG, metavar="MG", help="How large each cut of the strategy fixed-amount is."),
     click.option(
         "--in-turn", is_flag=True, help="Cut one intake of the day to nothing, then the next; the largest last."
     ),
-    click.option("--pace", help="brief, standard or slow; never faster than the rules allow. Default: by rule."),
-    click.option("--target", type=_MG, metavar="MG", help="The daily dose to end at. Default: none."),
     click.option(
-        "--exclude", "excluded", type=_MG, multiple=True, metavar="MG", help="Use no product of this strength."
+        "--pace", help="brief, standard or slow. Default: the fastest that the rules allow; one faster is refused."
+    ),
+    click.option("--target", type=_MG, metavar="MG", help="The daily dose to end at and to go on with. Default: 0 mg."),
+    click.option(
+        "--exclude",
+        "excluded",
+        type=_MG,
+        multiple=True,
+        metavar="MG",
+        help="Use no product of this strength. May be repeated.",
     ),
     click.option(
-        "--halves/--no-halves", default=True, help="Whether tablets may be halved. Default: where they may be."
+        "--halves/--no-halves",
+        default=True,
+        help="Whether tablets are halved, of those that may be. Default: they are.",
     ),
-    click.option("--liquid", is_flag=True, help="Make the doses of the oral liquid of the profile."),
+    click.option("--liquid", is_flag=True, help="Use the oral liquid and no tablets, where the drug has one."),
     click.option(
-        "--pause", "pauses", multiple=True, metavar="DATE=WEEKS", help="Hold the dose of that day so many weeks longer."
+        "--pause",
+        "pauses",
+        multiple=True,
+        metavar="DATE=WEEKS",
+        help="'2027-01-04=2': hold the dose of that day 2 weeks longer. May be repeated.",
     ),
     click.option(
-        "--change-pace", "changes", multiple=True, metavar="DATE=PACE", help="Go on at another pace from that day."
+        "--change-pace",
+        "changes",
+        multiple=True,
+        metavar="DATE=PACE",
+        help="'2027-01-04=slow': go on at that pace from that day. May be repeated.",
     ),
     click.option(
-        "--restart", "restarts", multiple=True, metavar="DATE=MG", help="Take so many mg a day again from that day."
+        "--restart",
+        "restarts",
+        multiple=True,
+        metavar="DATE=MG",
+        help="'2027-01-04=5': go back to 5 mg a day on that day, and taper from there. May be repeated.",
     ),
-    click.option("--switch-to", metavar="DRUG", help="Replace the drug by this one first; see --equivalence."),
+    click.option(
+        "--switch-to", metavar="DRUG", help="Replace the drug by this one, then taper that; needs --equivalence."
+    ),
     click.option(
         "--equivalence",
         metavar="MG=MG",
-        help="'1=10': 1 mg of the drug counts as 10 mg of the new one; needs --confirmed-by.",
+        help="For --switch-to, '1=10': 1 mg of the drug counts as 10 mg of the new one; needs --confirmed-by.",
     ),
     click.option(
         "--override",
         "overridden",
         multiple=True,
         metavar="CODE=REASON",
-        help="Set a finding aside, where the rules allow it; needs --confirmed-by.",
+        help="Set the finding with this code aside, where the rules allow it; needs --confirmed-by. May be repeated.",
     ),
     click.option(
         "--medication",
@@ -134,16 +166,16 @@ def plan_request(options: dict[str, Any]) -> PlanRequest:
 
     by = options["confirmed_by"] or ""
     adjustments: list[Adjustment] = [
-        *(Pause(_dated(day), _whole(weeks)) for day, weeks in _pairs(options["pauses"], "--pause")),
-        *(PaceChange(_dated(day), pace) for day, pace in _pairs(options["changes"], "--change-pace")),
-        *(Restart(_dated(day), _MG.convert(mg, None, None)) for day, mg in _pairs(options["restarts"], "--restart")),
+        *(Pause(day, _whole(weeks)) for day, weeks in _dated(options["pauses"], "--pause")),
+        *(PaceChange(day, pace) for day, pace in _dated(options["changes"], "--change-pace")),
+        *(Restart(day, _milligrams(mg, "--restart")) for day, mg in _dated(options["restarts"], "--restart")),
     ]
     replaces = options.get("replaces")
     equivalence = None
     for dose, equals in _pairs(filter(None, [options["equivalence"]]), "--equivalence"):
         if not by:
             raise click.UsageError("An equivalence needs the name of who confirms it: --confirmed-by.")
-        equivalence = Equivalence(_MG.convert(dose, None, None), _MG.convert(equals, None, None), by)
+        equivalence = Equivalence(_milligrams(dose, "--equivalence"), _milligrams(equals, "--equivalence"), by)
     try:
         return PlanRequest(
             medications=options["medications"],
@@ -202,9 +234,22 @@ def _pairs(given: Iterable[str], option: str) -> list[tuple[str, str]]:
     return found
 
 
-def _dated(text: str) -> date:
-    day: date = Day().convert(text, None, None)
-    return day
+def _dated(given: Iterable[str], option: str) -> list[tuple[date, str]]:
+    """`2027-01-04=4` as (the day, "4")."""
+    return [(_converted(Day(), day, option), value) for day, value in _pairs(given, option)]
+
+
+def _milligrams(text: str, option: str) -> Dose:
+    dose: Dose = _converted(_MG, text, option)
+    return dose
+
+
+def _converted(kind: click.ParamType[Any], text: str, option: str) -> Any:
+    """One of the two values of *option*, which is named where it is wrong."""
+    try:
+        return kind.convert(text, None, None)
+    except click.BadParameter as error:
+        raise click.BadParameter(error.message, param_hint=option) from error
 
 
 def _whole(text: str) -> int:

@@ -28,14 +28,16 @@ Examples:
   careplan post Patient/12 --replaces CarePlan/34 --confirm 'diazepam=4 mg twice daily'
 
 \b
-Exit status: as for careplan plan; 1 when nothing was written, or nobody knows: see careplan outbox. The same plan
-posted twice is there once."""
+Exit status: as for careplan plan; 1 when nothing was written, or when nobody knows whether it was: see careplan
+outbox. The same plan posted twice is there once."""
 )
 @click.argument("source", metavar="INPUT")
 @fhir_option
 @click.option("--dry-run", is_flag=True, help="Write nothing; print how the plan would be written, and why so.")
 @click.option("--replaces", metavar="CarePlan/ID", help="The plan that this one takes the place of: it is revoked.")
-@click.option("--encounter", metavar="Encounter/ID", help="Where a server takes the plan as a document of one.")
+@click.option(
+    "--encounter", metavar="Encounter/ID", help="The encounter it belongs to, for a server that asks for one."
+)
 @planning_options
 def post(source: str, fhir_base: str | None, dry_run: bool, encounter: str | None, **options: Any) -> None:
     """Plan a taper and write it to a FHIR server as a draft CarePlan.

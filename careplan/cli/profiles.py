@@ -15,7 +15,7 @@ def profiles() -> None:
     """The clinical rules and where they come from."""
 
 
-@profiles.command()
+@profiles.command(short_help="Verify all clinical data.")
 def check() -> None:
     """Verify all clinical data: complete, consistent, every number with its source."""
     from careplan.catalog import check_profiles, delivery_notes
@@ -31,14 +31,18 @@ def check() -> None:
 
 
 _folder_option = click.option(
-    "--profiles", "folder", type=click.Path(exists=True, file_okay=False), help="Default: those of careplan."
+    "--profiles",
+    "folder",
+    type=click.Path(exists=True, file_okay=False),
+    help="The folder of the profiles. Default: that of careplan.",
 )
 
 
 @profiles.command(
+    short_help="Record that somebody has reviewed a profile as it is.",
     epilog="""\b
 Example:
-  careplan profiles sign diazepam --reviewer 'A. Example, pharmacist'"""
+  careplan profiles sign diazepam --reviewer 'A. Example, pharmacist'""",
 )
 @click.argument("drug")
 @click.option("--reviewer", required=True, metavar="NAME", help="Who has checked every number against its source.")
@@ -61,7 +65,7 @@ def sign(drug: str, reviewer: str, folder: str | None) -> None:
     click.echo(f"{signed}: signed by {reviewer}.")
 
 
-@profiles.command()
+@profiles.command(short_help="Write the FHIR definitions made from the profiles.")
 @click.option("--check", "only_check", is_flag=True, help="Write nothing; exit status 1 when a file would change.")
 @_folder_option
 def generate(only_check: bool, folder: str | None) -> None:

@@ -21,10 +21,11 @@ Resource = dict[str, Any]
 
 
 @click.command(
+    short_help="What is understood of a record, and what is unclear.",
     epilog="""\b
 Examples:
   careplan read patient.json
-  careplan read patient.json | python -m json.tool"""
+  careplan read patient.json | python -m json.tool""",
 )
 @source_argument
 @confirming_options
@@ -77,4 +78,6 @@ def _drug(drug: DrugReading) -> Resource:
 
 
 def _issue(issue: DetectedIssue) -> Resource:
-    return {name: str(value) for name, value in vars(issue).items() if value is not None}
+    """Each field that is there; texts and codes as text, and what is a yes or no as true or false."""
+    fields = {name: value for name, value in vars(issue).items() if value is not None}
+    return {name: value if isinstance(value, bool) else str(value) for name, value in fields.items()}

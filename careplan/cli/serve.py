@@ -9,7 +9,7 @@ from careplan.cli import environment
 
 @click.command(
     epilog="""\b
-Settings, from the environment (docs/access.md tells more):
+Settings, from the environment, and in brackets what holds without them (docs/access.md tells more):
   CAREPLAN_HOST, CAREPLAN_PORT   where to listen (127.0.0.1, 8000)
   CAREPLAN_FHIR_BASE             the FHIR R4 server to read and write; without it only `statements` are planned
   CAREPLAN_FHIR_ALSO             further FHIR servers that `careplan post --fhir` may use
@@ -18,8 +18,8 @@ Settings, from the environment (docs/access.md tells more):
   CAREPLAN_DATABASE              the outbox and the audit: sqlite:///FILE (a file of this user's), or
                                  postgresql://USER@HOST/NAME
   CAREPLAN_MAX_BODY              the largest request in bytes (8388608)
-  CAREPLAN_RATE_LIMIT            how often one caller may ask each worker (600 per minute; off)
-  CAREPLAN_LOG_LEVEL             info, warning, error
+  CAREPLAN_RATE_LIMIT            how often one caller may ask each worker, or off (600 per minute)
+  CAREPLAN_LOG_LEVEL             what is logged: debug, info, warning or error (info)
   CAREPLAN_GRACEFUL_TIMEOUT      seconds to finish what is under way after SIGTERM (60)
 
 Who may ask:

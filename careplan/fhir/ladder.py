@@ -99,20 +99,21 @@ class Abilities:
 
 @dataclass(frozen=True)
 class Choice:
-    """The way to take. *not_taken* says in a sentence each why the better ones are not.
+    """The way to take. *because* says why it can be taken, *not_taken* in a sentence each why the better ones are not.
 
     *repeatable*: sending the same again cannot make a second one, by the server's own word.
     """
 
     rung: Rung
+    because: str
     not_taken: tuple[tuple[Rung, str], ...]
     repeatable: bool
 
     @property
     def sentences(self) -> list[str]:
-        """The way, and why no better one is taken: for people."""
-        done = f"Way to the FHIR server: {AS_WORDS[self.rung]}."
-        return [done, *(f"Not {AS_WORDS[rung].split(',')[0]}: {reason}" for rung, reason in self.not_taken)]
+        """The way, why it can be taken, and why no better one is: for people."""
+        done = [f"Way to the FHIR server: {AS_WORDS[self.rung]}.", *([self.because] if self.because else [])]
+        return [*done, *(f"Not {AS_WORDS[rung].split(',')[0]}: {reason}" for rung, reason in self.not_taken)]
 
 
 def read_abilities(capabilities: Resource, scopes: str | None = None) -> Abilities:
@@ -148,7 +149,40 @@ def choose(
     }
     rung = next(rung for rung, reason in reasons.items() if not reason)
     before = list(Rung)[: list(Rung).index(rung)]
-    return Choice(rung, tuple((each, reasons[each]) for each in before), is_repeatable(rung, bundle, abilities))
+    return Choice(
+        rung,
+        _because(rung, bundle, abilities),
+        tuple((each, reasons[each]) for each in before),
+        is_repeatable(rung, bundle, abilities),
+    )
+
+
+AS_BEGUN = "Why so: it was begun that way, and is brought to its end in the same."
+
+
+def _because(rung: Rung, bundle: Resource, abilities: Abilities) -> str:
+    """What the server does by its own word, and the scopes allow, that *rung* needs; empty where nothing is written."""
+    if rung is Rung.NOTHING:
+        return ""
+    one = {Rung.CAREPLAN: "CarePlan", Rung.DOCUMENT: "DocumentReference"}.get(rung)
+    found = one or "CarePlan"
+    by = "identifier" if "identifier" in abilities.of(found).searched_by else "patient"
+    does = [
+        *(["takes transactions"] if rung is Rung.TRANSACTION else []),
+        f"creates {', '.join([one] if one else _types(bundle, 'POST'))}",
+        *([f"changes {', '.join(REPLACED)}"] if _replaces(bundle) else []),
+        *(_UNDOES if rung is Rung.SEQUENCE else []),
+        f"and reads {found} and finds it by {by}",
+    ]
+    allowed = (
+        "No scopes are known that would forbid it"
+        if abilities.grants is None
+        else "The scopes that were granted allow it"
+    )
+    return f"Why so: by its CapabilityStatement the server {', '.join(does)}. {allowed}."
+
+
+_UNDOES = ("finds each again so that none is made twice", "lets what was made be taken back")
 
 
 def against_following(bundle: Resource, abilities: Abilities) -> str:

@@ -82,14 +82,14 @@ def _issues(source: CareplanError | Iterable[DetectedIssue | FormIssue], systems
         for issue in source:
             yield _of_form(issue, systems) if isinstance(issue, FormIssue) else _detected(issue, systems)
         return
+    said = list(_upstream(source.outcome or {})) if isinstance(source, UpstreamRejected) else []
     yield {
         "severity": "error",
         "code": source.issue_type,
-        "details": {"text": source.message},
+        "details": {"text": f"{source.message} What the server itself says follows." if said else source.message},
         **({"expression": [source.expression]} if source.expression else {}),
     }
-    if isinstance(source, UpstreamRejected):
-        yield from _upstream(source.outcome or {})
+    yield from said
 
 
 def _of_form(issue: FormIssue, systems: str) -> Resource:

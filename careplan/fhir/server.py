@@ -507,7 +507,9 @@ def _error_of(
     if status >= 500:
         return UpstreamError(f"{place} failed ({status}).{again} Try again later.")
     return UpstreamRejected(
-        f"{place} refused ({status}{_codes_of(outcome)}). {_advice(status)}", upstream_status=status, outcome=outcome
+        f"{place} refused ({status}{_codes_of(outcome)}). {_advice(status)}".rstrip(),
+        upstream_status=status,
+        outcome=outcome,
     )
 
 
@@ -520,7 +522,7 @@ def _advice(status: int) -> str:
         return "It is not there: check the base address of the FHIR server, or the id."
     if status in (409, 412):
         return "It was changed meanwhile, or exists already: read it again and decide."
-    return "What the server itself says follows."
+    return ""  # what the server itself says is carried along
 
 
 def _when_again(response: requests.Response) -> str:

@@ -14,14 +14,14 @@ from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from itertools import count
-from math import ceil, gcd
+from math import ceil, floor, gcd
 from typing import Literal, get_args
 
 from careplan.errors import Refused
 from careplan.taper.dose import Dose, plain
 from careplan.taper.intakes import TIMES_OF_DAY, Intakes, in_turn, spread
 from careplan.taper.issue import DetectedIssue, IssueCode
-from careplan.taper.products import Formulary, Pieces, exact_decimal
+from careplan.taper.products import Formulary, Pieces, ProductChoice, exact_decimal
 from careplan.taper.profile import Ceiling, Citation, Pace, TaperProfile
 from careplan.taper.regimen import Administration
 
@@ -122,12 +122,14 @@ class Descent:
         profile: TaperProfile,
         pace: Pace,
         strategy: Strategy,
+        choice: ProductChoice,
         amounts: Formulary,
         shape: Intakes,
         times: Times,
         target: int,
     ) -> None:
-        self.profile, self.pace, self.strategy, self.amounts = profile, pace, strategy, amounts
+        self.profile, self.pace, self.strategy = profile, pace, strategy
+        self.choice, self.amounts = choice, amounts
         self.shape, self.times, self.target = shape, times, target
         self.share = Fraction(pace.cut_percent) / 100
         self.ceilings = [_Limit.of(ceiling, amounts.grain) for ceiling in profile.ceilings]
@@ -212,7 +214,7 @@ class Descent:
                     return taken, "smallest-deliverable-cut", citation
                 if size <= self.smallest and daily < self.near_end:
                     return taken, "above-ceiling", ceiling.citation
-        raise Refused([_no_next_step(self.profile, self.amounts.dose(daily))])
+        raise Refused([_no_next_step(self.profile, self.choice, self.amounts.dose(daily))])
 
     def _wanted(self, daily: int) -> tuple[Fraction, CutRule, Citation]:
         """The cut that the strategy asks for at *daily*, never below the floor."""
@@ -278,15 +280,23 @@ class Descent:
         return f"{mg} would be asked for"
 
 
-def not_expressible(profile: TaperProfile, text: str, settle: str) -> DetectedIssue:
-    """What the products of *profile* do not allow, and what would settle it."""
-    seen = ", ".join(product.name for product in profile.products)
+def not_expressible(profile: TaperProfile, choice: ProductChoice, text: str, settle: str) -> DetectedIssue:
+    """What the products chosen of *profile* do not allow, and what would settle it.
+
+    Strengths that were left out are named, and to leave out fewer is the first thing that may settle it.
+    """
+    seen = ", ".join(product.name for product in choice.of(profile)) or "nothing"
+    left_out = ", ".join(product.name for product in choice.left_out(profile))
+    if left_out:
+        seen = f"{seen}; left out: {left_out}"
+        settle = f"Leave out fewer strengths; or {settle[0].lower()}{settle[1:]}"
     return DetectedIssue(IssueCode.NOT_EXPRESSIBLE, "error", text, seen=seen, settle=settle)
 
 
-def _no_next_step(profile: TaperProfile, dose: Dose) -> DetectedIssue:
+def _no_next_step(profile: TaperProfile, choice: ProductChoice, dose: Dose) -> DetectedIssue:
     return not_expressible(
         profile,
+        choice,
         f"From {dose} of {profile.drug} a day no next step can be made up that stays under the ceiling.",
         "Confirm a daily dose in whole tablets (or allowed halves), divided as it is taken; or ask for a liquid, or "
         "for a switch to another drug, where the profile has one.",
@@ -308,14 +318,18 @@ def descent(
     *,
     pace: Pace,
     strategy: Strategy,
+    choice: ProductChoice,
     amounts: Formulary,
     target: Decimal,
 ) -> Descent:
-    """The way down from *intakes* to *target* mg a day, in the grains of *amounts*; the same one if asked again."""
+    """The way down from *intakes* to *target* mg a day, in the grains of *amounts*, those of the products of *choice*.
+
+    The same one if asked again.
+    """
     counts = tuple(amounts.count(each.dose.value) for each in intakes)
     shape = tuple(each // gcd(*counts) for each in counts)
     times = tuple((each.when, each.time) for each in intakes)
-    return _descent(profile, pace, strategy, amounts, shape, times, amounts.count(target))
+    return _descent(profile, pace, strategy, choice, amounts, shape, times, amounts.count(target))
 
 
 _descent = lru_cache(maxsize=1024)(Descent)
@@ -332,7 +346,8 @@ def _percent(size: int, daily: int) -> Decimal:
 
 
 def _rounded(value: Fraction, places: int) -> Decimal:
-    return Decimal(round(value * 10**places)) / Decimal(10) ** places
+    """*value* to *places* behind the point; half of the last one goes up, as on paper."""
+    return Decimal(floor(value * 10**places + Fraction(1, 2))) / Decimal(10) ** places
 
 
 def _unlike(stated: str, size: int, daily: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from fractions import Fraction
 from functools import cached_property, lru_cache
@@ -50,6 +50,12 @@ class ProductChoice:
             for each in kept
             if each.strength.value not in self.excluded
         )
+
+    def left_out(self, profile: TaperProfile) -> tuple[Product, ...]:
+        """The products that are not used only because their strength is excluded."""
+        kept = {each.name for each in self.of(profile)}
+        wanted = replace(self, excluded=frozenset()).of(profile)
+        return tuple(each for each in wanted if each.name not in kept)
 
 
 EVERY_PRODUCT = ProductChoice()

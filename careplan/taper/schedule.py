@@ -149,7 +149,7 @@ def make_schedule(
     walk = _Walk(regimen, profile, pace, strategy, choice, target, adjustments, first_number)
     steps = walk.steps(start)
     if not steps:
-        raise Refused([_no_step_before_zero(regimen, profile)])
+        raise Refused([_no_step_before_zero(regimen, profile, choice)])
     longer = 0
     while not target and (short := profile.minimum_days - (steps[-1].end - start).days - 1) > 0:
         longer += -(-short // len(steps))
@@ -181,7 +181,7 @@ class _Walk:
         self.adjustments = sorted(adjustments, key=lambda each: each.on)
         self.pauses = [each for each in self.adjustments if isinstance(each, Pause)]
         self.changes = [each for each in self.adjustments if isinstance(each, PaceChange)]
-        self.amounts = self._formulary(choice)
+        self.choice, self.amounts = choice, self._formulary(choice)
         self._ways: dict[str, Descent] = {}
         self.begin: Intakes = tuple(self.amounts.count(each.dose.value) for each in regimen.administrations)
         self.goal = self.amounts.count(target.value)
@@ -303,6 +303,7 @@ class _Walk:
                 self.regimen.administrations,
                 pace=pace,
                 strategy=self.strategy,
+                choice=self.choice,
                 amounts=self.amounts,
                 target=self.target.value,
             )
@@ -314,14 +315,14 @@ class _Walk:
         try:
             return formulary(self.profile, choice, doses)
         except ValueError as error:
-            raise Refused([_no_product(self.profile, error)]) from error
+            raise Refused([_no_product(self.profile, choice, error)]) from error
 
     def _check_target(self) -> None:
         if not self.goal:
             return
         way = self._way(date.min)
         if self.goal >= sum(self.begin) or way.spread(self.begin, self.goal) is None:
-            raise Refused([_bad_target(self.regimen, self.profile, self.target)])
+            raise Refused([_bad_target(self.regimen, self.profile, self.choice, self.target)])
 
     def _check_strategy(self) -> None:
         """The first cut that is asked for must be within the pace, or the smallest there is.
@@ -453,11 +454,12 @@ def _finer(profile: TaperProfile, choice: ProductChoice) -> str:
     return " or ".join(ways) or "another product"
 
 
-def _no_product(profile: TaperProfile, error: ValueError) -> DetectedIssue:
+def _no_product(profile: TaperProfile, choice: ProductChoice, error: ValueError) -> DetectedIssue:
     return not_expressible(
         profile,
+        choice,
         f"This cannot be made up: {error}.",
-        "Confirm a dose in whole pieces; leave out fewer strengths, or ask for no liquid where there is none.",
+        "Confirm a dose in whole pieces, or ask for no liquid where there is none.",
     )
 
 
@@ -465,23 +467,26 @@ def _too_many_intakes(regimen: Regimen, profile: TaperProfile) -> DetectedIssue:
     taken = len(regimen.administrations)
     return not_expressible(
         profile,
+        EVERY_PRODUCT,
         f"{profile.drug.capitalize()} is taken {taken} times a day; more than {MOST_INTAKES} intakes are not planned.",
         "Check how often it is taken; else plan by hand.",
     )
 
 
-def _no_step_before_zero(regimen: Regimen, profile: TaperProfile) -> DetectedIssue:
+def _no_step_before_zero(regimen: Regimen, profile: TaperProfile, choice: ProductChoice) -> DetectedIssue:
     return not_expressible(
         profile,
+        choice,
         f"{regimen.daily} of {profile.drug} a day is the smallest dose the products allow: there is no step between it "
         "and nothing, and stopping outright is not a taper.",
         "Plan the end by hand, for example with a liquid.",
     )
 
 
-def _bad_target(regimen: Regimen, profile: TaperProfile, target: Dose) -> DetectedIssue:
+def _bad_target(regimen: Regimen, profile: TaperProfile, choice: ProductChoice, target: Dose) -> DetectedIssue:
     return not_expressible(
         profile,
+        choice,
         f"{target} a day is no target for {regimen.daily} of {profile.drug}: less is needed, in pieces that exist.",
         "Choose another target, or none.",
     )

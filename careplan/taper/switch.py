@@ -144,7 +144,7 @@ def _formulary(profile: TaperProfile, choice: ProductChoice, doses: Sequence[Dos
     for dose in doses:
         grains = Fraction(dose.value) / amounts.grain
         if grains.denominator != 1 or grains > MOST_GRAINS or amounts.cost(grains.numerator) is None:
-            raise Refused([_not_made_up(profile, dose)])
+            raise Refused([_not_made_up(profile, chosen, dose)])
     return amounts
 
 
@@ -189,9 +189,10 @@ def _no_switch(profile: TaperProfile) -> DetectedIssue:
     )
 
 
-def _not_made_up(profile: TaperProfile, dose: Dose) -> DetectedIssue:
+def _not_made_up(profile: TaperProfile, choice: ProductChoice, dose: Dose) -> DetectedIssue:
     return not_expressible(
         profile,
+        choice,
         f"{_rounded(dose)} of {profile.drug} cannot be made up exactly, so the switch cannot be planned.",
         "Confirm another equivalence within the published range, ask for a liquid, or taper directly.",
     )

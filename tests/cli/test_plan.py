@@ -101,6 +101,29 @@ def test_plan_explains_each_step():
         assert said in result.output
 
 
+@pytest.mark.parametrize(("columns", "widest"), [("80", 80), ("132", 132), ("", 100)], ids=["80", "132", "piped"])
+def test_an_explanation_is_as_wide_as_the_terminal(columns, widest):
+    """And 100 columns where there is none; rules and dates stay in one piece, and nothing is cut off."""
+    result = run("plan", "-", *TODAY, "--explain", "--compare", "cks-slow", given=record(), COLUMNS=columns)
+    assert result.exit_code == 0, result.output
+    widths = [len(line) for line in result.output.splitlines()]
+    assert widest - 12 < max(widths) <= widest
+    for whole in ("smallest-deliverable-cut", "2026-01-05", "2026-02-01", "ASAM25", "9 mg", "percent-of-current"):
+        assert whole in result.output
+    assert "…" not in result.output, "something is cut off"
+
+
+def test_an_explanation_says_what_would_settle_each_warning():
+    """0.5 mg of 2 mg of lorazepam is a quarter at once: the liquid or a switch is to be weighed."""
+    dosage = [{"text": "1 mg twice daily"}]
+    given = record(medicationCodeableConcept={"text": "lorazepam"}, dosage=dosage)
+    result = run("plan", "-", *TODAY, "--explain", given=given)
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    assert "warning: cut-above-pace: The first cut takes 25 % of the dose" in said
+    assert "What would settle it: Weigh the oral liquid or a switch to diazepam, which allows smaller cuts." in said
+
+
 def test_plan_compares_with_another_strategy():
     """Length, largest cut and total dose side by side; a refusal gives its reason."""
     result = run("plan", "-", *TODAY, "--compare", "cks-slow", given=record())

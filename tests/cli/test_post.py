@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from flask import Response
 
 from careplan import sandbox
 from careplan.fhir.server import FhirServer
@@ -14,6 +15,7 @@ from careplan.sandbox import Store
 from careplan.serving import address_of, listen, serving
 from tests.cli.running import TODAY, answer, lines, post, run
 from tests.fhir import capabilities as servers
+from tests.upstream import refused
 from tests.web.records import diazepam, loading, patient, record
 
 pytestmark = pytest.mark.usefixtures("database_url")
@@ -41,11 +43,42 @@ def test_post_writes_once():
     assert lines(down)[0]["resourceType"] == "OperationOutcome"
 
 
+def test_what_was_begun_one_way_says_so_when_it_goes_on(upstream, monkeypatch):
+    """The server takes transactions by now; the plan whose writing was broken off goes on one by one, and says why."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    upstream.statement = servers.ONE_BY_ONE
+    upstream.before = lambda number: refused(500) if number > 3 else None
+    assert post(upstream).exit_code == 1
+    upstream.before = lambda number: None
+    upstream.statement = servers.EVERYTHING
+    said = answer(post(upstream))
+    assert said["rung"] == "sequence"
+    assert said["because"][1:] == ["Why so: it was begun that way, and is brought to its end in the same."]
+
+
+def test_what_the_server_says_is_announced_only_where_it_is(upstream):
+    """Its issues are in the answer; the error line says so, and announces nothing that does not come."""
+    upstream.before = lambda number: refused(422, "invalid")
+    result = post(upstream)
+    assert result.exit_code == 1
+    ours, *theirs = answer(result)["issue"]
+    assert ours["details"]["text"].endswith("refused (422, invalid). What the server itself says follows.")
+    assert [each["code"] for each in theirs] == ["invalid"]
+    last = result.stderr.splitlines()[-1]
+    assert last.endswith("refused (422, invalid). What the server itself says is on standard output.")
+    upstream.before = lambda number: Response("no", 422)
+    silent = post(upstream)
+    assert silent.stderr.splitlines()[-1].endswith("refused (422)."), "nothing follows"
+    assert len(answer(silent)["issue"]) == 1
+
+
 def test_a_dry_run_says_how_and_writes_nothing(upstream):
     """No entry in the outbox either."""
     result = post(upstream, "--dry-run")
     assert result.exit_code == 0, result.output
-    assert answer(result) == {"rung": "transaction", "because": ["Way to the FHIR server: as one transaction."]}
+    way, why = answer(result)["because"]
+    assert (answer(result)["rung"], way) == ("transaction", "Way to the FHIR server: as one transaction.")
+    assert why.startswith("Why so: by its CapabilityStatement the server takes transactions, creates CarePlan, ")
     assert upstream.writes == 0
     assert run("outbox", "list").output == "0 entries, 0 to settle.\n"
 

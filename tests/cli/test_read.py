@@ -22,3 +22,4 @@ def test_read_tells_what_was_understood():
     (regimen,) = lines(unclear)[0]["regimens"]
     assert regimen["daily"] is None
     assert regimen["issues"][0]["code"] == "no-dosage"
+    assert regimen["issues"][0]["overridable"] is False, "a yes or no is JSON's true or false"

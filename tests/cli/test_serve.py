@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from careplan.serving import listen
@@ -14,6 +16,17 @@ def test_serve_stays_on_this_machine():
     assert result.exit_code == 1
     assert "CAREPLAN_ISSUERS" in result.stderr
     assert "CAREPLAN_UNPROTECTED=yes" in result.stderr
+
+
+@pytest.mark.parametrize("setting", ["CAREPLAN_LOG_LEVEL", "CAREPLAN_FHIR_DIALECT"])
+def test_the_help_names_every_value_of_a_setting(setting):
+    """Those that a wrong one is answered with."""
+    refused = run("serve", **{setting: "nonsense"}).stderr
+    values = re.findall(r"[a-z0-9-]+", refused.rpartition(f"{setting}: give ")[2].replace(" or ", " "))
+    help_text = run("serve", "--help").stdout
+    (line,) = [each for each in help_text.splitlines() if each.strip().startswith(f"{setting} ")]
+    assert len(values) > 3
+    assert [each for each in values if each not in re.findall(r"[a-z0-9-]+", line)] == []
 
 
 @pytest.mark.parametrize("command", ["serve", "demo"])

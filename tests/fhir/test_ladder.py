@@ -68,7 +68,60 @@ def test_the_best_rung_is_taken_and_the_others_have_a_reason(bundle, statement, 
     choice = taken(bundle, statement)
     assert (choice.rung, choice.repeatable) == (rung, repeatable)
     assert [reason for _, reason in choice.not_taken] == because
-    assert len(choice.sentences) == 1 + len(because)
+    assert len(choice.sentences) == 1 + (rung is not Rung.NOTHING) + len(because)
+
+
+TYPES = "CarePlan, MedicationRequest, DetectedIssue, Goal, ServiceRequest, Questionnaire, Device, Provenance"
+
+
+@pytest.mark.parametrize(
+    ("statement", "scopes", "because"),
+    [
+        (
+            servers.EVERYTHING,
+            None,
+            f"Why so: by its CapabilityStatement the server takes transactions, creates {TYPES}, and reads CarePlan "
+            "and finds it by identifier. No scopes are known that would forbid it.",
+        ),
+        (
+            servers.EVERYTHING,
+            WRITE_ALL,
+            f"Why so: by its CapabilityStatement the server takes transactions, creates {TYPES}, and reads CarePlan "
+            "and finds it by identifier. The scopes that were granted allow it.",
+        ),
+        (
+            servers.ONE_BY_ONE,
+            None,
+            f"Why so: by its CapabilityStatement the server creates {TYPES}, finds each again so that none is made "
+            "twice, lets what was made be taken back, and reads CarePlan and finds it by identifier. No scopes are "
+            "known that would forbid it.",
+        ),
+        (
+            servers.ONLY_CAREPLAN,
+            "patient/CarePlan.crs",
+            "Why so: by its CapabilityStatement the server creates CarePlan, and reads CarePlan and finds it by "
+            "identifier. The scopes that were granted allow it.",
+        ),
+        (
+            servers.statement(servers.resource("DocumentReference", *servers.ALL, by=("patient",))),
+            None,
+            "Why so: by its CapabilityStatement the server creates DocumentReference, and reads DocumentReference and "
+            "finds it by patient. No scopes are known that would forbid it.",
+        ),
+    ],
+    ids=["transaction", "by scopes", "sequence", "careplan", "document"],
+)
+def test_the_way_that_is_taken_has_a_reason_too(bundle, statement, scopes, because):
+    """What the CapabilityStatement says and the scopes allow; also where there is no better way to speak of."""
+    assert taken(bundle, statement, scopes).sentences[1] == because
+
+
+def test_a_replacement_says_that_the_server_changes_what_is_replaced(bundle):
+    """Which a transaction needs as much as that it creates the rest."""
+    (plan, *others), replaced = bundle["entry"], [{"reference": "CarePlan/1"}]
+    again = {**bundle, "entry": [{**plan, "resource": {**plan["resource"], "replaces": replaced}}, *others]}
+    why = "changes CarePlan, MedicationRequest, ServiceRequest, Goal, and reads CarePlan"
+    assert why in taken(again, servers.EVERYTHING).sentences[1]
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,10 @@ def test_what_the_other_server_said_follows():
     error = UpstreamRejected("The FHIR server said no.", upstream_status=400, outcome=said)
     issues = outcome(error, canonical_base=BASE)["issue"]
     assert issues[1:] == [{"severity": "error", "code": "processing", "diagnostics": "HAPI-1094"}]
+    assert issues[0]["details"]["text"] == "The FHIR server said no. What the server itself says follows."
+    nothing = UpstreamRejected("The FHIR server said no.", upstream_status=400, outcome={"issue": [{}]})
+    (issue,) = outcome(nothing, canonical_base=BASE)["issue"]
+    assert issue["details"]["text"] == "The FHIR server said no.", "nothing follows, so nothing is announced"
 
 
 def test_every_code_makes_a_valid_outcome():

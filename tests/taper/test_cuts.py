@@ -28,7 +28,15 @@ def way(*doses, products=TABLETS, pace=PACE, strategy=PERCENT_OF_CURRENT, choice
     rules = {"ceilings": (CEILING,), "bands": BANDS, **rules}
     described = replace(profile(*products, **rules), cut_floor_citation=FLOOR)
     amounts = formulary(described, choice, [*(each.dose.value for each in intakes), Decimal(str(target))])
-    return descent(described, intakes, pace=pace, strategy=strategy, amounts=amounts, target=Decimal(str(target)))
+    return descent(
+        described,
+        intakes,
+        pace=pace,
+        strategy=strategy,
+        choice=choice,
+        amounts=amounts,
+        target=Decimal(str(target)),
+    )
 
 
 def cut(*doses, **rules) -> Cut:
@@ -339,6 +347,16 @@ def test_above_the_ceiling_only_less_than_one_of_the_largest_pieces_is_cut():
     )
 
 
+def test_a_refusal_tells_what_may_be_used_and_which_strengths_were_left_out():
+    """Without 5 mg a third is all that can be cut off 30 mg; the liquid was not asked for, and is not named."""
+    products = (product(5), product(10), product(20), liquid(1, part="0.1"))
+    with pytest.raises(Refused) as caught:
+        cut(30, products=products, choice=ProductChoice(frozenset({Decimal(5)})))
+    (issue,) = caught.value.issues
+    assert issue.seen == "test 10 MG Oral Tablet, test 20 MG Oral Tablet; left out: test 5 MG Oral Tablet"
+    assert str(issue.settle).startswith("Leave out fewer strengths; or confirm a daily dose in whole tablets")
+
+
 def test_one_of_the_largest_pieces_is_not_less_than_one():
     """From 15 mg in tablets of 5 and 15 mg a third may not be cut, and a liquid beside them changes nothing."""
     for products in ((product(5), product(15)), (product(5), product(15), liquid(30, part="0.1"))):
@@ -441,10 +459,12 @@ def test_where_there_is_only_a_liquid_nothing_is_cut_above_the_ceiling():
         cut("0.3", products=drops, choice=ProductChoice(liquid=True))
 
 
-def test_percentages_are_given_to_a_tenth():
-    """1 of 16 mg is 6.25 %, said as 6.2 (half to even); 2 of 32 likewise; 3 of 16 is 18.75 and becomes 18.8."""
-    assert cut(16).percent == Decimal("6.2")
-    assert cut(16, strategy=FIXED[2]).percent == Decimal("18.8")
+def test_percentages_are_rounded_to_a_tenth_as_on_paper():
+    """1 of 16 mg is 6.25 %, and a pharmacist writes 6.3: half a tenth goes up, never to the even digit."""
+    assert cut(16).percent == Decimal("6.3")
+    assert cut(80, products=(product(1), product(100)), strategy=FIXED[0]).percent == Decimal("1.3")
+    assert cut(16, strategy=FIXED[2]).percent == Decimal("18.8"), "of 18.75"
+    assert cut(30, products=(product(1),), strategy=FIXED[0]).percent == Decimal("3.3"), "less than half goes down"
     assert str(cut(20).percent) == "10"
 
 
@@ -455,7 +475,15 @@ def test_the_same_question_has_the_same_answer():
 
     def ask():
         intakes = regimen(5, 5).administrations
-        return descent(rules, intakes, pace=PACE, strategy=PERCENT_OF_CURRENT, amounts=amounts, target=Decimal(0))
+        return descent(
+            rules,
+            intakes,
+            pace=PACE,
+            strategy=PERCENT_OF_CURRENT,
+            choice=EVERY_PRODUCT,
+            amounts=amounts,
+            target=Decimal(0),
+        )
 
     first = ask()
     cut_once = first.after((5, 5))

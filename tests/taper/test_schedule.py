@@ -410,20 +410,61 @@ def test_nothing_asked_is_a_percentage_to_zero():
 
 
 @pytest.mark.parametrize(
-    ("asked", "error"),
+    ("asked", "error", "seen"),
     [
-        ({"choice": ProductChoice(liquid=True)}, "no product of testazepam is left to make a dose of"),
-        ({"target": mg("0.000001")}, "a dose of testazepam is too fine, or too large, for its products"),
+        ({"choice": ProductChoice(liquid=True)}, "no product of testazepam is left to make a dose of", "nothing"),
+        ({"target": mg("0.000001")}, "a dose of testazepam is too fine, or too large, for its products", NAMES),
         (
             {"adjustments": [Restart(START, mg("9.000001"))]},
             "a dose of testazepam is too fine, or too large, for its products",
+            NAMES,
         ),
     ],
 )
-def test_what_no_product_makes_up_is_refused(asked, error):
+def test_what_no_product_makes_up_is_refused(asked, error, seen):
     """No liquid where there is none, and no dose of a millionth, be it the target or a restart."""
-    settle = "Confirm a dose in whole pieces; leave out fewer strengths, or ask for no liquid where there is none."
-    assert refusal(5, 5, **asked) == not_expressible(f"This cannot be made up: {error}.", settle)
+    settle = "Confirm a dose in whole pieces, or ask for no liquid where there is none."
+    assert refusal(5, 5, **asked) == not_expressible(f"This cannot be made up: {error}.", settle, seen)
+
+
+@pytest.mark.parametrize(
+    ("dose", "left_out", "asked", "seen", "settle"),
+    [
+        (
+            10,
+            (2, 5, 10),
+            {},
+            f"nothing; left out: {NAMES}",
+            "Leave out fewer strengths; or confirm a dose in whole pieces, or ask for no liquid where there is none.",
+        ),
+        (
+            10,
+            (2,),
+            {"target": mg(3)},
+            "test 5 MG Oral Tablet, test 10 MG Oral Tablet; left out: test 2 MG Oral Tablet",
+            "Leave out fewer strengths; or choose another target, or none.",
+        ),
+        (
+            5,
+            (2,),
+            {},
+            "test 5 MG Oral Tablet, test 10 MG Oral Tablet; left out: test 2 MG Oral Tablet",
+            "Leave out fewer strengths; or plan the end by hand, for example with a liquid.",
+        ),
+    ],
+)
+def test_a_refusal_names_the_strengths_that_were_left_out(dose, left_out, asked, seen, settle):
+    """They may be all that stands in the way: what is left is listed before them, and fewer of them would settle it."""
+    products = tuple(product(each) for each in (2, 5, 10))
+    choice = ProductChoice(frozenset(Decimal(each) for each in left_out))
+    found = refusal(dose, products=products, choice=choice, **asked)
+    assert (found.code, found.seen, found.settle) == ("not-expressible", seen, settle)
+
+
+def test_more_intakes_than_are_planned_have_nothing_to_do_with_what_was_left_out():
+    """To leave out fewer strengths would not help there, so it is not said."""
+    found = refusal(*[10] * 7, choice=ProductChoice(frozenset({Decimal(2)})))
+    assert found.settle == "Check how often it is taken; else plan by hand."
 
 
 def test_the_smallest_dose_cannot_be_tapered():

@@ -58,7 +58,9 @@ def said(answer: Any) -> tuple[int, str, str]:
 @pytest.mark.parametrize("mode", [[], [PERSIST]], ids=["preview", "persist"])
 def test_the_answer_says_how_it_is_written(client, upstream, mode):
     """Before it is done, in a preview, and after."""
-    assert "Way to the FHIR server: as one transaction." in notes(call(client, *mode))
+    said = notes(call(client, *mode))
+    assert "Way to the FHIR server: as one transaction." in said
+    assert any(each.startswith("Why so: by its CapabilityStatement the server takes transactions") for each in said)
     assert upstream.writes == len(mode)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from flask import make_response, render_template
@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from careplan.clinical_data import Source
 from careplan.errors import BadRequest, CareplanError, Refused
 from careplan.fhir.reading import Reading, read_record
-from careplan.planning import PlanRequest, TaperPlan, the_drug
+from careplan.planning import PlanRequest, TaperPlan, the_drug, usable_products
 from careplan.store.drafts import Drafts
 from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.regimen import Regimen
@@ -83,6 +83,7 @@ def page_of(draft: Draft, record: list[Resource]) -> Page:
         confirmations=asked.confirmations,
         replaces=asked.replaces,
     )
+    asked = _of_what_is_there(asked, reading)
     plan, refusal = None, None
     try:
         plan = make_plan(TaperRequest(plan=asked), record, was_sent=False)
@@ -92,6 +93,21 @@ def page_of(draft: Draft, record: list[Resource]) -> Page:
     page = Page(record, person_in(record), draft, asked, reading, plan, refusal)
     note_issues(list(dict.fromkeys(issue.code.value for issue in page.issues)))
     return page
+
+
+def _of_what_is_there(asked: PlanRequest, reading: Reading) -> PlanRequest:
+    """*asked* without the strengths that no product here has: they were left out of a drug that is no longer meant.
+
+    A call that names them is refused. Here that would shut every page on which they could be taken back.
+    """
+    catalog = services().catalog
+    try:
+        profile = catalog.profiles[the_drug(reading, catalog, asked.medications, asked.drug).ingredient.name]
+    except (BadRequest, Refused):
+        return asked  # there is no plan, and planning says why
+    usable = usable_products(profile, catalog, asked)
+    strengths = {product.strength.value for products in usable.values() for product in products}
+    return replace(asked, choice=replace(asked.choice, excluded=asked.choice.excluded & strengths))
 
 
 def _require_drug_of_switch(plan: TaperPlan, draft: Draft) -> None:

@@ -91,6 +91,20 @@ def test_a_confirmed_figure_gives_a_plan_with_the_switch(clinic: Clinic):
     assert '<label for="strength-1">0.5 mg</label>' in page, "the products of lorazepam are still used"
 
 
+def test_a_strength_left_out_of_the_other_drug_shuts_no_page_when_the_switch_is_taken_back(clinic: Clinic):
+    """5 mg is a strength of diazepam: without the switch it says nothing of lorazepam, and is not asked for."""
+    visit = clinic.visit("lorazepam-words")
+    switched(visit)
+    offered = ["0.5", "1", "2", "5", "10"]
+    fields = {"offered": offered, "strength": ["0.5", "1", "2", "10"], "halves": "yes"}
+    assert visit.post("choices", **fields).status_code == 200
+    assert "checked" not in first(r'(<input[^>]*name="strength" value="5"[^>]*>)', visit.page("plan"))
+    back = visit.post("switch/undo")
+    assert back.status_code == 200, back.text
+    assert "Lorazepam taper from 2 mg a day to none" in back.text
+    assert "checked" not in first(r'(<input[^>]*name="strength" value="5"[^>]*>)', switched(visit)), "it is kept"
+
+
 def test_a_plan_with_a_switch_is_written_and_each_drug_is_named_where_it_is_followed(clinic: Clinic):
     """The directions of a step on Follow say of which drug they are."""
     visit = clinic.visit("lorazepam-words")

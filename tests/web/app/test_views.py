@@ -285,6 +285,7 @@ def test_signing_writes_the_draft_that_was_shown(clinic: Clinic):
     visit = clinic.visit("long-diazepam")
     page = visit.page("sign")
     assert "Way to the FHIR server: as one transaction." in page
+    assert "Why so: by its CapabilityStatement the server takes transactions, creates CarePlan" in page
     assert re.search(r"<li>\d+ × MedicationRequest: its steps, for each product</li>", page)
     text = written(visit)
     reference = first(r"<code>(CarePlan/[^<]+)</code>", text)
