@@ -247,7 +247,8 @@ def test_a_confirmed_dose_names_who_said_it_and_what_could_not_be_read():
     revised = next(entity for entity in provenance["entity"] if entity["role"] == "revision")
     assert revised["what"] == {
         "reference": "MedicationStatement/a",
-        "display": "10 mg of diazepam a day was confirmed by Dr Synthetic, over: no-timing.",
+        "display": "10 mg of diazepam a day was confirmed by Dr Synthetic. What the record left open: "
+        "The directions state no timing.",
     }
     assert revised["agent"][0]["who"] == {"display": "Dr Synthetic"}
 

@@ -685,12 +685,12 @@ def _confirmed(
         return DrugReading(ingredient, None, (*kept, *changes))
     daily = plain(total)
     by = f" by {confirmed[0].by}" if confirmed[0].by else ""
-    settled = "; ".join(dict.fromkeys(issue.code.value for issue in issues if issue.blocks))
-    over = f", over: {settled}" if settled else ""
+    settled = " ".join(dict.fromkeys(issue.text for issue in issues if issue.blocks))
+    instead = f" What the record left open: {settled}" if settled else ""
     note = DetectedIssue(
         IssueCode.CONFIRMED_BY_CALLER,
         "information",
-        f"{daily} mg of {ingredient.name} a day was confirmed{by}{over}.",
+        f"{daily} mg of {ingredient.name} a day was confirmed{by}.{instead}",
         "confirm",
         named[0].label,
         seen=daily,

@@ -76,8 +76,9 @@ def test_a_dose_that_is_confirmed_is_planned_with(clinic: Clinic):
     medication = first(r'name="medication" value="([^"]+)"', visit.page())
     answer = visit.post("confirm", medication=medication, amount="5", times="2", by="Dr Adams")
     assert "10 mg a day" in answer.text
-    assert "Said by a person" in answer.text
-    assert "was confirmed by Dr Adams" in answer.text
+    assert "Said by Dr Adams in this visit" in answer.text
+    assert "was confirmed by Dr Adams. What the record left open: " in answer.text
+    assert "no-dosage" not in answer.text, "a finding is told in its words"
     assert "from 10 mg a day" in visit.page("plan")
     visit.post("confirm/undo", medication=medication)
     assert visit.get("plan").status_code == 422
