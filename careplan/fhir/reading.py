@@ -616,7 +616,8 @@ def _several(kept: Sequence[Evidence], readable: Sequence[Evidence]) -> Iterator
     else:
         total = plain(sum((_daily(each) for each in kept), Decimal(0)))
         text = f"{labels} are different strengths taken together: {total} mg a day in all."
-        yield issue_of(IssueCode.SEVERAL_PRODUCTS_ADDED, "warning", text, _type(kept[0]), kept[0].label, seen=total)
+        code, seen = IssueCode.SEVERAL_PRODUCTS_ADDED, f"{total} mg a day"
+        yield issue_of(code, "warning", text, _type(kept[0]), kept[0].label, seen=seen)
 
 
 def _strength(evidence: Evidence) -> Decimal | None:
@@ -693,7 +694,7 @@ def _confirmed(
         f"{daily} mg of {ingredient.name} a day was confirmed{by}.{instead}",
         "confirm",
         named[0].label,
-        seen=daily,
+        seen=f"{daily} mg a day",
     )
     current = [each for each in found if each.current]
     sources = tuple(_version(each.resource) for each in current or named)

@@ -123,7 +123,7 @@ WEEKLY = {"timing": {"repeat": {"frequency": 3, "period": 1, "periodUnit": "wk"}
         (
             {**dosage(), "doseAndRate": [{"doseQuantity": {**MG, "value": 5, "comparator": "<"}}]},
             "dosage[1].doseAndRate.doseQuantity.comparator",
-            "< 5",
+            "< 5 mg",
         ),
     ],
 )
