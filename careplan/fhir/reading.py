@@ -287,7 +287,7 @@ def _read_drug(
     sources = tuple(_version(each.resource) for each in current)
     basis: Basis = "text" if any(each.basis == "text" for each in counted) else "structured"
     regimen = Regimen(ingredient.name, _through_the_day(administrations), basis, sources, since.day, since.stated)
-    return DrugReading(ingredient, regimen, (*issues, *_duration(since, ingredient, today)))
+    return DrugReading(ingredient, regimen, (*issues, *_duration(since, ingredient, found, today)))
 
 
 def _past_or_present(found: Iterable[Evidence], *, anything_current: bool) -> Iterator[DetectedIssue]:
@@ -358,15 +358,31 @@ def _since(found: Iterable[Evidence]) -> _Since:
     return _Since(day, any(begun_on(each.resource) for each in told))
 
 
-def _duration(since: _Since, ingredient: Ingredient, today: date) -> Iterator[DetectedIssue]:
+def _duration(since: _Since, ingredient: Ingredient, found: Sequence[Evidence], today: date) -> Iterator[DetectedIssue]:
     if since.day is None or not (since.stated or (today - since.day).days >= OLD_AFTER_DAYS):
         known = f", only that it was by {since.day}" if since.day else ""
         yield DetectedIssue(
             IssueCode.DURATION_UNKNOWN,
             "warning",
             f"Nothing says since when {ingredient.name} is taken{known}; it is treated as more than three months.",
-            settle="Give effectivePeriod.start, which may change the pace.",
+            settle=_first_day_of(found),
         )
+
+
+def _first_day_of(found: Iterable[Evidence]) -> str:
+    """What would tell since when it is taken. R4 lets a statement say so; an order or a supply only has its own day,
+    and may be a renewal, unless it is so old that it does not matter.
+    """
+    kinds = {_type(each) for each in found}
+    if "MedicationStatement" in kinds:
+        return "Give MedicationStatement.effectivePeriod.start, which may change the pace."
+    old = "an order (MedicationRequest.authoredOn)"
+    if "MedicationRequest" not in kinds:
+        old = "a supply (MedicationDispense.whenHandedOver)"
+    return (
+        "Give the first day in a MedicationStatement (effectivePeriod.start), which may change the pace; "
+        f"{old} says enough when it is more than a year old."
+    )
 
 
 def _begins(found: Iterable[Evidence]) -> date | None:
@@ -701,7 +717,7 @@ def _confirmed(
     intakes = _through_the_day(administrations)
     regimen = Regimen(ingredient.name, intakes, "confirmed", sources, since.day, since.stated)
     revived = () if current else (_said_to_have_ended(named[0]),)
-    return DrugReading(ingredient, regimen, (*kept, *revived, note, *_duration(since, ingredient, today)))
+    return DrugReading(ingredient, regimen, (*kept, *revived, note, *_duration(since, ingredient, found, today)))
 
 
 def _said_to_have_ended(evidence: Evidence) -> DetectedIssue:

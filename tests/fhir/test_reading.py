@@ -550,6 +550,28 @@ def test_a_prescription_that_replaces_another_stands_alone():
     assert regimen.daily == Dose(Decimal(8))
 
 
+def _about_duration(*resources):
+    found = [each for each in only(*resources).issues if each.code == "duration-unknown"]
+    return found[0].settle if found else None
+
+
+def test_since_when_is_asked_of_an_element_that_the_resource_has():
+    """And what is asked for settles it: the period of a statement, or an order or a supply of long ago."""
+    stated = statement("s", effectivePeriod={"start": "2026-10-01"})
+    without = statement("s", effectivePeriod=None)
+    ordered = request("r", effectivePeriod=None, authoredOn="2026-11-01")
+    first_order = request("r0", effectivePeriod=None, authoredOn="2025-01-01", status="completed")
+    first_supply = {**dispense("d0"), "whenHandedOver": "2025-01-01"}
+    assert _about_duration(without) == "Give MedicationStatement.effectivePeriod.start, which may change the pace."
+    assert _about_duration(ordered) == (
+        "Give the first day in a MedicationStatement (effectivePeriod.start), which may change the pace; "
+        "an order (MedicationRequest.authoredOn) says enough when it is more than a year old."
+    )
+    assert "a supply (MedicationDispense.whenHandedOver) says enough" in str(_about_duration(dispense()))
+    for settled in ((stated,), (ordered, stated), (ordered, first_order), (dispense(), first_supply)):
+        assert _about_duration(*settled) is None, settled
+
+
 def dispense(identity="d1", **more):
     resource = request(identity, effectivePeriod=None, status="completed", whenHandedOver="2026-11-10", **more)
     return {**resource, "resourceType": "MedicationDispense", "daysSupply": {"value": 28}}
