@@ -42,7 +42,7 @@ MOST_COMPARED = 250_000
 _SUBJECT = re.compile(r"(https?://[^\s?#]+/)?Patient/[A-Za-z0-9\-.]{1,64}")
 
 # A person who confirms a dose can settle these; which drug it is and how it gets into the body, nobody can by a dose.
-_SETTLED_BY_CONFIRMING = frozenset(
+SETTLED_BY_CONFIRMING = frozenset(
     {
         IssueCode.NO_DOSAGE,
         IssueCode.NO_DOSE,
@@ -80,13 +80,15 @@ class Confirmation:
 class DrugReading:
     """All that is known of one drug: the *regimen* when it is certain, else the *issues* say what is missing.
 
-    *begins* is the day after today that the record lets a treatment with it begin.
+    *begins* is the day after today that the record lets a treatment with it begin. *confirmable*: whether a dose that
+    a person confirms is taken for what is taken.
     """
 
     ingredient: Ingredient
     regimen: Regimen | None
     issues: tuple[DetectedIssue, ...]
     begins: date | None = None
+    confirmable: bool = True
 
 
 @dataclass(frozen=True)
@@ -276,13 +278,15 @@ def _read_drug(
     current = [each for each in found if each.current]
     issues = (*_past_or_present(found, anything_current=bool(current)), *_denied(found, current, index))
     since = _since(found)
+    confirmable = any(each.medicine for each in found) and not issues_block(_settled(issues))
     confirmed = [each for each in confirmations if any(_names(each, evidence) for evidence in found)]
     if confirmed:
-        return _confirmed(ingredient, found, confirmed, issues, since, today, index)
+        read = _confirmed(ingredient, found, confirmed, issues, since, today, index)
+        return replace(read, confirmable=confirmable)
     counted, merging = _without_duplicates(current, index)
     issues = (*issues, *merging, *(_to_change(_total(counted), found, index) if counted else ()))
     if not counted or any(issue.blocks for issue in issues):
-        return DrugReading(ingredient, None, issues)
+        return DrugReading(ingredient, None, issues, confirmable=confirmable)
     administrations = tuple(each for evidence in counted for each in evidence.administrations or ())
     sources = tuple(_version(each.resource) for each in current)
     basis: Basis = "text" if any(each.basis == "text" for each in counted) else "structured"
@@ -683,10 +687,7 @@ def _confirmed(
     medicine = next((each.medicine for each in named if each.medicine), None)
     if medicine and len({each.medicine.strength for each in named if each.medicine}) > 1:
         medicine = replace(medicine, strength=None)  # "two tablets" of which of them?
-    kept = tuple(
-        replace(issue, severity="warning") if issue.blocks and issue.code in _SETTLED_BY_CONFIRMING else issue
-        for issue in issues
-    )
+    kept = tuple(_settled(issues))
     if len(confirmed) > 1 or medicine is None or issues_block(kept):
         if len(confirmed) > 1:
             text = f"{ingredient.name} was confirmed {len(confirmed)} times; confirm one daily dose per drug."
@@ -718,6 +719,13 @@ def _confirmed(
     regimen = Regimen(ingredient.name, intakes, "confirmed", sources, since.day, since.stated)
     revived = () if current else (_said_to_have_ended(named[0]),)
     return DrugReading(ingredient, regimen, (*kept, *revived, note, *_duration(since, ingredient, found, today)))
+
+
+def _settled(issues: Iterable[DetectedIssue]) -> Iterator[DetectedIssue]:
+    """*issues* once a person has confirmed a dose: what that settles stays as a warning, and all else as it is."""
+    for issue in issues:
+        settles = issue.blocks and issue.code in SETTLED_BY_CONFIRMING
+        yield replace(issue, severity="warning") if settles else issue
 
 
 def _said_to_have_ended(evidence: Evidence) -> DetectedIssue:

@@ -550,6 +550,24 @@ def test_a_prescription_that_replaces_another_stands_alone():
     assert regimen.daily == Dose(Decimal(8))
 
 
+@pytest.mark.parametrize(
+    ("resource", "confirmable"),
+    [
+        (statement(dosages=[]), True),
+        (statement(status="on-hold"), True),
+        (statement(), True),
+        (statement(status="stopped", effectivePeriod={"start": "2020-03-01", "end": "2026-11-20"}), False),
+        (statement(concept={"text": "baclofen intrathecal 500 micrograms/mL"}), False),
+        (statement(dosages=[dosage(), later("4")]), False),
+    ],
+)
+def test_whether_a_dose_can_be_confirmed_is_what_confirming_it_does(resource, confirmable):
+    """Where it is told to be of no use, a confirmed dose makes no regimen; elsewhere it does."""
+    said = Confirmation("MedicationStatement/1", dosage())
+    assert only(resource).confirmable == confirmable
+    assert (only(resource, confirm=(said,)).regimen is not None) == confirmable
+
+
 def _about_duration(*resources):
     found = [each for each in only(*resources).issues if each.code == "duration-unknown"]
     return found[0].settle if found else None

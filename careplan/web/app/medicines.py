@@ -55,8 +55,9 @@ class Dosing:
 class Medicine:
     """One drug. *daily* is None when it is not certain; *confirm_as* is the resource that a confirmation names.
 
-    *confirmed* are the names under which somebody confirmed it in this visit. *may_taper*: there are rules for it here;
-    *chosen*: it is the one to taper, as far as anybody said.
+    *confirmable*: a dose that is confirmed would be taken for what is taken. *confirmed* are the names under which
+    somebody did so in this visit. *may_taper*: there are rules for it here; *chosen*: it is the one to taper, as far as
+    anybody said.
     """
 
     drug: str
@@ -70,6 +71,7 @@ class Medicine:
     findings: tuple[Finding, ...]
     dosing: Dosing
     confirm_as: str | None
+    confirmable: bool
     confirmed: tuple[str, ...]
     may_taper: bool
     chosen: bool
@@ -78,6 +80,12 @@ class Medicine:
     def in_use(self) -> bool:
         """Taken now, or unclear."""
         return self.daily is not None or any(each.blocks for each in self.findings)
+
+    @property
+    def settled_otherwise(self) -> tuple[str, ...]:
+        """What would settle what no confirmed dose settles."""
+        left = (each for each in self.findings if each.blocks and each.settled_by != "confirm")
+        return tuple(dict.fromkeys(each.settle for each in left if each.settle))
 
 
 @dataclass(frozen=True)
@@ -157,6 +165,7 @@ def _medicine(
         findings=findings(drug.issues, sources),
         dosing=_dosing(regimen),
         confirm_as=references[0] if references else None,
+        confirmable=drug.confirmable,
         confirmed=tuple(each.medication for each in confirmed),
         may_taper=drug.ingredient.name in profiles,
         chosen=bool(set(chosen) & set(references)),

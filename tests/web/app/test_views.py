@@ -84,6 +84,28 @@ def test_a_dose_that_is_confirmed_is_planned_with(clinic: Clinic):
     assert visit.get("plan").status_code == 422
 
 
+@pytest.mark.parametrize(
+    ("patient_id", "instead"),
+    [
+        ("intrathecal-pump", "Contact the team that runs the pump."),
+        ("stopped-last-week", "See the patient now. Decide whether to restart"),
+        ("contradictory-drug", None),
+        ("already-tapering", "Continue that schedule, or replace it"),
+    ],
+)
+def test_a_dose_is_not_asked_for_where_none_would_be_taken(clinic: Clinic, patient_id: str, instead: str | None):
+    """The page says what would settle it instead; and a form that is sent all the same makes no plan."""
+    visit = clinic.visit(patient_id)
+    page = visit.page()
+    assert "A dose cannot be confirmed here: no dose settles what stands above." in page
+    assert "Confirm this dose" not in page
+    if instead:
+        assert f"no dose settles what stands above. {instead}" in page
+    reference = first(r'<th scope="row"><code>(Medication[^<]+)</code>', page)
+    visit.post("confirm", medication=reference, amount="5", times="2", by="Dr Adams")
+    assert visit.get("plan").status_code == 422
+
+
 def test_intakes_that_differ_are_confirmed_in_words(clinic: Clinic):
     """Words that are understood are read as a dose."""
     visit = clinic.visit("long-diazepam")
