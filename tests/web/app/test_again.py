@@ -90,5 +90,5 @@ def test_equal_intakes_at_no_stated_time_are_counted():
 def test_what_the_plan_does_not_tell_for_certain_is_not_offered(
     step: RecordedStep | None, medicines: tuple[Medicine, ...]
 ):
-    """No step, no number, two drugs, one that is not read or cannot be confirmed, or intakes that nobody could write."""
+    """No step, no number, two drugs, one not read or not to be confirmed, or intakes that nobody could write."""
     assert again_from(step, replaces="CarePlan/1", medicines=medicines) is None
