@@ -199,6 +199,7 @@ def _curve(schedule: TaperSchedule, beside: tuple[str, TaperSchedule] | None) ->
     also = f" The broken line is the taper by {beside[0]}." if beside else ""
     return steps_curve(
         lines,
+        days=[*(each.start for each in schedule.steps), schedule.stops_on, lines[-1].points[-1][0]],
         name="dose",
         title=f"Daily dose of {schedule.profile.drug} over time",
         description=f"{summary(schedule)} The table of steps has every value.{also}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import get_args
@@ -55,6 +56,14 @@ def test_supplies_cover_every_day_and_every_piece():
                 assert mine[0].on == step.start
                 assert ends[-1] == step.end + timedelta(days=1)
                 assert [each.on for each in mine[1:]] == ends[:-1]
+
+
+def test_the_curve_names_days_of_the_table():
+    """The first days of steps, and the day after the last one: no day on which nothing changes."""
+    made = planned(PLAN, {}, short_supply=False)
+    named = set(re.findall(r"\d{4}-\d\d-\d\d</text>", made.curve))
+    assert len(named) > 2
+    assert named <= {f"{each}</text>" for each in (*(step.start for step in made.steps), made.stops_on)}
 
 
 def test_the_curve_has_every_dose():
