@@ -105,7 +105,7 @@ def test_a_switch_is_read_about_confirmed_and_planned(page: Page, clinic: Clinic
     page.get_by_role("button", name="Write the draft").click()
     heading(page, "The draft is written")
     go(page, "Follow")
-    expect(page.get_by_text("lorazepam: 1 tablet of 1 mg", exact=False).first).to_be_visible()
+    expect(page.get_by_text("lorazepam 1 mg (1 x 1 mg) in the morning", exact=False).first).to_be_visible()
     is_sound(page)
 
 

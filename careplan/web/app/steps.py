@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -240,6 +241,14 @@ def ways(measured: Mapping[str, Measures | str], here: str) -> tuple[Way, ...]:
         Way(name, name == here, None, found) if isinstance(found, str) else Way(name, name == here, found, None)
         for name, found in measured.items()
     )
+
+
+_WITHIN_AN_AMOUNT = re.compile(r"(?<=[\d½]) (?=(?:mg|mL|x|%)(?![^\W\d_]))|(?<= x) (?=\d)")
+
+
+def unbroken(text: str) -> str:
+    """*text* with amounts such as "2 x 5 mg" that no line ends within."""
+    return _WITHIN_AN_AMOUNT.sub("\N{NO-BREAK SPACE}", text)
 
 
 def adjustments_in_words(parameters: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

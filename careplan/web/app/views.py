@@ -39,7 +39,7 @@ from careplan.web.app.pages import (
     with_name,
 )
 from careplan.web.app.signing import seen_as, to_sign
-from careplan.web.app.steps import STRATEGY_WORDS, adjustments_in_words, planned, ways
+from careplan.web.app.steps import STRATEGY_WORDS, adjustments_in_words, planned, unbroken, ways
 from careplan.web.app.switching import SwitchOffered, switch_offered
 from careplan.web.app.transitions import offered
 from careplan.web.launches import current_launch, enter
@@ -382,6 +382,11 @@ def _refused(page: Page, problem: Problem = ()) -> Response:
 @blueprint.app_template_filter("plain")
 def _plain(value: Decimal) -> str:
     return plain(value)
+
+
+@blueprint.app_template_filter("unbroken")
+def _unbroken(text: str) -> str:
+    return unbroken(text)
 
 
 @blueprint.app_template_filter("with_name")

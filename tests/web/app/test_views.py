@@ -217,7 +217,7 @@ def test_a_plan_shows_every_step_with_its_reason(clinic: Clinic):
     """Dates, dose, cut, what to take, the rule and its source; the curve; the supplies."""
     page = clinic.visit("long-diazepam").page("plan")
     assert len(first_days(page)) == 19
-    assert '<td>19 mg</td><td data-label="Cut">5 % <small>at most 5 mg</small></td>' in page
+    assert '<td>19 mg</td><td data-label="Cut">5 % <small>at most 5\N{NO-BREAK SPACE}mg</small></td>' in page
     assert "The percentage of the pace, of the dose before" in page
     assert '<title id="dose-title">Daily dose of diazepam over time</title>' in page
     assert "Supplies by date" in page
