@@ -299,7 +299,5 @@ def schedule_table(careplan: Mapping[str, Any], bundle: Mapping[str, Any]) -> Ta
     table = Table("Step", "First day", "Last day", "A day", "Cut", "Take", title=careplan["title"])
     for step in steps:
         daily = "" if step.daily is None else f"{plain(step.daily)} mg"
-        table.add_row(
-            str(step.number), str(step.start), str(step.end), daily, f"{plain(step.percent)} %", "; ".join(step.take)
-        )
+        table.add_row(str(step.number), str(step.start), str(step.end), daily, f"{plain(step.percent)} %", step.short)
     return table

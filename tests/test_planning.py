@@ -208,6 +208,23 @@ def test_an_accepted_taper_is_followed_already(status, where):
         plan_taper(record, load_catalog(), today=TODAY)
     issues = [issue for issue in caught.value.issues if issue.code == "already-tapering"]
     assert ("A taper plan is being followed already.", where) in {(issue.text, issue.expression) for issue in issues}
+    found = next(issue for issue in issues if issue.expression == where)
+    assert found.settle is not None
+    named = f"Or plan in its place: name {found.reference} in the parameter `replaces`, and confirm what is taken now"
+    assert (named in found.settle) == where.startswith("CarePlan"), "only a CarePlan can be replaced"
+
+
+def test_of_a_taper_that_is_followed_the_plan_is_named_before_its_orders():
+    """In whatever order the record has them: only the plan can be replaced."""
+    record = [
+        patient("long-diazepam"),
+        *kept(plan("long-diazepam").bundle, CarePlan="active", MedicationRequest="active"),
+    ]
+    for order in (record, record[::-1]):
+        with pytest.raises(Refused) as caught:
+            plan_taper(order, load_catalog(), today=TODAY)
+        found = next(issue for issue in caught.value.issues if issue.code == "already-tapering")
+        assert str(found.reference).startswith("CarePlan/")
 
 
 @pytest.mark.parametrize(("status", "pace"), [("revoked", "slow"), ("completed", "standard"), ("draft", "standard")])
@@ -247,7 +264,8 @@ def test_a_confirmed_dose_names_who_said_it_and_what_could_not_be_read():
     revised = next(entity for entity in provenance["entity"] if entity["role"] == "revision")
     assert revised["what"] == {
         "reference": "MedicationStatement/a",
-        "display": "10 mg of diazepam a day was confirmed by Dr Synthetic, over: no-timing.",
+        "display": "10 mg of diazepam a day was confirmed by Dr Synthetic. What the record left open: "
+        "The directions state no timing.",
     }
     assert revised["agent"][0]["who"] == {"display": "Dr Synthetic"}
 

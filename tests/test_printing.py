@@ -31,6 +31,14 @@ def test_a_plan_becomes_a_pdf():
     assert len(pdf) > len(made("<html><body><p>short</p></body></html>"))
 
 
+def test_a_plan_becomes_a_pdf_without_a_warning(caplog):
+    """Nothing in our HTML is unknown to WeasyPrint: a warning is a line in the log of each plan."""
+    plan = plan_taper([record()], load_catalog(), today=date(2026, 1, 5))
+    with caplog.at_level("WARNING", logger="weasyprint"):
+        made(printable(plan.bundle))
+    assert [each.getMessage() for each in caplog.records if each.name.startswith("weasyprint")] == []
+
+
 def test_a_pdf_is_tagged():
     """PDF/UA-1: a structure that a screen reader follows, a language, and the claim itself."""
     plan = plan_taper([record()], load_catalog(), today=date(2026, 1, 5))

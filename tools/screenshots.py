@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -20,6 +21,12 @@ FOLDER = Path(__file__).parent.parent / "docs" / "screens"
 FIRST_DAY, LATER = date(2026, 11, 25), timedelta(days=9)
 WITH_A_PRECAUTION = "opioid-co-use"
 DESK, PHONE = (1000, 1150), (390, 844)
+SHOWN = "http://127.0.0.1:8000"  # where `make demo` is; the pictures' own demo has another port each time
+# Says SHOWN in the words of the page for the address it is given; links stay as they are.
+NAME = """([address, shown]) => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) texts.currentNode.data = texts.currentNode.data.replaceAll(address, shown);
+}"""
 # Shows the top, without a focus, and gives the height of the page.
 TOP = "() => { document.activeElement?.blur(); scrollTo(0, 0); return document.documentElement.scrollHeight }"
 
@@ -81,8 +88,10 @@ def chromium() -> Iterator[Browser]:
     if found is None:
         raise SystemExit("The pictures are taken with chromium, and there is none on the path.")
     with sync_playwright() as playwright:
-        # A container has no user namespaces for the sandbox; all that is opened is our own.
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        # A container has no user namespaces for the sandbox; all that is opened is our own. What is drawn in parts may
+        # differ from run to run by a shade in the corner of a border.
+        options = ["--no-sandbox", "--disable-partial-raster"]
+        browser = playwright.chromium.launch(executable_path=found, args=options)
         yield browser
         browser.close()
 
@@ -99,6 +108,8 @@ def see(page: Page, heading: str) -> None:
 def picture(page: Page, path: Path, *, size: tuple[int, int] = DESK) -> Path:
     """The top of the page, as wide as *size* and no higher, nor higher than the page."""
     width, height = size
+    address = urlsplit(page.url)
+    page.evaluate(NAME, [f"{address.scheme}://{address.netloc}", SHOWN])
     page.set_viewport_size({"width": width, "height": 100})
     needed: int = page.evaluate(TOP)
     page.set_viewport_size({"width": width, "height": min(height, needed)})

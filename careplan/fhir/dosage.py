@@ -613,7 +613,9 @@ def _below_ceiling(read: DailyDose, ceilings: Any) -> DailyDose:
             read = replace(read, low=min(read.low, value), high=value)
         else:
             text = f"The dose is more than the stated maximum of {plain(value)} {read.unit} a day."
-            raise NotReadError(IssueCode.DOSE_INVALID, text, "maxDosePerPeriod", plain(read.high))
+            raise NotReadError(
+                IssueCode.DOSE_INVALID, text, "maxDosePerPeriod", f"{plain(read.high)} {read.unit} a day"
+            )
     return read
 
 
@@ -624,7 +626,7 @@ def _below_each(amount: _Amount | None, ceiling: Any) -> None:
     most, unit = number_in(ceiling.get("value")), unit_of(ceiling)
     if most is not None and unit == amount.unit and amount.high > most:
         text = f"The dose is more than the stated maximum of {plain(most)} {unit} at a time."
-        raise NotReadError(IssueCode.DOSE_INVALID, text, "maxDosePerAdministration", plain(amount.high))
+        raise NotReadError(IssueCode.DOSE_INVALID, text, "maxDosePerAdministration", f"{plain(amount.high)} {unit}")
 
 
 _DAY = 24
@@ -702,16 +704,26 @@ def _dose_of(entry: Mapping[str, Any]) -> _Amount | None:
     return _Amount(low, high, unit)
 
 
+def _as_it_stands(quantity: Any) -> str:
+    """A dose in the unit that the record names: "10 mg"; "10, without a unit" where it names none."""
+    found = quantity if isinstance(quantity, dict) else {"value": quantity}
+    number, unit = number_in(found.get("value")), found.get("unit") or found.get("code")
+    if number is None:
+        return json.dumps(quantity, default=str)
+    return f"{plain(number)} {unit}" if unit else f"{plain(number)}, without a unit"
+
+
 def _quantity(quantity: Any, name: str) -> tuple[Decimal, str]:
     value = number_in(quantity.get("value")) if isinstance(quantity, dict) else None
     if value is None or value < 0:
-        raise NotReadError(IssueCode.DOSE_INVALID, "The dose has no usable number.", f"doseAndRate.{name}", quantity)
+        text, seen = "The dose has no usable number.", _as_it_stands(quantity)
+        raise NotReadError(IssueCode.DOSE_INVALID, text, f"doseAndRate.{name}", seen)
     if quantity.get("comparator"):
-        text, seen = "The dose is only a bound.", f"{quantity['comparator']} {plain(value)}"
+        text, seen = "The dose is only a bound.", f"{quantity['comparator']} {_as_it_stands(quantity)}"
         raise NotReadError(IssueCode.DOSE_RANGE, text, f"doseAndRate.{name}.comparator", seen)
     unit = unit_of(quantity)
     if unit is None:
-        seen = quantity.get("code") or quantity.get("unit") or f"{plain(value)} without a unit"
+        seen = quantity.get("code") or quantity.get("unit") or _as_it_stands(quantity)
         raise NotReadError(
             IssueCode.UNIT_NOT_SUPPORTED, "The unit of the dose is not understood.", f"doseAndRate.{name}", seen
         )

@@ -249,7 +249,7 @@ def _written_in(version: str | None, kind: str, label: str) -> tuple[DetectedIss
     if version is None:
         return ()
     text = f"This is written in FHIR {version}; what R4 has in another place was read from there."
-    return (issue_of(IssueCode.FHIR_VERSION_SHAPE, "information", text, kind, label, seen=version),)
+    return (issue_of(IssueCode.FHIR_VERSION_SHAPE, "information", text, kind, label, seen=f"FHIR {version}"),)
 
 
 def _unnamed(resource: Resource, label: str, display: str | None) -> DetectedIssue:
@@ -405,7 +405,7 @@ def _nothing(expression: str, label: str) -> DetectedIssue:
     text = "The dose comes to 0 mg a day, and the entry says that it is taken."
     settle = "Confirm what is taken now, or end the entry."
     return issue_of(
-        IssueCode.DOSE_INVALID, "error", text, f"{expression}[0].doseAndRate", label, seen="0", settle=settle
+        IssueCode.DOSE_INVALID, "error", text, f"{expression}[0].doseAndRate", label, seen="0 mg a day", settle=settle
     )
 
 

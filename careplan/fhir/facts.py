@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,6 +15,7 @@ from careplan.fhir.coding import codings_of, texts_of
 from careplan.fhir.evidence import medication_of
 from careplan.fhir.plans import tapers_given_up
 from careplan.fhir.status import MEDICATION_TYPES, OLD_AFTER_DAYS, is_forbidden, is_mistake_or_proposal, status_now
+from careplan.taper.dose import plain
 from careplan.taper.profile import Vocabulary
 from careplan.taper.regimen import Finding, PatientFacts
 
@@ -29,8 +31,15 @@ def read_facts(subject: str | None, index: ResourceIndex, vocabulary: Vocabulary
     )
     born = patient.get("birthDate")
     egfr = _egfr(index, vocabulary, today)
-    value, reference = (egfr[:2], egfr[2]) if egfr else (None, None)
-    return PatientFacts(subject or "", day_in(born), findings, value, reference, born_by=day_in(born, last=True))
+    return PatientFacts(
+        subject or "",
+        day_in(born),
+        findings,
+        egfr=(egfr.value, egfr.on) if egfr else None,
+        egfr_reference=egfr.reference if egfr else None,
+        egfr_text=egfr.text if egfr else None,
+        born_by=day_in(born, last=True),
+    )
 
 
 def _conditions(index: ResourceIndex) -> Iterator[Finding]:
@@ -146,7 +155,17 @@ _RESULT = re.compile(r"\s*([<>]=?|[≤≥])?\s*(\d{1,3}(?:\.\d+)?)\s*(mL/min\S*(
 _ML_IN = re.compile(r"\bml ?/ ?(mi?n|s)", re.IGNORECASE)
 
 
-def _egfr(index: ResourceIndex, vocabulary: Vocabulary, today: date) -> tuple[Decimal, date, str] | None:
+@dataclass(frozen=True)
+class _Egfr:
+    """*value* in mL/min/1.73 m2; *text* is how it stands in the record, with its unit."""
+
+    value: Decimal
+    on: date
+    reference: str
+    text: str
+
+
+def _egfr(index: ResourceIndex, vocabulary: Vocabulary, today: date) -> _Egfr | None:
     """The latest eGFR with a value in mL/min/1.73 m2 and a day that has come, and its Observation; of a day the lowest.
 
     The sign of a result like ">60" is dropped, and "<60" counts as 59: it is not 60. Many laboratories send such a
@@ -158,9 +177,21 @@ def _egfr(index: ResourceIndex, vocabulary: Vocabulary, today: date) -> tuple[De
         codes = {(coding.system, coding.code) for coding in codings_of(part.get("code"))}
         value = _number(part) if codes & wanted else None
         if value is not None and on and on <= today + timedelta(days=1):  # by its clock it may be tomorrow there
-            found.append((on, -value, label_of(resource)))
-    on, value, reference = max(found, default=(None, None, ""))
-    return None if on is None or value is None else (-value, on, reference)
+            found.append(_Egfr(value, on, label_of(resource), _as_it_stands(part)))
+    return max(found, key=lambda each: (each.on, -each.value, each.reference), default=None)
+
+
+def _as_it_stands(part: Mapping[str, Any]) -> str:
+    """A result in the words of the record: "24 mL/min/1.73 m2"; of one that names no unit, that it has none."""
+    quantity = part.get("valueQuantity")
+    if isinstance(quantity, Mapping):
+        number = plain(Decimal(quantity["value"]))
+        said = f"{text_in(quantity.get('comparator')) or ''}{number}"
+        unit = text_in(quantity.get("unit")) or text_in(quantity.get("code"))
+        return f"{said} {unit}" if unit else f"{said}, without a unit"
+    said = (text_in(part.get("valueString")) or "").strip()
+    words = _RESULT.fullmatch(said)
+    return said if words and words[3] else f"{said}, without a unit"
 
 
 def _number(part: Mapping[str, Any]) -> Decimal | None:

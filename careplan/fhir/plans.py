@@ -48,7 +48,7 @@ def already_tapering(
             seen=str(followed[0].get("status")),
             settle="Confirm the dose that is taken now.",
         )
-    for plan in others[:1]:
+    for plan in sorted(others, key=lambda each: each["resourceType"])[:1]:  # a CarePlan before its orders
         yield issue_of(
             IssueCode.ALREADY_TAPERING,
             "error",
@@ -56,8 +56,19 @@ def already_tapering(
             f"{plan['resourceType']}.status",
             label_of(plan),
             seen=str(plan.get("status")),
-            settle="Change or end that plan first.",
+            settle=_instead_of(plan),
         )
+
+
+def _instead_of(plan: Resource) -> str:
+    """What to do about a plan in the way; one in its place is asked for by naming its CarePlan."""
+    label = label_of(plan)
+    if not label.startswith("CarePlan/"):
+        return "Change or end that plan first."
+    return (
+        f"Change or end that plan first. Or plan in its place: name {label} in the parameter `replaces`, and confirm "
+        "what is taken now (`confirm`). In the app, “May we taper?” has a button for it."
+    )
 
 
 def _with_steps(index: ResourceIndex, replaces: str | None) -> set[str]:

@@ -42,7 +42,7 @@ MOST_COMPARED = 250_000
 _SUBJECT = re.compile(r"(https?://[^\s?#]+/)?Patient/[A-Za-z0-9\-.]{1,64}")
 
 # A person who confirms a dose can settle these; which drug it is and how it gets into the body, nobody can by a dose.
-_SETTLED_BY_CONFIRMING = frozenset(
+SETTLED_BY_CONFIRMING = frozenset(
     {
         IssueCode.NO_DOSAGE,
         IssueCode.NO_DOSE,
@@ -80,13 +80,15 @@ class Confirmation:
 class DrugReading:
     """All that is known of one drug: the *regimen* when it is certain, else the *issues* say what is missing.
 
-    *begins* is the day after today that the record lets a treatment with it begin.
+    *begins* is the day after today that the record lets a treatment with it begin. *confirmable*: whether a dose that
+    a person confirms is taken for what is taken.
     """
 
     ingredient: Ingredient
     regimen: Regimen | None
     issues: tuple[DetectedIssue, ...]
     begins: date | None = None
+    confirmable: bool = True
 
 
 @dataclass(frozen=True)
@@ -276,18 +278,20 @@ def _read_drug(
     current = [each for each in found if each.current]
     issues = (*_past_or_present(found, anything_current=bool(current)), *_denied(found, current, index))
     since = _since(found)
+    confirmable = any(each.medicine for each in found) and not issues_block(_settled(issues))
     confirmed = [each for each in confirmations if any(_names(each, evidence) for evidence in found)]
     if confirmed:
-        return _confirmed(ingredient, found, confirmed, issues, since, today, index)
+        read = _confirmed(ingredient, found, confirmed, issues, since, today, index)
+        return replace(read, confirmable=confirmable)
     counted, merging = _without_duplicates(current, index)
     issues = (*issues, *merging, *(_to_change(_total(counted), found, index) if counted else ()))
     if not counted or any(issue.blocks for issue in issues):
-        return DrugReading(ingredient, None, issues)
+        return DrugReading(ingredient, None, issues, confirmable=confirmable)
     administrations = tuple(each for evidence in counted for each in evidence.administrations or ())
     sources = tuple(_version(each.resource) for each in current)
     basis: Basis = "text" if any(each.basis == "text" for each in counted) else "structured"
     regimen = Regimen(ingredient.name, _through_the_day(administrations), basis, sources, since.day, since.stated)
-    return DrugReading(ingredient, regimen, (*issues, *_duration(since, ingredient, today)))
+    return DrugReading(ingredient, regimen, (*issues, *_duration(since, ingredient, found, today)))
 
 
 def _past_or_present(found: Iterable[Evidence], *, anything_current: bool) -> Iterator[DetectedIssue]:
@@ -358,15 +362,31 @@ def _since(found: Iterable[Evidence]) -> _Since:
     return _Since(day, any(begun_on(each.resource) for each in told))
 
 
-def _duration(since: _Since, ingredient: Ingredient, today: date) -> Iterator[DetectedIssue]:
+def _duration(since: _Since, ingredient: Ingredient, found: Sequence[Evidence], today: date) -> Iterator[DetectedIssue]:
     if since.day is None or not (since.stated or (today - since.day).days >= OLD_AFTER_DAYS):
         known = f", only that it was by {since.day}" if since.day else ""
         yield DetectedIssue(
             IssueCode.DURATION_UNKNOWN,
             "warning",
             f"Nothing says since when {ingredient.name} is taken{known}; it is treated as more than three months.",
-            settle="Give effectivePeriod.start, which may change the pace.",
+            settle=_first_day_of(found),
         )
+
+
+def _first_day_of(found: Iterable[Evidence]) -> str:
+    """What would tell since when it is taken. R4 lets a statement say so; an order or a supply only has its own day,
+    and may be a renewal, unless it is so old that it does not matter.
+    """
+    kinds = {_type(each) for each in found}
+    if "MedicationStatement" in kinds:
+        return "Give MedicationStatement.effectivePeriod.start, which may change the pace."
+    old = "an order (MedicationRequest.authoredOn)"
+    if "MedicationRequest" not in kinds:
+        old = "a supply (MedicationDispense.whenHandedOver)"
+    return (
+        "Give the first day in a MedicationStatement (effectivePeriod.start), which may change the pace; "
+        f"{old} says enough when it is more than a year old."
+    )
 
 
 def _begins(found: Iterable[Evidence]) -> date | None:
@@ -616,7 +636,8 @@ def _several(kept: Sequence[Evidence], readable: Sequence[Evidence]) -> Iterator
     else:
         total = plain(sum((_daily(each) for each in kept), Decimal(0)))
         text = f"{labels} are different strengths taken together: {total} mg a day in all."
-        yield issue_of(IssueCode.SEVERAL_PRODUCTS_ADDED, "warning", text, _type(kept[0]), kept[0].label, seen=total)
+        code, seen = IssueCode.SEVERAL_PRODUCTS_ADDED, f"{total} mg a day"
+        yield issue_of(code, "warning", text, _type(kept[0]), kept[0].label, seen=seen)
 
 
 def _strength(evidence: Evidence) -> Decimal | None:
@@ -666,10 +687,7 @@ def _confirmed(
     medicine = next((each.medicine for each in named if each.medicine), None)
     if medicine and len({each.medicine.strength for each in named if each.medicine}) > 1:
         medicine = replace(medicine, strength=None)  # "two tablets" of which of them?
-    kept = tuple(
-        replace(issue, severity="warning") if issue.blocks and issue.code in _SETTLED_BY_CONFIRMING else issue
-        for issue in issues
-    )
+    kept = tuple(_settled(issues))
     if len(confirmed) > 1 or medicine is None or issues_block(kept):
         if len(confirmed) > 1:
             text = f"{ingredient.name} was confirmed {len(confirmed)} times; confirm one daily dose per drug."
@@ -685,22 +703,29 @@ def _confirmed(
         return DrugReading(ingredient, None, (*kept, *changes))
     daily = plain(total)
     by = f" by {confirmed[0].by}" if confirmed[0].by else ""
-    settled = "; ".join(dict.fromkeys(issue.code.value for issue in issues if issue.blocks))
-    over = f", over: {settled}" if settled else ""
+    settled = " ".join(dict.fromkeys(issue.text for issue in issues if issue.blocks))
+    instead = f" What the record left open: {settled}" if settled else ""
     note = DetectedIssue(
         IssueCode.CONFIRMED_BY_CALLER,
         "information",
-        f"{daily} mg of {ingredient.name} a day was confirmed{by}{over}.",
+        f"{daily} mg of {ingredient.name} a day was confirmed{by}.{instead}",
         "confirm",
         named[0].label,
-        seen=daily,
+        seen=f"{daily} mg a day",
     )
     current = [each for each in found if each.current]
     sources = tuple(_version(each.resource) for each in current or named)
     intakes = _through_the_day(administrations)
     regimen = Regimen(ingredient.name, intakes, "confirmed", sources, since.day, since.stated)
     revived = () if current else (_said_to_have_ended(named[0]),)
-    return DrugReading(ingredient, regimen, (*kept, *revived, note, *_duration(since, ingredient, today)))
+    return DrugReading(ingredient, regimen, (*kept, *revived, note, *_duration(since, ingredient, found, today)))
+
+
+def _settled(issues: Iterable[DetectedIssue]) -> Iterator[DetectedIssue]:
+    """*issues* once a person has confirmed a dose: what that settles stays as a warning, and all else as it is."""
+    for issue in issues:
+        settles = issue.blocks and issue.code in SETTLED_BY_CONFIRMING
+        yield replace(issue, severity="warning") if settles else issue
 
 
 def _said_to_have_ended(evidence: Evidence) -> DetectedIssue:

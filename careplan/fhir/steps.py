@@ -10,14 +10,18 @@ from typing import Any
 
 from careplan.fhir.bundle import Resource, ResourceIndex, day_in, label_of, object_in, objects_in
 from careplan.fhir.plans import WITHDRAWN, is_ours, is_step
-from careplan.fhir.wording import WORDS_FOR_WHEN
+from careplan.fhir.wording import WORDS_FOR_WHEN, counted_text, intake_text, pieces_in
+from careplan.taper.dose import plain
 
 _OVER = ("revoked", "completed", "entered-in-error", "cancelled", "stopped")
 
 
 @dataclass(frozen=True)
 class RecordedStep:
-    """*daily* mg from *start* to *end*, both included; *percent* is what it cuts, *take* the directions.
+    """*daily* mg from *start* to *end*, both included; *percent* is what it cuts, *take* the directions as they stand.
+
+    *short* is what is taken in a day in the words of a table, those that the schedule was planned in; where a direction
+    is not in our words, the directions.
 
     *doses* are the mg a day of each drug; where a plan goes from one drug to another, *take* names them too.
     *intakes* are those of a day, each with its time in words ("" for any) and its mg.
@@ -34,6 +38,7 @@ class RecordedStep:
     status: str
     doses: Mapping[str, Decimal] = field(default_factory=dict)
     intakes: tuple[tuple[str, Decimal], ...] = ()
+    short: str = ""
 
     @property
     def is_held(self) -> bool:
@@ -170,7 +175,7 @@ def _is_partly_withdrawn(requests: Iterable[Mapping[str, Any]]) -> bool:
 
 
 def _uncertain(step: RecordedStep) -> RecordedStep:
-    return replace(step, daily=None, doses={}, intakes=())
+    return replace(step, daily=None, doses={}, intakes=(), short="; ".join(step.take))
 
 
 def drug_of(request: Mapping[str, Any]) -> str | None:
@@ -192,16 +197,38 @@ def _step(number: int, requests: Sequence[Mapping[str, Any]], *, named: bool) ->
     days = [days for each in dosages if (days := days_of(each))]
     percent = extension_of(requests[0], "step-percent")
     switches = any(extension_of(each, "step-kind") == "switch" for each in requests)
+    take = tuple(f"{drug}: {_directions(each)}" if named else _directions(each) for each, drug in by_time)
     return RecordedStep(
         number,
         min(start for start, _ in days),
         max(end for _, end in days),
         None if switches or len(doses) > 1 else next(iter(doses.values())),
         Decimal(percent) if isinstance(percent, int | Decimal) else Decimal(0),
-        tuple(f"{drug}: {_directions(each)}" if named else _directions(each) for each, drug in by_time),
+        take,
         ", ".join(dict.fromkeys(str(each.get("status", "not stated")) for each in requests)),
         doses,
         tuple(_intakes(dosages)),
+        _in_short(by_time, named=switches) or "; ".join(take),
+    )
+
+
+def _in_short(dosages: Iterable[tuple[Mapping[str, Any], str]], *, named: bool) -> str | None:
+    """The intakes of a day as `step_text` has them, from each dosage with its drug; None for words that are not ours.
+
+    What has no time of day is joined by its number, as in `_intakes`.
+    """
+    doses: dict[tuple[str, str, int], Decimal] = {}
+    made_of: dict[tuple[str, str, int], list[str]] = {}
+    for each, drug in dosages:
+        pieces, daily, times = pieces_in(_directions(each)), daily_of(each), _times(_repeat(each))
+        if pieces is None or daily is None or not times:
+            return None
+        for when, number in _at(_repeat(each), times):
+            at = (drug, when, number)
+            doses[at] = doses.get(at, Decimal(0)) + daily / times
+            made_of.setdefault(at, []).append(pieces)
+    return counted_text(
+        intake_text(f"{plain(dose)} mg", made_of[at], at[1], drug=at[0] if named else "") for at, dose in doses.items()
     )
 
 

@@ -251,11 +251,17 @@ def _check_once(repeat: Mapping[str, Any]) -> None:
         return
     if number_in(count) == 1 and "countMax" not in repeat:
         raise NotReadError(
-            IssueCode.NO_TIMING, "A single dose is meant, not a daily one.", "timing.repeat.count", count
+            IssueCode.NO_TIMING,
+            "A single dose is meant, not a daily one.",
+            "timing.repeat.count",
+            _named(repeat, "count"),
         )
     if "period" not in repeat and "when" not in repeat and "timeOfDay" not in repeat:
         raise NotReadError(
-            IssueCode.NO_TIMING, "A number of doses is given, not how often.", "timing.repeat.count", count
+            IssueCode.NO_TIMING,
+            "A number of doses is given, not how often.",
+            "timing.repeat.count",
+            _named(repeat, "count"),
         )
 
 
@@ -266,7 +272,7 @@ def _check_duration(repeat: Mapping[str, Any]) -> None:
         return
     unit, value = repeat.get("durationUnit", repeat.get("durationUnits")), number_in(repeat.get(name))
     if not isinstance(unit, str) or unit not in HOURS or value is None or value < 0:
-        raise _unsupported("How long one intake lasts is not in seconds to weeks.", name, repeat.get(name))
+        raise _unsupported("How long one intake lasts is not in seconds to weeks.", name, _named(repeat, name))
     period, of = number_in(repeat.get("period")), repeat.get("periodUnit", repeat.get("periodUnits"))
     whole = Fraction(period) * HOURS[of] if period and isinstance(of, str) and of in HOURS else HOURS["d"]
     if Fraction(value) * HOURS[unit] > whole:
@@ -293,7 +299,7 @@ def _rate(repeat: Mapping[str, Any]) -> Times | None:
         raise NotReadError(IssueCode.DOSE_INVALID, "A maximum is less than its minimum.", "timing.repeat", repeat)
     least, most = low * 24 / (long * HOURS[unit]), high * 24 / (short * HOURS[unit])
     if most > _MOST_A_DAY:
-        raise _unsupported("More often than every hour is no daily dose.", "period", repeat.get("period"))
+        raise _unsupported("More often than every hour is no daily dose.", "period", _named(repeat, "period"))
     fits_a_day = 24 % (short * HOURS[unit]) == 0  # twice in 16 hours are three times a day in the mean only
     return Times(least, most, most % 1 == 0 and fits_a_day)
 
@@ -305,7 +311,7 @@ def _at_places(rate: Times | None, repeat: Mapping[str, Any], clock: tuple[str, 
         seldom = rate.most < 1 or (repeat.get("periodUnit") == "wk" and repeat.get("dayOfWeek"))
         if not seldom or count != 1:
             text = "The times of day and the frequency differ."
-            raise _unsupported(text, "frequency", repeat.get("frequency"))
+            raise _unsupported(text, "frequency", _named(repeat, "frequency"))
         return replace(rate, whens=whens, clock=clock)
     return Times(count, count, every_day=True, whens=whens, clock=clock)
 
@@ -319,7 +325,7 @@ def _on_days(rate: Times | None, repeat: Mapping[str, Any], days: frozenset[str]
         weeks = Fraction(number_in(repeat.get("period")) or 1)
         if (rate.least, rate.most) != (share / weeks,) * 2:
             text = "The days of the week and the frequency differ."
-            raise _unsupported(text, "frequency", repeat.get("frequency"))
+            raise _unsupported(text, "frequency", _named(repeat, "frequency"))
         return replace(rate, every_day=share == 1)
     if share == 1:
         return rate
@@ -359,9 +365,18 @@ def _positive(repeat: Mapping[str, Any], name: str, *, default: Fraction | None 
     value = number_in(repeat.get(name))
     if value is None or value <= 0:
         raise NotReadError(
-            IssueCode.DOSE_INVALID, f"{name} is no usable number.", f"timing.repeat.{name}", repeat.get(name)
+            IssueCode.DOSE_INVALID, f"{name} is no usable number.", f"timing.repeat.{name}", _named(repeat, name)
         )
     return Fraction(value)
+
+
+def _named(repeat: Mapping[str, Any], name: str) -> str | None:
+    """An element as it stands, with its name and its unit: "frequency 3", "period 30 min"; None without it."""
+    if name not in repeat:
+        return None
+    units = (f"{name.removesuffix('Max')}Unit", f"{name.removesuffix('Max')}Units")  # DSTU2 has the second
+    unit = next((str(repeat[each]) for each in units if each in repeat), "")
+    return f"{name} {repeat[name]} {unit}".strip()
 
 
 def _strings(value: Any) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from datetime import date, timedelta
 from functools import lru_cache
 from html import escape
@@ -114,18 +115,40 @@ def _pieces_words(pieces: Pieces) -> str:
     return f"{_count(pieces)} {noun}{'' if pieces.count <= 1 else 's'} of {pieces.product.strength}"
 
 
+_LINE = re.compile(
+    r"(?:(?P<count>[1-9]\d*½?|½) (?:tablet|capsule)s? of (?P<strength>[\d.]+ mg)|"
+    r"(?P<liquid>[\d.]+ mL of [\d.]+ mg/mL)) \("
+)
+
+
+def pieces_in(line: str) -> str | None:
+    """The pieces that a line of `dosage_text` begins with, as `pieces_text` has them; None for other words."""
+    found = _LINE.match(line)
+    if found is None:
+        return None
+    return found["liquid"] or f"{found['count']} x {found['strength']}"
+
+
 def portion_text(portion: Portion, *, of_several: bool = False) -> str:
     """One intake in words: its dose, the pieces, and when it is taken; the drug too, where there are several."""
-    made_of = " + ".join(pieces_text(pieces) for pieces in portion.pieces)
     drug = portion.drug if of_several else ""
-    return " ".join(filter(None, (drug, f"{portion.dose} ({made_of})", _when(portion))))
+    return intake_text(str(portion.dose), map(pieces_text, portion.pieces), _when(portion), drug=drug)
+
+
+def intake_text(dose: str, pieces: Iterable[str], when: str, *, drug: str = "") -> str:
+    """ "9 mg (1 x 5 mg + 2 x 2 mg) at bedtime", after the *drug* if one is given."""
+    return " ".join(filter(None, (drug, f"{dose} ({' + '.join(pieces)})", when)))
 
 
 def step_text(step: TaperStep) -> str:
-    """The intakes of a day; those that are alike are counted."""
+    """The intakes of a day, as short as a table has them; those that are alike are counted."""
+    return counted_text(portion_text(portion, of_several=step.kind == "switch") for portion in step.portions)
+
+
+def counted_text(intakes: Iterable[str]) -> str:
+    """*intakes* in a line: "5 mg (1 x 5 mg) twice a day"."""
     words: dict[str, int] = {}
-    for portion in step.portions:
-        text = portion_text(portion, of_several=step.kind == "switch")
+    for text in intakes:
         words[text] = words.get(text, 0) + 1
     return "; ".join(
         f"{text}{_TIMES[count]}" if count < len(_TIMES) else f"{text} {count} times a day"

@@ -85,7 +85,8 @@ class Finding:
 class PatientFacts:
     """What is known of the patient on the day of planning. None means unknown, never "no".
 
-    *egfr* is in mL/min/1.73 m2 with the day it was measured, by *egfr_reference*. *birth_date* is the first day it can
+    *egfr* is in mL/min/1.73 m2 with the day it was measured, by *egfr_reference*; *egfr_text* is how it stands there,
+    with its unit ("24 mL/min/1.73 m2", "<30, without a unit"). *birth_date* is the first day it can
     have been, *born_by* the last one where only a year or a month is known.
     """
 
@@ -94,4 +95,5 @@ class PatientFacts:
     findings: tuple[Finding, ...] = ()
     egfr: tuple[Decimal, date] | None = None
     egfr_reference: str | None = None
+    egfr_text: str | None = None
     born_by: date | None = None

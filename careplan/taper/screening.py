@@ -172,7 +172,7 @@ def _kidney(profile: TaperProfile, facts: PatientFacts, limits: Limits, today: d
             f"eGFR is {plain(value)} mL/min/1.73 m2: toxicity and withdrawal of {profile.drug} then look alike.",
             expression="Observation.value",
             reference=facts.egfr_reference,
-            seen=plain(value),
+            seen=facts.egfr_text,
             settle="Plan with a renal specialist.",
             source=limits.egfr_refuse_below.citation.key,
             overridable=limits.egfr_refuse_below.overridable,
@@ -184,7 +184,7 @@ def _kidney(profile: TaperProfile, facts: PatientFacts, limits: Limits, today: d
             f"eGFR is {plain(value)} mL/min/1.73 m2: the slowest pace is used.",
             expression="Observation.value",
             reference=facts.egfr_reference,
-            seen=plain(value),
+            seen=facts.egfr_text,
             settle="Have the kidney reviewed before the first cut.",
             source=limits.egfr_care_below.citation.key,
         )

@@ -28,7 +28,7 @@ blueprint = Blueprint("leaflet", __name__)
 enter(blueprint)
 
 PAPERS = ("A4", "letter")
-STYLE = "patient.css"
+STYLES = ("patient.css", "patient-pdf.css")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def pdf(plan_id: str) -> Response:
     paper = request.args.get("paper", PAPERS[0])
     if paper not in PAPERS:
         raise NotSupported(f"The paper is one of: {', '.join(PAPERS)}.")
-    styles = [_static(STYLE), f"@page {{ size: {paper} }}"]
+    styles = [*map(_static, STYLES), f"@page {{ size: {paper} }}"]
     made = as_pdf(rendered(followed, printed=True), styles=styles)
     if made is None:
         raise NotSupported("PDFs cannot be made on this machine. Print the page of the leaflet instead.")

@@ -141,7 +141,7 @@ def test_a_visit_launched_by_smart_is_as_quick_and_ends_in_a_plan_that_is_follow
     go(app, "Sign")
     app.get_by_role("button", name="Write the draft").click()
     app.get_by_role("button", name="Accept the plan").click()
-    expect(app.get_by_text(f"Recorded as done by Practitioner/{ward.chart.doctor}")).to_be_visible()
+    expect(app.get_by_text("Recorded as done by Adams.")).to_be_visible()
     app.get_by_role("button", name="Yes").click()
     expect(app.get_by_role("heading", level=1)).to_have_text("The plan is accepted")
     go(app, "Follow")

@@ -49,7 +49,7 @@ def test_from_the_ehr_to_a_plan_that_is_followed(page: Page, demo: Demo):
     is_sound(app)
     app.get_by_role("button", name="Accept the plan").click()
     heading(app, "Accept the plan?")
-    expect(app.get_by_text("Recorded as done by Practitioner/")).to_be_visible()
+    expect(app.get_by_text("Recorded as done by Test Synthetic-Rowan.")).to_be_visible()
     is_sound(app)
     app.get_by_role("button", name="Yes").click()
     heading(app, "The plan is accepted")

@@ -32,7 +32,7 @@ def test_a_dose_that_cannot_be_read_is_corrected_in_place_and_planned(page: Page
     page.get_by_label("Your name").fill("Dr Adams")
     page.get_by_role("button", name="Confirm this dose").click()
     expect(page.get_by_text("2 mg a day", exact=False).first).to_be_visible()
-    expect(page.get_by_text("Said by a person", exact=False)).to_be_visible()
+    expect(page.get_by_text("Said by Dr Adams in this visit", exact=False)).to_be_visible()
     is_sound(page)
     go(page, "Plan")
     expect(page.get_by_role("heading", level=1)).to_contain_text("from 2 mg a day to none")
@@ -105,7 +105,7 @@ def test_a_switch_is_read_about_confirmed_and_planned(page: Page, clinic: Clinic
     page.get_by_role("button", name="Write the draft").click()
     heading(page, "The draft is written")
     go(page, "Follow")
-    expect(page.get_by_text("lorazepam: 1 tablet of 1 mg", exact=False).first).to_be_visible()
+    expect(page.get_by_text("lorazepam 1 mg (1 x 1 mg) in the morning", exact=False).first).to_be_visible()
     is_sound(page)
 
 

@@ -306,10 +306,49 @@ def test_what_stands_in_the_place_of_a_dose_is_told():
     """A number of nothing, and a rate."""
     read = read_dosage({**timed(**DAILY), "doseAndRate": [{"doseQuantity": {"value": 2}}]})
     assert isinstance(read, NotRead)
-    assert read.seen == "2 without a unit"
+    assert read.seen == "2, without a unit"
+    for stands, seen in ((2, "2, without a unit"), ({"value": -2, "unit": "mg"}, "-2 mg"), ("two", '"two"')):
+        read = read_dosage({**timed(**DAILY), "doseAndRate": [{"doseQuantity": stands}]})
+        assert isinstance(read, NotRead)
+        assert read.seen == seen
     rate = read_dosage({**timed(**DAILY), "doseAndRate": [{"rateQuantity": {"value": 6, "code": "ug/h"}}]})
     assert isinstance(rate, NotRead)
     assert "ug/h" in (rate.seen or "")
+
+
+@pytest.mark.parametrize(
+    ("repeat", "seen"),
+    [
+        ({"count": 1}, "count 1"),
+        ({"frequency": 1, "period": 10, "periodUnit": "min"}, "period 10 min"),
+        ({"frequency": 0, "period": 1, "periodUnit": "d"}, "frequency 0"),
+        ({"frequency": 1, "period": 1, "periodUnit": "d", "duration": -1}, "duration -1"),
+        ({"frequency": 2, "period": 1, "periodUnit": "d", "when": ["MORN"]}, "frequency 2"),
+    ],
+)
+def test_a_number_of_a_timing_is_told_with_its_name(repeat, seen):
+    """A bare number would tell nobody what it counts."""
+    read = read_dosage(timed(**repeat))
+    assert isinstance(read, NotRead), read
+    assert read.seen == seen
+
+
+@pytest.mark.parametrize(
+    ("name", "ceiling", "seen"),
+    [
+        (
+            "maxDosePerPeriod",
+            {"numerator": {**MG, "value": 3}, "denominator": {"value": 1, "code": "d"}},
+            "10 mg a day",
+        ),
+        ("maxDosePerAdministration", {**MG, "value": 3}, "5 mg"),
+    ],
+)
+def test_a_dose_above_its_maximum_is_told_with_its_unit(name, ceiling, seen):
+    """As the dose stands there."""
+    read = read_dosage({**timed(**DAILY), name: ceiling})
+    assert isinstance(read, NotRead), read
+    assert read.seen == seen
 
 
 def test_a_period_that_no_day_holds_a_whole_number_of_is_a_mean():

@@ -227,6 +227,23 @@ def test_kidney_function_is_the_latest_and_of_several_the_lowest(results, value)
     assert facts(*reversed(results)).egfr == (Decimal(value), date(2026, 8, 1))
 
 
+@pytest.mark.parametrize(
+    ("result", "text"),
+    [
+        (egfr("24"), "24 mL/min/{1.73_m2}"),
+        (egfr("24", unit=None, code="mL/min"), "24 mL/min"),
+        (egfr("60", comparator="<"), "<60 mL/min/{1.73_m2}"),
+        (egfr("0.5", unit="mL/s"), "0.5 mL/s"),
+        (egfr("24", unit=None), "24, without a unit"),
+        ({**egfr("0"), "valueQuantity": None, "valueString": " <30"}, "<30, without a unit"),
+        ({**egfr("0"), "valueQuantity": None, "valueString": "24 mL/min"}, "24 mL/min"),
+    ],
+)
+def test_kidney_function_is_kept_as_it_stands(result, text):
+    """With the unit that the record has, and with none that it has not."""
+    assert facts(result).egfr_text == text
+
+
 def test_kidney_function_of_a_day_to_come_hides_none_of_today():
     """A slip in a date must not make a kidney look better than it is; and the result is named."""
     found = facts(egfr("90", "2027-08-01"), egfr("24"))

@@ -123,7 +123,7 @@ WEEKLY = {"timing": {"repeat": {"frequency": 3, "period": 1, "periodUnit": "wk"}
         (
             {**dosage(), "doseAndRate": [{"doseQuantity": {**MG, "value": 5, "comparator": "<"}}]},
             "dosage[1].doseAndRate.doseQuantity.comparator",
-            "< 5",
+            "< 5 mg",
         ),
     ],
 )
@@ -548,6 +548,46 @@ def test_a_prescription_that_replaces_another_stands_alone():
     regimen = only(request(effectivePeriod=None, authoredOn="2026-01-01"), renewed).regimen
     assert regimen
     assert regimen.daily == Dose(Decimal(8))
+
+
+@pytest.mark.parametrize(
+    ("resource", "confirmable"),
+    [
+        (statement(dosages=[]), True),
+        (statement(status="on-hold"), True),
+        (statement(), True),
+        (statement(status="stopped", effectivePeriod={"start": "2020-03-01", "end": "2026-11-20"}), False),
+        (statement(concept={"text": "baclofen intrathecal 500 micrograms/mL"}), False),
+        (statement(dosages=[dosage(), later("4")]), False),
+    ],
+)
+def test_whether_a_dose_can_be_confirmed_is_what_confirming_it_does(resource, confirmable):
+    """Where it is told to be of no use, a confirmed dose makes no regimen; elsewhere it does."""
+    said = Confirmation("MedicationStatement/1", dosage())
+    assert only(resource).confirmable == confirmable
+    assert (only(resource, confirm=(said,)).regimen is not None) == confirmable
+
+
+def _about_duration(*resources):
+    found = [each for each in only(*resources).issues if each.code == "duration-unknown"]
+    return found[0].settle if found else None
+
+
+def test_since_when_is_asked_of_an_element_that_the_resource_has():
+    """And what is asked for settles it: the period of a statement, or an order or a supply of long ago."""
+    stated = statement("s", effectivePeriod={"start": "2026-10-01"})
+    without = statement("s", effectivePeriod=None)
+    ordered = request("r", effectivePeriod=None, authoredOn="2026-11-01")
+    first_order = request("r0", effectivePeriod=None, authoredOn="2025-01-01", status="completed")
+    first_supply = {**dispense("d0"), "whenHandedOver": "2025-01-01"}
+    assert _about_duration(without) == "Give MedicationStatement.effectivePeriod.start, which may change the pace."
+    assert _about_duration(ordered) == (
+        "Give the first day in a MedicationStatement (effectivePeriod.start), which may change the pace; "
+        "an order (MedicationRequest.authoredOn) says enough when it is more than a year old."
+    )
+    assert "a supply (MedicationDispense.whenHandedOver) says enough" in str(_about_duration(dispense()))
+    for settled in ((stated,), (ordered, stated), (ordered, first_order), (dispense(), first_supply)):
+        assert _about_duration(*settled) is None, settled
 
 
 def dispense(identity="d1", **more):

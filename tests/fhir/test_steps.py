@@ -12,8 +12,12 @@ from careplan.catalog import load_catalog
 from careplan.fhir import json
 from careplan.fhir.forms import careplan_alone
 from careplan.fhir.steps import RecordedPlan, number_of, recorded_plans, steps_of
-from careplan.planning import TaperPlan, plan_taper
-from tests.web.records import diazepam, patient
+from careplan.fhir.wording import step_text
+from careplan.planning import PlanRequest, TaperPlan, plan_taper
+from careplan.taper.dose import Dose
+from careplan.taper.products import ProductChoice
+from careplan.taper.switch import Equivalence
+from tests.web.records import MG, diazepam, patient
 
 Resource = dict[str, Any]
 TODAY = date(2026, 1, 5)
@@ -50,6 +54,55 @@ def test_every_step_adds_up_to_what_was_planned():
     assert (found.title, found.status, found.unread) == (plan.careplan["title"], "draft", ())
     assert found.steps[0].take, "the directions are there"
     assert "by mouth" not in found.steps[0].take[0]
+
+
+def _timed(*intakes: tuple[str, str]) -> list[Resource]:
+    """Intakes of so many mg at a time of the day."""
+    return [
+        {
+            "timing": {"repeat": {"frequency": 1, "period": 1, "periodUnit": "d", "when": [when]}},
+            "doseAndRate": [{"doseQuantity": {"value": Decimal(value), **MG}}],
+        }
+        for value, when in intakes
+    ]
+
+
+SWITCHED = {
+    "medicationCodeableConcept": {"text": "lorazepam 1 mg tablet"},
+    "dosage": _timed(("1", "MORN"), ("1", "HS")),
+}
+SWITCH = PlanRequest(switch_to="diazepam", equivalence=Equivalence(Dose(Decimal(1)), Dose(Decimal(10)), "A. Example"))
+
+
+@pytest.mark.parametrize(
+    ("changed", "asked"),
+    [
+        ({}, PlanRequest()),
+        ({}, PlanRequest(choice=ProductChoice(liquid=True))),
+        ({}, PlanRequest(choice=ProductChoice(excluded=frozenset({Decimal(5), Decimal(10)})))),
+        ({"dosage": _timed(("5", "MORN"), ("10", "HS"))}, PlanRequest()),
+        ({"dosage": _timed(("4.5", "MORN"), ("4.5", "HS"))}, PlanRequest()),
+        (SWITCHED, SWITCH),
+    ],
+)
+def test_a_written_plan_says_what_to_take_in_the_words_it_was_planned_in(changed: Resource, asked: PlanRequest):
+    """So that the same table says one thing before and after it is written; morning and night are named in both."""
+    plan = plan_taper([patient(), diazepam(**changed)], load_catalog(), today=TODAY, asked=asked)
+    steps = only(stored(plan)).steps
+    assert [each.short for each in steps] == [step_text(each) for each in plan.schedule.steps]
+    if "dosage" in changed:
+        assert "in the morning" in steps[0].short
+        assert "at bedtime" in steps[0].short
+
+
+def test_directions_that_are_not_in_our_words_are_told_as_they_stand():
+    """Somebody has changed them: they are what is to be followed."""
+    resources = stored(planned())
+    request = next(each for each in resources if each["resourceType"] == "MedicationRequest")
+    request["dosageInstruction"][0]["text"] = "half of the white one, crushed"
+    step = only(resources).steps[0]
+    assert "half of the white one" in step.short
+    assert step.short == "; ".join(step.take)
 
 
 def test_a_plan_that_contains_its_requests_is_read_too():

@@ -65,12 +65,13 @@ def issues(
     diazepam=10,
     drug_class="benzodiazepine",
     egfr=None,
+    egfr_text=None,
     recorded=True,
     sources=(),
     **changed,
 ):
     """What is found for 10 mg a day; by default an adult with hay fever."""
-    facts = PatientFacts("Patient/x", birth, (*findings, *([HARMLESS] if recorded else [])), egfr)
+    facts = PatientFacts("Patient/x", birth, (*findings, *([HARMLESS] if recorded else [])), egfr, egfr_text=egfr_text)
     return screen(
         replace(regimen(5, 5), sources=sources),
         replace(profile(*TABLETS), drug_class=drug_class, **changed),
@@ -292,8 +293,8 @@ def test_a_benzodiazepine_asks_for_no_kidney_function():
 def test_what_the_kidney_says():
     """Missing, too low, or low: the value as a person writes it, and the limit that was passed."""
     (missing,) = issues(drug_class="baclofen")
-    (low,) = issues(drug_class="baclofen", egfr=(Decimal("20.50"), TODAY))
-    (care,) = issues(drug_class="baclofen", egfr=(Decimal("45.0"), TODAY))
+    (low,) = issues(drug_class="baclofen", egfr=(Decimal("20.50"), TODAY), egfr_text="20.50 mL/min")
+    (care,) = issues(drug_class="baclofen", egfr=(Decimal("45.0"), TODAY), egfr_text="45, without a unit")
     assert missing == DetectedIssue(
         IssueCode.EGFR_MISSING,
         "warning",
@@ -306,7 +307,7 @@ def test_what_the_kidney_says():
         "error",
         "eGFR is 20.5 mL/min/1.73 m2: toxicity and withdrawal of testazepam then look alike.",
         expression="Observation.value",
-        seen="20.5",
+        seen="20.50 mL/min",
         settle="Plan with a renal specialist.",
         source="KIDNEY",
         overridable=True,
@@ -316,7 +317,7 @@ def test_what_the_kidney_says():
         "warning",
         "eGFR is 45 mL/min/1.73 m2: the slowest pace is used.",
         expression="Observation.value",
-        seen="45",
+        seen="45, without a unit",
         settle="Have the kidney reviewed before the first cut.",
         source="CARE",
     )

@@ -206,6 +206,7 @@ class Launched:
     clock: Clock
     database: Engine
     settings: Settings
+    store: Store
 
     def browser(self) -> FlaskClient:
         return self.app.test_client()
@@ -236,7 +237,8 @@ class Launched:
     def restarted(self, settings: Settings | None = None) -> Launched:
         """Another process on the same database."""
         settings = settings or self.settings
-        return Launched(_app(settings, self.database, self.clock), self.ehr, self.clock, self.database, settings)
+        app = _app(settings, self.database, self.clock)
+        return Launched(app, self.ehr, self.clock, self.database, settings, self.store)
 
 
 def pages() -> Blueprint:
@@ -298,4 +300,4 @@ def launching(database: Engine, **more: Any) -> Iterator[Launched]:
     }
     settings = Settings(**given)
     with serving(ehr.app(store), taken):
-        yield Launched(_app(settings, database, clock), ehr, clock, database, settings)
+        yield Launched(_app(settings, database, clock), ehr, clock, database, settings, store)

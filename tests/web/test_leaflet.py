@@ -17,7 +17,7 @@ from careplan.printing import can_print
 from careplan.settings import Settings
 from careplan.translations import LANGUAGES, words_in
 from careplan.web import create_app
-from careplan.web.leaflet import Followed, person_in, rendered
+from careplan.web.leaflet import STYLES, Followed, person_in, rendered
 from tests.everything import ROOT, TODAY
 from tests.web.conftest import Upstream
 from tests.web.launched import opened, planned
@@ -208,6 +208,17 @@ def test_the_pdf_is_tagged_and_in_its_language(upstream, language, paper):
 
 
 @PDF_NEEDED
+@pytest.mark.parametrize("paper", ["A4", "letter"])
+def test_the_pdf_is_made_without_a_warning(upstream, caplog, paper):
+    """Every rule of its style sheet is one that WeasyPrint knows: a warning is a line in the log of each leaflet."""
+    plan = planned(upstream)
+    client, base = opened(upstream)
+    with caplog.at_level("WARNING", logger="weasyprint"):
+        assert client.get(f"{base}plans/{plan}/leaflet.pdf?paper={paper}&days=all").status_code == 200
+    assert [each.getMessage() for each in caplog.records if each.name.startswith("weasyprint")] == []
+
+
+@PDF_NEEDED
 @pytest.mark.parametrize("status", ["draft", "active"])
 def test_every_page_of_a_draft_is_marked(upstream, status):
     """Over the text in a margin box, which a screen reader passes over; the text itself says it at its beginning."""
@@ -222,8 +233,8 @@ def test_every_page_of_a_draft_is_marked(upstream, status):
     course = read_course(careplan, parts, load_catalog())
     with upstream.app.test_request_context("/?days=all"):
         page = rendered(Followed(plan, careplan, parts, course, patient("p1"), words_in("en")), printed=True)
-    style = CSS(string=(STATIC / "patient.css").read_text(encoding="utf-8"))
-    pages = HTML(string=page).render(stylesheets=[style]).pages
+    styles = [CSS(string=(STATIC / name).read_text(encoding="utf-8")) for name in STYLES]
+    pages = HTML(string=page).render(stylesheets=styles).pages
     texts = ["".join(getattr(box, "text", "") for box in each._page_box.descendants()) for each in pages]
     assert len(pages) > 1
     wanted = status == "draft"

@@ -34,11 +34,14 @@ def again_from(
 ) -> Again | None:
     """A plan from the dose of *step*, in the place of *replaces* (`CarePlan/12`).
 
-    None where its dose is not one number of one drug among *medicines*, or cannot be said so that it is read back.
+    None where its dose is not one number of one drug among *medicines* whose dose can be confirmed, or cannot be said
+    so that it is read back.
     """
     if step is None or step.daily is None:
         return None
-    medicine = next((each.confirm_as for each in medicines if [each.drug] == list(step.doses)), None)
+    medicine = next(
+        (each.confirm_as for each in medicines if [each.drug] == list(step.doses) and each.confirmable), None
+    )
     dosing = _dosing(step)
     if medicine is None or dosing is None:
         return None

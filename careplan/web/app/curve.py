@@ -6,7 +6,7 @@ who does not see it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -18,7 +18,8 @@ from markupsafe import Markup
 WIDTH, HEIGHT = 720, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 88, 16, 14, 34
 _LINES = 4
-_MOST_DATES = 5
+_DATE = 80
+"""How wide a date is, with the room beside it."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +44,16 @@ class _Scale:
         return round(_TOP + (HEIGHT - _TOP - _BOTTOM) * float(1 - value / self.top), 1)
 
 
-def steps_curve(lines: Sequence[Line], *, name: str, title: str, description: str, unit: str) -> Markup:
-    """*lines* as stairs: a value holds until the next. *name* makes the ids of this drawing its own."""
+def steps_curve(
+    lines: Sequence[Line], *, days: Sequence[date], name: str, title: str, description: str, unit: str
+) -> Markup:
+    """*lines* as stairs: a value holds until the next. Of *days* as many are named below as there is room for.
+
+    *name* makes the ids of this drawing its own.
+    """
     scale = _scale(lines)
     drawing = _drawing(name, title, description)
-    _axes(drawing, scale, unit)
+    _axes(drawing, scale, unit, days)
     for line in sorted(lines, key=lambda each: not each.beside):
         path = " ".join(_stairs(line, scale))
         SubElement(drawing, "path", {"class": "beside" if line.beside else "line", "d": path})
@@ -60,7 +66,7 @@ def points_curve(
     """Measurements as dots that are joined. *points* are by day, at least one."""
     scale = _scale([Line(tuple(points), points[-1][0])])
     drawing = _drawing(name, title, description)
-    _axes(drawing, scale, unit)
+    _axes(drawing, scale, unit, [day for day, _ in points])
     joined = " ".join(
         f"{'L' if number else 'M'}{scale.x(day)} {scale.y(value)}" for number, (day, value) in enumerate(points)
     )
@@ -107,17 +113,37 @@ def _drawing(name: str, title: str, description: str) -> Element:
     return drawing
 
 
-def _axes(drawing: Element, scale: _Scale, unit: str) -> None:
+def _axes(drawing: Element, scale: _Scale, unit: str, days: Sequence[date]) -> None:
     for number in range(_LINES + 1):
         value = scale.top * number / _LINES
         y = str(scale.y(value))
         SubElement(drawing, "line", {"class": "grid", "x1": str(_LEFT), "x2": str(WIDTH - _RIGHT), "y1": y, "y2": y})
         label = f"{value.normalize():f}{f' {unit}' if number == _LINES else ''}"
         SubElement(drawing, "text", {"x": str(_LEFT - 6), "y": y, "class": "value"}).text = label
-    for number in range(_MOST_DATES):
-        day = date.fromordinal(scale.first.toordinal() + scale.days * number // (_MOST_DATES - 1))
-        kind = "first" if not number else "last" if number == _MOST_DATES - 1 else "day"
-        SubElement(drawing, "text", {"x": str(scale.x(day)), "y": str(HEIGHT - 8), "class": kind}).text = str(day)
+    top, bottom = str(HEIGHT - _BOTTOM), str(HEIGHT - _BOTTOM + 6)
+    for day, kind in _named(days, scale):
+        x = str(scale.x(day))
+        SubElement(drawing, "line", {"class": "tick", "x1": x, "x2": x, "y1": top, "y2": bottom})
+        SubElement(drawing, "text", {"x": x, "y": str(HEIGHT - 8), "class": kind}).text = str(day)
+
+
+def _named(days: Sequence[date], scale: _Scale) -> Iterator[tuple[date, str]]:
+    """The days to name, in their order, with the kind of each: the first, whose date begins at its tick, the last,
+    whose date ends there, and in the middle over their ticks those between that touch no other.
+    """
+    found = sorted({day for day in days if day >= scale.first})
+    if not found:
+        return
+    first, last = found[0], found[-1]
+    yield first, "first"
+    ends = scale.x(last) - scale.x(first) >= 3 * _DATE  # as much as they need in the large type of a phone
+    free, until = scale.x(first) + _DATE, scale.x(last) - _DATE if ends else WIDTH
+    for day in found[1:-1] if ends else found[1:]:
+        if free <= scale.x(day) - _DATE / 2 and scale.x(day) + _DATE / 2 <= until:
+            yield day, "day"
+            free = scale.x(day) + _DATE / 2
+    if ends:
+        yield last, "last"
 
 
 def _markup(drawing: Element) -> Markup:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from careplan.clinical_data import Source
-from careplan.fhir.reading import Reading
+from careplan.fhir.reading import SETTLED_BY_CONFIRMING, Reading
 from careplan.taper.issue import DetectedIssue, IssueCode, Severity
 from careplan.taper.profile import Citation, Precaution
 
@@ -98,6 +98,8 @@ def _settled_by(issue: DetectedIssue) -> str | None:
         return None
     if issue.overridable:
         return "override"
+    if issue.code in SETTLED_BY_CONFIRMING:
+        return "confirm"
     followed = issue.code is IssueCode.ALREADY_TAPERING and str(issue.reference).startswith("CarePlan/")
     return "replace" if followed else None
 

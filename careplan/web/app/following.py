@@ -85,7 +85,7 @@ def followed(plan: RecordedPlan, today: date) -> Followed:
             each.start,
             each.end,
             _daily(each, named=named),
-            "; ".join(each.take),
+            each.short,
             each.status,
             today=each is now,
         )

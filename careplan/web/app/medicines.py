@@ -12,7 +12,7 @@ from careplan.fhir.bundle import ResourceIndex, label_of, objects_in, text_in
 from careplan.fhir.coding import texts_of
 from careplan.fhir.evidence import medication_of
 from careplan.fhir.plans import is_step
-from careplan.fhir.reading import DrugReading, Reading
+from careplan.fhir.reading import Confirmation, DrugReading, Reading
 from careplan.fhir.status import MEDICATION_TYPES, said_on
 from careplan.fhir.wording import WORDS_FOR_WHEN
 from careplan.taper.dose import plain
@@ -26,7 +26,7 @@ Resource = dict[str, Any]
 BASES = {
     "structured": "read from coded fields",
     "text": "read from the words of the directions",
-    "confirmed": "said by a person",
+    "confirmed": "confirmed",
 }
 
 
@@ -55,8 +55,9 @@ class Dosing:
 class Medicine:
     """One drug. *daily* is None when it is not certain; *confirm_as* is the resource that a confirmation names.
 
-    *confirmed* are the names under which somebody confirmed it in this visit. *may_taper*: there are rules for it here;
-    *chosen*: it is the one to taper, as far as anybody said.
+    *confirmable*: a dose that is confirmed would be taken for what is taken. *confirmed* are the names under which
+    somebody did so in this visit. *may_taper*: there are rules for it here; *chosen*: it is the one to taper, as far as
+    anybody said.
     """
 
     drug: str
@@ -70,6 +71,7 @@ class Medicine:
     findings: tuple[Finding, ...]
     dosing: Dosing
     confirm_as: str | None
+    confirmable: bool
     confirmed: tuple[str, ...]
     may_taper: bool
     chosen: bool
@@ -78,6 +80,12 @@ class Medicine:
     def in_use(self) -> bool:
         """Taken now, or unclear."""
         return self.daily is not None or any(each.blocks for each in self.findings)
+
+    @property
+    def settled_otherwise(self) -> tuple[str, ...]:
+        """What would settle what no confirmed dose settles."""
+        left = (each for each in self.findings if each.blocks and each.settled_by != "confirm")
+        return tuple(dict.fromkeys(each.settle for each in left if each.settle))
 
 
 @dataclass(frozen=True)
@@ -110,15 +118,15 @@ def what_was_read(
     sources: Mapping[str, Source],
     *,
     chosen: Sequence[str] = (),
-    confirmed: Sequence[str] = (),
+    confirmations: Sequence[Confirmation] = (),
 ) -> WhatWasRead:
-    """The *reading* of a *record*, for people. *chosen* are the references of the drug to taper, *confirmed* those of
-    the medicines whose dose somebody confirmed.
+    """The *reading* of a *record*, for people. *chosen* are the references of the drug to taper, *confirmations* what
+    somebody said of the doses in this visit.
     """
     index = ResourceIndex(record)
     by_label = {label_of(each): each for each in index.of_type(*MEDICATION_TYPES)}
     drugs = [each for each in reading.drugs if each.ingredient.drug_class in DRUG_CLASSES]
-    medicines = tuple(_medicine(each, by_label, index, profiles, sources, chosen, confirmed) for each in drugs)
+    medicines = tuple(_medicine(each, by_label, index, profiles, sources, chosen, confirmations) for each in drugs)
     known = {origin.reference for each in medicines for origin in each.origins}
     others = tuple(
         Other(_name(each, index), label, str(each.get("status", "not stated")))
@@ -137,29 +145,39 @@ def _medicine(
     profiles: Mapping[str, TaperProfile],
     sources: Mapping[str, Source],
     chosen: Sequence[str],
-    confirmed: Sequence[str],
+    confirmations: Sequence[Confirmation],
 ) -> Medicine:
     regimen = drug.regimen
     named = [source.reference for source in regimen.sources] if regimen else []
     named += [issue.reference for issue in drug.issues if issue.reference]
     references = list(dict.fromkeys(each for each in named if each in by_label))
+    confirmed = [each for each in confirmations if each.medication in references]
     origins = tuple(_origin(by_label[each], index) for each in references)
     return Medicine(
         drug=drug.ingredient.name,
         drug_class=drug.ingredient.drug_class,
         daily=str(regimen.daily) if regimen else None,
         intakes=tuple(_intakes(regimen)) if regimen else (),
-        basis=BASES[regimen.basis] if regimen else None,
+        basis=_basis(regimen, confirmed) if regimen else None,
         since=regimen.since if regimen else None,
         since_stated=regimen is not None and regimen.stated,
         origins=origins,
         findings=findings(drug.issues, sources),
         dosing=_dosing(regimen),
         confirm_as=references[0] if references else None,
-        confirmed=tuple(each for each in confirmed if each in references),
+        confirmable=drug.confirmable,
+        confirmed=tuple(each.medication for each in confirmed),
         may_taper=drug.ingredient.name in profiles,
         chosen=bool(set(chosen) & set(references)),
     )
+
+
+def _basis(regimen: Regimen, confirmed: Sequence[Confirmation]) -> str:
+    """How the dose is known; by whom, where one person said it."""
+    by = next((each.by for each in confirmed if each.by), None)
+    if regimen.basis == "confirmed" and by is not None:
+        return f"said by {by} in this visit"
+    return BASES[regimen.basis]
 
 
 def _origin(resource: Resource, index: ResourceIndex) -> Origin:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import Any
 
-from flask import make_response, render_template
+from flask import g, make_response, render_template
 from werkzeug.wrappers import Response
 
 from careplan.clinical_data import Source
-from careplan.errors import BadRequest, CareplanError, Refused
+from careplan.errors import BadRequest, CareplanError, NotFound, Refused, UpstreamError
 from careplan.fhir.reading import Reading, read_record
 from careplan.planning import PlanRequest, TaperPlan, the_drug, usable_products
 from careplan.store.drafts import Drafts
@@ -17,7 +18,7 @@ from careplan.taper.issue import DetectedIssue, IssueCode
 from careplan.taper.regimen import Regimen
 from careplan.web.app.draft import Draft, draft_from
 from careplan.web.app.findings import PLANNED, Finding, findings
-from careplan.web.app.person import Person, person_in
+from careplan.web.app.person import Person, name_in, person_in
 from careplan.web.following import no_signer
 from careplan.web.launches import current_launch
 from careplan.web.logs import note_issues
@@ -57,6 +58,35 @@ class Page:
             return the_drug(self.reading, services().catalog, self.asked.medications, self.asked.drug).regimen
         except (BadRequest, Refused):
             return None
+
+
+def signed_in() -> str | None:
+    """Who signed in: by name where the FHIR server tells it, else as `Practitioner/3`; None where nobody did.
+
+    The scope `fhirUser` lets an app read whom it names, whatever else it may read.
+    """
+    user = current_launch().user
+    if user is None:
+        return None
+    if "signed_in" not in g:
+        g.signed_in = _name_of(user) or user
+    return str(g.signed_in)
+
+
+def _name_of(user: str) -> str | None:
+    """The name of who signed in; None where the server does not tell it, which is no reason to show no page."""
+    try:
+        return name_in(services().server().read(user).get("name")) or None
+    except (NotFound, UpstreamError):
+        return None
+
+
+def with_name(text: str) -> str:
+    """*text* with the name of who signed in, where it holds their reference; it is stored with the reference."""
+    user, name = current_launch().user, signed_in()
+    if user is None or name is None:
+        return text
+    return re.sub(rf"(?<![\w/]){re.escape(user)}(?![\w-]|\.\w)", lambda _: name, text)
 
 
 def kept_draft() -> Draft:
@@ -135,7 +165,7 @@ def shown(template: str, page: Page, status: int, **view: Any) -> Response:
             person=page.person,
             draft=page.draft,
             asked=page.asked,
-            user=launch.user,
+            user=signed_in(),
             no_signer=no_signer(),
             base=launch.base,
             today=services().today(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -199,6 +200,7 @@ def _curve(schedule: TaperSchedule, beside: tuple[str, TaperSchedule] | None) ->
     also = f" The broken line is the taper by {beside[0]}." if beside else ""
     return steps_curve(
         lines,
+        days=[*(each.start for each in schedule.steps), schedule.stops_on, lines[-1].points[-1][0]],
         name="dose",
         title=f"Daily dose of {schedule.profile.drug} over time",
         description=f"{summary(schedule)} The table of steps has every value.{also}",
@@ -239,6 +241,14 @@ def ways(measured: Mapping[str, Measures | str], here: str) -> tuple[Way, ...]:
         Way(name, name == here, None, found) if isinstance(found, str) else Way(name, name == here, found, None)
         for name, found in measured.items()
     )
+
+
+_WITHIN_AN_AMOUNT = re.compile(r"(?<=[\d½]) (?=(?:mg|mL|x|%)(?![^\W\d_]))|(?<= x) (?=\d)")
+
+
+def unbroken(text: str) -> str:
+    """*text* with amounts such as "2 x 5 mg" that no line ends within."""
+    return _WITHIN_AN_AMOUNT.sub("\N{NO-BREAK SPACE}", text)
 
 
 def adjustments_in_words(parameters: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -36,9 +36,10 @@ from careplan.web.app.pages import (
     shown,
     sources,
     told,
+    with_name,
 )
 from careplan.web.app.signing import seen_as, to_sign
-from careplan.web.app.steps import STRATEGY_WORDS, adjustments_in_words, planned, ways
+from careplan.web.app.steps import STRATEGY_WORDS, adjustments_in_words, planned, unbroken, ways
 from careplan.web.app.switching import SwitchOffered, switch_offered
 from careplan.web.app.transitions import offered
 from careplan.web.launches import current_launch, enter
@@ -81,7 +82,7 @@ def _read_page(page: Page, problem: Problem = (), status: int = 200) -> Response
         services().catalog.profiles,
         sources(),
         chosen=page.asked.medications,
-        confirmed=[each.medication for each in page.asked.confirmations],
+        confirmations=page.asked.confirmations,
     )
     return shown("app/read.html", page, status, read=found, problem=problem)
 
@@ -381,6 +382,16 @@ def _refused(page: Page, problem: Problem = ()) -> Response:
 @blueprint.app_template_filter("plain")
 def _plain(value: Decimal) -> str:
     return plain(value)
+
+
+@blueprint.app_template_filter("unbroken")
+def _unbroken(text: str) -> str:
+    return unbroken(text)
+
+
+@blueprint.app_template_filter("with_name")
+def _with_name(text: str) -> str:
+    return with_name(text)
 
 
 @blueprint.app_context_processor

@@ -25,8 +25,24 @@ STEP = RecordedStep(
 )
 
 
-def medicine(drug: str, confirm_as: str | None) -> Medicine:
-    return Medicine(drug, "benzodiazepine", None, (), None, None, False, (), (), Dosing(), confirm_as, (), True, False)
+def medicine(drug: str, confirm_as: str | None, *, confirmable: bool = True) -> Medicine:
+    return Medicine(
+        drug=drug,
+        drug_class="benzodiazepine",
+        daily=None,
+        intakes=(),
+        basis=None,
+        since=None,
+        since_stated=False,
+        origins=(),
+        findings=(),
+        dosing=Dosing(),
+        confirm_as=confirm_as,
+        confirmable=confirmable,
+        confirmed=(),
+        may_taper=True,
+        chosen=False,
+    )
 
 
 TAKEN = (medicine("lorazepam", "MedicationStatement/1"), medicine("diazepam", "MedicationStatement/2"))
@@ -65,6 +81,7 @@ def test_equal_intakes_at_no_stated_time_are_counted():
         (replace(STEP, doses={"diazepam": Decimal(5), "lorazepam": Decimal(1)}), TAKEN),
         (STEP, TAKEN[:1]),
         (STEP, (medicine("diazepam", None),)),
+        (STEP, (medicine("diazepam", "MedicationStatement/2", confirmable=False),)),
         (replace(STEP, intakes=()), TAKEN),
         (replace(STEP, intakes=(("", Decimal(5)), ("", Decimal(4)))), TAKEN),
         (replace(STEP, intakes=(("", Decimal(5)), ("at bedtime", Decimal(4)))), TAKEN),
@@ -73,5 +90,5 @@ def test_equal_intakes_at_no_stated_time_are_counted():
 def test_what_the_plan_does_not_tell_for_certain_is_not_offered(
     step: RecordedStep | None, medicines: tuple[Medicine, ...]
 ):
-    """No step, no number, two drugs, a drug that is not read, or intakes that nobody could write down again."""
+    """No step, no number, two drugs, one not read or not to be confirmed, or intakes that nobody could write."""
     assert again_from(step, replaces="CarePlan/1", medicines=medicines) is None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Sequence
+from datetime import date, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from xml.etree.ElementTree import Element, fromstring
 
 import pytest
@@ -19,8 +21,19 @@ def line(*values: str, beside: bool = False) -> Line:
     return Line(tuple(points), date(2026, 2, 9), beside)
 
 
-def drawn(*lines: Line, title: str = "Dose") -> Element:
-    return fromstring(steps_curve(lines, name="dose", title=title, description="It falls.", unit="mg"))
+def drawn(*lines: Line, title: str = "Dose", days: Sequence[date] = ()) -> Element:
+    return fromstring(steps_curve(lines, days=days, name="dose", title=title, description="It falls.", unit="mg"))
+
+
+def dates(drawing: Element) -> list[tuple[str, str, float, float]]:
+    """Each date below a drawing: its words, its kind, and from where to where it reaches."""
+    found = []
+    for each in drawing.iter("text"):
+        kind, x = str(each.get("class")), float(str(each.get("x")))
+        if kind != "value":
+            left, right = {"first": (0, 72), "day": (-36, 36), "last": (-72, 0)}[kind]
+            found.append((str(each.text), kind, x + left, x + right))
+    return found
 
 
 def heights(drawing: Element, kind: str = "line") -> list[float]:
@@ -52,6 +65,31 @@ def test_another_way_is_drawn_beneath_to_the_same_scale():
     drawing = drawn(line("20", "10"), line("20", "15", beside=True))
     assert heights(drawing)[0] == heights(drawing, "beside")[0]
     assert [each.get("class") for each in drawing.iter("path")] == ["beside", "line"]
+
+
+@pytest.mark.parametrize("every", [1, 7, 14, 30, 400])
+@pytest.mark.parametrize("steps", [1, 2, 3, 9, 40])
+def test_the_dates_below_are_first_days_of_steps_and_touch_no_other(every: int, steps: int):
+    """As many as there is room for: always the first, and the last where it does not touch the first."""
+    days = [START + timedelta(days=every * number) for number in range(steps + 1)]
+    points = tuple((day, Decimal(steps - number)) for number, day in enumerate(days))
+    drawing = drawn(Line(points, days[-1] + timedelta(days=1 + every * steps // 40)), days=days)
+    named = dates(drawing)
+    assert {day for day, *_ in named} <= {str(day) for day in days}
+    assert (named[0][:2], named[-1][:2]) == ((str(days[0]), "first"), (str(days[-1]), "last"))
+    assert all(one[3] <= other[2] for one, other in pairwise(named)), "two dates overlap"
+    ticks = [each for each in drawing.iter("line") if each.get("class") == "tick"]
+    assert len(ticks) == len(named)
+
+
+def test_dates_of_a_short_taper_beside_a_long_one_do_not_touch():
+    """What is drawn beside makes the taper itself small; its first day is named all the same."""
+    long = Line(((START, Decimal(20)), (date(2028, 1, 5), Decimal(0))), date(2028, 2, 1), beside=True)
+    short = line("20", "10", "0")
+    named = dates(drawn(short, long, days=[day for day, _ in short.points]))
+    assert named[0][:2] == (str(START), "first")
+    assert all(one[3] <= other[2] for one, other in pairwise(named)), "two dates overlap"
+    assert all(right <= WIDTH for *_, right in named)
 
 
 def test_a_drawing_has_a_title_and_a_description():

@@ -48,7 +48,7 @@ def test_what_a_finding_shows():
 
 
 def test_who_can_settle_a_finding():
-    """A named clinician where the rules allow it, a new plan where a plan stands in the way; else nobody here."""
+    """A named clinician, a new plan where a plan stands in the way, who confirms a dose; else nobody here."""
 
     def settled(given: DetectedIssue) -> str | None:
         return findings([given], {})[0].settled_by
@@ -57,6 +57,7 @@ def test_who_can_settle_a_finding():
     assert settled(issue(overridable=True, severity="warning")) is None
     assert settled(issue(IssueCode.ALREADY_TAPERING, reference="CarePlan/1")) == "replace"
     assert settled(issue(IssueCode.ALREADY_TAPERING, reference="MedicationRequest/1")) is None
+    assert settled(issue(IssueCode.NO_DOSE)) == "confirm"
     assert settled(issue(IssueCode.PREGNANCY)) is None
 
 

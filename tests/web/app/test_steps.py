@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import get_args
+
+import pytest
 
 from careplan.catalog import load_catalog
 from careplan.planning import PlanRequest, another_way, compare, compare_paces, plan_taper
 from careplan.taper.cuts import CutRule
 from careplan.taper.schedule import Pause
-from careplan.web.app.steps import RULES, handed_out, line_of, planned, ways
+from careplan.web.app.steps import RULES, handed_out, line_of, planned, unbroken, ways
 from tests.fhir.test_steps import TODAY
 from tests.web.records import diazepam, patient
 
@@ -55,6 +58,28 @@ def test_supplies_cover_every_day_and_every_piece():
                 assert mine[0].on == step.start
                 assert ends[-1] == step.end + timedelta(days=1)
                 assert [each.on for each in mine[1:]] == ends[:-1]
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("9 mg (1 x 5 mg + 2 x 2 mg) in the morning", "9~mg (1~x~5~mg + 2~x~2~mg) in the morning"),
+        ("2.5 mg (2.5 mL of 1 mg/mL) at bedtime", "2.5~mg (2.5~mL of 1~mg/mL) at bedtime"),
+        ("1 mg (½ x 2 mg) twice a day", "1~mg (½~x~2~mg) twice a day"),
+        ("half of the white one, 3 times a day", "half of the white one, 3 times a day"),
+    ],
+)
+def test_no_line_ends_within_an_amount(text: str, kept: str):
+    """A 2 at the end of one line and mg in the next is read as a 2 of something."""
+    assert unbroken(text).replace("\N{NO-BREAK SPACE}", "~") == kept
+
+
+def test_the_curve_names_days_of_the_table():
+    """The first days of steps, and the day after the last one: no day on which nothing changes."""
+    made = planned(PLAN, {}, short_supply=False)
+    named = set(re.findall(r"\d{4}-\d\d-\d\d</text>", made.curve))
+    assert len(named) > 2
+    assert named <= {f"{each}</text>" for each in (*(step.start for step in made.steps), made.stops_on)}
 
 
 def test_the_curve_has_every_dose():

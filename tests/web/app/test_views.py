@@ -76,10 +76,33 @@ def test_a_dose_that_is_confirmed_is_planned_with(clinic: Clinic):
     medication = first(r'name="medication" value="([^"]+)"', visit.page())
     answer = visit.post("confirm", medication=medication, amount="5", times="2", by="Dr Adams")
     assert "10 mg a day" in answer.text
-    assert "Said by a person" in answer.text
-    assert "was confirmed by Dr Adams" in answer.text
+    assert "Said by Dr Adams in this visit" in answer.text
+    assert "was confirmed by Dr Adams. What the record left open: " in answer.text
+    assert "no-dosage" not in answer.text, "a finding is told in its words"
     assert "from 10 mg a day" in visit.page("plan")
     visit.post("confirm/undo", medication=medication)
+    assert visit.get("plan").status_code == 422
+
+
+@pytest.mark.parametrize(
+    ("patient_id", "instead"),
+    [
+        ("intrathecal-pump", "Contact the team that runs the pump."),
+        ("stopped-last-week", "See the patient now. Decide whether to restart"),
+        ("contradictory-drug", None),
+        ("already-tapering", "Continue that schedule, or replace it"),
+    ],
+)
+def test_a_dose_is_not_asked_for_where_none_would_be_taken(clinic: Clinic, patient_id: str, instead: str | None):
+    """The page says what would settle it instead; and a form that is sent all the same makes no plan."""
+    visit = clinic.visit(patient_id)
+    page = visit.page()
+    assert "A dose cannot be confirmed here: no dose settles what stands above." in page
+    assert "Confirm this dose" not in page
+    if instead:
+        assert f"no dose settles what stands above. {instead}" in page
+    reference = first(r'<th scope="row"><code>(Medication[^<]+)</code>', page)
+    visit.post("confirm", medication=reference, amount="5", times="2", by="Dr Adams")
     assert visit.get("plan").status_code == 422
 
 
@@ -194,7 +217,7 @@ def test_a_plan_shows_every_step_with_its_reason(clinic: Clinic):
     """Dates, dose, cut, what to take, the rule and its source; the curve; the supplies."""
     page = clinic.visit("long-diazepam").page("plan")
     assert len(first_days(page)) == 19
-    assert '<td>19 mg</td><td data-label="Cut">5 % <small>at most 5 mg</small></td>' in page
+    assert '<td>19 mg</td><td data-label="Cut">5 % <small>at most 5\N{NO-BREAK SPACE}mg</small></td>' in page
     assert "The percentage of the pace, of the dose before" in page
     assert '<title id="dose-title">Daily dose of diazepam over time</title>' in page
     assert "Supplies by date" in page

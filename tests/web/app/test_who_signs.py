@@ -9,7 +9,9 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from careplan.sandbox.search import parse_query
 from tests.web.ehrs import BROWSER, HOME, Launched, launching
+from tests.web.records import loading
 
 SEEN = r'name="seen" value="([^"]+)"'
 UNKNOWN = "Nobody may sign here, since the EHR does not tell who is signed in (fhirUser)"
@@ -61,6 +63,29 @@ def test_a_practitioner_writes_and_somebody_unknown_cannot_accept(launched):
     assert answer.status_code == 403
     assert UNKNOWN in answer.text
     assert 'name="orders"' in doctor.page(f"plans/{plan}/accept"), "whoever signed in may"
+
+
+def test_who_signed_in_is_told_by_name_and_stored_by_reference(launched):
+    """Where the EHR tells the name, the pages say it; what the plan keeps is the reference."""
+    rowan = {"resourceType": "Practitioner", "id": "rowan", "name": [{"given": ["Test"], "family": "Rowan"}]}
+    launched.store.load(loading(rowan))
+    doctor = Sitting(launched, "Practitioner/rowan")
+    assert "You are signed in as Test Rowan." in doctor.page("sign")
+    said = {"medication": "MedicationStatement/p1-diazepam", "amount": "4", "times": "2"}
+    assert doctor.post("confirm", **said).status_code == 303
+    page = doctor.page("")
+    assert "Said by Test Rowan in this visit" in page
+    assert "8 mg of diazepam a day was confirmed by Test Rowan." in page
+    assert "Practitioner/rowan" not in page
+    assert doctor.post("write", seen=_only(SEEN, doctor.page("sign"))).status_code == 303
+    stored = launched.store.search(parse_query("Provenance", [])).matches
+    assert "was confirmed by Practitioner/rowan." in str(stored), "the plan keeps who it was, not only a name"
+
+
+def test_who_is_not_told_by_name_is_told_by_reference(launched):
+    """An EHR that does not show its practitioners keeps nobody from a page."""
+    doctor = Sitting(launched, "Practitioner/3")
+    assert "You are signed in as Practitioner/3." in doctor.page("sign")
 
 
 def test_a_draft_may_be_written_by_somebody_unknown(launched):
