@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -512,7 +512,7 @@ def exact(value: Fraction) -> str:
 
 
 def tenth(value: Fraction | int) -> str:
-    return plain(exact_decimal(Fraction(value)).quantize(Decimal("0.1")))
+    return plain(exact_decimal(Fraction(value)).quantize(Decimal("0.1"), ROUND_HALF_UP))
 
 
 def spread(values: Sequence[str]) -> str:

@@ -126,7 +126,7 @@ def test_an_explanation_says_what_would_settle_each_warning():
 
 def test_plan_compares_with_another_strategy():
     """Length, largest cut and total dose side by side; a refusal gives its reason."""
-    result = run("plan", "-", *TODAY, "--compare", "cks-slow", given=record())
+    result = run("plan", "-", *TODAY, "--compare", "cks-slow", given=record(), COLUMNS="100")
     assert result.exit_code == 0, result.output
     assert "percent-of-current" in result.output
     assert "cks-slow" in result.output

@@ -5,6 +5,7 @@ from datetime import timedelta
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from math import floor
 
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -263,7 +264,7 @@ def test_measures_are_those_of_the_days(case):
     assert measures(schedule) == Measures(
         len({*each_day}),
         len(each_day),
-        max(Decimal(round(Fraction(1000) * Fraction(cut) / Fraction(daily))) / 10 for daily, cut in cuts),
+        max(Decimal(floor(1000 * Fraction(cut) / Fraction(daily) + Fraction(1, 2))) / 10 for daily, cut in cuts),
         sum(cut > case.ceiling(daily) for daily, cut in cuts),
         sum(each_day, Decimal(0)),
     )
