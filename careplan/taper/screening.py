@@ -209,20 +209,18 @@ def _findings(profile: TaperProfile, facts: PatientFacts, precautions: Sequence[
             )
 
 
-_ELEMENTS: Mapping[str, tuple[str, str]] = {
-    "condition": ("Condition", "code"),
-    "observation": ("Observation", "value"),
-    "medication": ("MedicationStatement", "medication"),
-    "plan": ("CarePlan", "status"),
+_ELEMENTS: Mapping[str, str] = {
+    "condition": "Condition.code",
+    "observation": "Observation.value",
+    "plan": "CarePlan.status",
 }
 
 
 def _expression(finding: Finding) -> str:
-    """The element that says it; a medicine may stand in an order as well as in a statement."""
-    resource_type, element = _ELEMENTS[finding.where]
-    if finding.where == "medication" and finding.reference.startswith("MedicationRequest/"):
-        resource_type = "MedicationRequest"
-    return f"{resource_type}.{element}"
+    """The element that says it; a medicine may stand in a statement, an order or a supply."""
+    if finding.where == "medication":
+        return f"{finding.reference.partition('/')[0]}.medication"
+    return _ELEMENTS[finding.where]
 
 
 def _matches(precaution: Precaution, finding: Finding) -> bool:

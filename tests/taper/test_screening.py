@@ -365,7 +365,7 @@ def test_the_first_finding_that_matches_is_shown_and_every_precaution_is_looked_
     assert codes(pump, first, drug_class="baclofen", egfr=(Decimal(90), TODAY)) == {("intrathecal-baclofen", "error")}
 
 
-@pytest.mark.parametrize("resource_type", ["MedicationStatement", "MedicationRequest"])
+@pytest.mark.parametrize("resource_type", ["MedicationStatement", "MedicationRequest", "MedicationDispense"])
 def test_a_medicine_is_shown_in_the_element_where_it_stands(resource_type):
     """An order has no MedicationStatement.medication."""
     found = screen(
