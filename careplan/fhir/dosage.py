@@ -704,8 +704,8 @@ def _dose_of(entry: Mapping[str, Any]) -> _Amount | None:
     return _Amount(low, high, unit)
 
 
-def _as_it_stands(quantity: Any) -> str:
-    """A dose in the unit that the record names: "10 mg"; "10, without a unit" where it names none."""
+def as_it_stands(quantity: Any) -> str:
+    """An amount in the unit that the record names: "10 mg"; "10, without a unit" where it names none."""
     found = quantity if isinstance(quantity, dict) else {"value": quantity}
     number, unit = number_in(found.get("value")), found.get("unit") or found.get("code")
     if number is None:
@@ -716,14 +716,14 @@ def _as_it_stands(quantity: Any) -> str:
 def _quantity(quantity: Any, name: str) -> tuple[Decimal, str]:
     value = number_in(quantity.get("value")) if isinstance(quantity, dict) else None
     if value is None or value < 0:
-        text, seen = "The dose has no usable number.", _as_it_stands(quantity)
+        text, seen = "The dose has no usable number.", as_it_stands(quantity)
         raise NotReadError(IssueCode.DOSE_INVALID, text, f"doseAndRate.{name}", seen)
     if quantity.get("comparator"):
-        text, seen = "The dose is only a bound.", f"{quantity['comparator']} {_as_it_stands(quantity)}"
+        text, seen = "The dose is only a bound.", f"{quantity['comparator']} {as_it_stands(quantity)}"
         raise NotReadError(IssueCode.DOSE_RANGE, text, f"doseAndRate.{name}.comparator", seen)
     unit = unit_of(quantity)
     if unit is None:
-        seen = quantity.get("code") or quantity.get("unit") or _as_it_stands(quantity)
+        seen = quantity.get("code") or quantity.get("unit") or as_it_stands(quantity)
         raise NotReadError(
             IssueCode.UNIT_NOT_SUPPORTED, "The unit of the dose is not understood.", f"doseAndRate.{name}", seen
         )

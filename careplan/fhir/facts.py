@@ -12,10 +12,10 @@ from typing import Any
 from careplan.clinical_data import LOINC
 from careplan.fhir.bundle import Resource, ResourceIndex, day_in, label_of, objects_in, text_in
 from careplan.fhir.coding import codings_of, texts_of
+from careplan.fhir.dosage import as_it_stands
 from careplan.fhir.evidence import medication_of
 from careplan.fhir.plans import tapers_given_up
 from careplan.fhir.status import MEDICATION_TYPES, OLD_AFTER_DAYS, is_forbidden, is_mistake_or_proposal, status_now
-from careplan.taper.dose import plain
 from careplan.taper.profile import Vocabulary
 from careplan.taper.regimen import Finding, PatientFacts
 
@@ -177,18 +177,15 @@ def _egfr(index: ResourceIndex, vocabulary: Vocabulary, today: date) -> _Egfr | 
         codes = {(coding.system, coding.code) for coding in codings_of(part.get("code"))}
         value = _number(part) if codes & wanted else None
         if value is not None and on and on <= today + timedelta(days=1):  # by its clock it may be tomorrow there
-            found.append(_Egfr(value, on, label_of(resource), _as_it_stands(part)))
+            found.append(_Egfr(value, on, label_of(resource), _result_text(part)))
     return max(found, key=lambda each: (each.on, -each.value, each.reference), default=None)
 
 
-def _as_it_stands(part: Mapping[str, Any]) -> str:
+def _result_text(part: Mapping[str, Any]) -> str:
     """A result in the words of the record: "24 mL/min/1.73 m2"; of one that names no unit, that it has none."""
     quantity = part.get("valueQuantity")
     if isinstance(quantity, Mapping):
-        number = plain(Decimal(quantity["value"]))
-        said = f"{text_in(quantity.get('comparator')) or ''}{number}"
-        unit = text_in(quantity.get("unit")) or text_in(quantity.get("code"))
-        return f"{said} {unit}" if unit else f"{said}, without a unit"
+        return f"{text_in(quantity.get('comparator')) or ''}{as_it_stands(quantity)}"
     said = (text_in(part.get("valueString")) or "").strip()
     words = _RESULT.fullmatch(said)
     return said if words and words[3] else f"{said}, without a unit"
